@@ -1,0 +1,22 @@
+"""Canopy: a compute architecture for neural networks, in Python.
+
+Importing this package is cheap (no torch, no triton, no llvmlite); everything heavy is loaded on use.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from canopy.frontends.redirect import cuda_as
+
+__version__ = "0.1.0"
+__all__ = ["__version__", "cuda_as"]
+
+
+def __getattr__(name: str) -> object:
+    if name == "cuda_as":
+        from canopy.frontends.redirect import cuda_as
+
+        return cuda_as
+    raise AttributeError(f"module 'canopy' has no attribute {name!r}")
