@@ -15,6 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 __all__ = [
+    "UNKNOWN_LOCATION",
     "CacheError",
     "CanopyError",
     "CompileError",
@@ -22,7 +23,6 @@ __all__ = [
     "LaunchError",
     "Location",
     "MissingDependencyError",
-    "UNKNOWN_LOCATION",
     "UnsupportedError",
     "VerifyError",
 ]

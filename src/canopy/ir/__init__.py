@@ -14,7 +14,16 @@ from canopy.ir.control import (
     While,
     Yield,
 )
-from canopy.ir.core import Builder, Kernel, Op, Parameter, Region, Value, clone_ops, walk
+from canopy.ir.core import (
+    Builder,
+    Kernel,
+    Op,
+    Parameter,
+    Region,
+    Value,
+    clone_ops,
+    walk,
+)
 from canopy.ir.elementwise import (
     Add,
     And,

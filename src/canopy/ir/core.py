@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeVar
 
 from canopy.errors import UNKNOWN_LOCATION, Location
-from canopy.ir.types import Type, TileType, shape_of
+from canopy.ir.types import TileType, Type, shape_of
 
 __all__ = ["Builder", "Kernel", "Op", "Parameter", "Region", "Value", "clone_ops", "walk"]
 
