@@ -61,9 +61,7 @@ def build(output: Path = NATIVE_FOLDER / LIBRARY_NAME) -> Path:
     command = [*compiler, *FLAGS, *sources, "-o", str(fresh)]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     if result.returncode != 0:
-        raise RuntimeError(
-            f"zig cc could not build the native runtime:\n{result.stderr}"
-        )
+        raise RuntimeError(f"zig cc could not build the native runtime:\n{result.stderr}")
     sys.stderr.write(result.stderr)
     fresh.replace(output)
     return output

@@ -9,9 +9,7 @@ class Launcher:
     launches: int
     total_ns: int
     program_ps: int
-    def __call__(
-        self, grid_x: int, grid_y: int, grid_z: int, /, *args: object
-    ) -> None: ...
+    def __call__(self, grid_x: int, grid_y: int, grid_z: int, /, *args: object) -> None: ...
 
 def make_launcher(
     entry_address: int,
