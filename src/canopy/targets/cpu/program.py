@@ -6,7 +6,6 @@ are collected into groups sharing an iteration space, and each group becomes one
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,16 +13,15 @@ import llvmlite.ir as ll
 
 from canopy import ir
 from canopy.errors import UnsupportedError
+from canopy.ir import types
 from canopy.ir.types import (
     F32,
-    I32 as INT32,
     ElementType,
     ScalarType,
     TileType,
     element_type,
     is_float,
     is_signed,
-    shape_of,
 )
 from canopy.passes.memory import WRITES
 from canopy.targets.cpu import conversions, diagnostics, memory
@@ -78,6 +76,7 @@ class Program:
         self._pending: list[Root] = []
         self._pending_shape: tuple[int, ...] = ()
         self._pending_results: set[ir.Value] = set()
+        self._pending_buffers: list[tuple[ir.Value, Buffer]] = []
 
     def emit(self) -> None:
         """Emits the whole program."""
@@ -284,15 +283,8 @@ class Program:
     def _keep(self, value: ir.Value) -> None:
         buffer = self.result_buffer(value)
         self._add_root(KeepRoot(value, buffer), value.shape)
-        if not self._pending or value not in self._pending_results:
-            self._pending_results.add(value)
-        self.buffers_after_emission.append((value, buffer))
-
-    @property
-    def buffers_after_emission(self) -> list[tuple[ir.Value, Buffer]]:
-        if not hasattr(self, "_later"):
-            self._later: list[tuple[ir.Value, Buffer]] = []
-        return self._later
+        self._pending_results.add(value)
+        self._pending_buffers.append((value, buffer))
 
     def _add_root(self, root: Root, shape: tuple[int, ...]) -> None:
         if self._pending and not self._joins(root, shape):
@@ -368,8 +360,8 @@ class Program:
         for root in roots:
             if isinstance(root, ReduceRoot) and root.buffers is None:
                 self.scalars.update(zip(root.op.results, root.scalars, strict=True))
-        self.buffers.update(self.buffers_after_emission)
-        self.buffers_after_emission.clear()
+        self.buffers.update(self._pending_buffers)
+        self._pending_buffers.clear()
         self._pending_results.clear()
 
     def _lane_axis(self, shape: tuple[int, ...]) -> int:
@@ -398,20 +390,20 @@ class Program:
         self._add_root(ReduceRoot(op, buffers, reduce_axis=op.axis), shape)
         self._pending_results.update(op.results)
         if buffers is not None:
-            self.buffers_after_emission.extend(zip(op.results, buffers, strict=True))
+            self._pending_buffers.extend(zip(op.results, buffers, strict=True))
 
     def _scan(self, op: ir.Scan) -> None:
         buffers = [self.result_buffer(result) for result in op.results]
         self._add_root(ScanRoot(op, buffers, reduce_axis=op.axis), op.sources[0].shape)
         self._pending_results.update(op.results)
-        self.buffers_after_emission.extend(zip(op.results, buffers, strict=True))
+        self._pending_buffers.extend(zip(op.results, buffers, strict=True))
         self.flush()
 
     def _atomic(self, op: ir.AtomicRmw | ir.AtomicCas) -> None:
         buffer = self.result_buffer(op.result)
         self._add_root(AtomicRoot(op, buffer), op.pointer.shape)
         self._pending_results.add(op.result)
-        self.buffers_after_emission.append((op.result, buffer))
+        self._pending_buffers.append((op.result, buffer))
         self.flush()
 
     def any_lane(self, value: ir.Value, mask: ir.Value | None = None, *, negate: bool = False) -> LLValue:
@@ -447,7 +439,7 @@ class Program:
         element = element_type(op.acc.type)
         assert isinstance(element, ScalarType)
         inner = F32 if is_float(element) and element.bits < 32 else element
-        if inner.kind == "int" and inner != INT32:
+        if inner.kind == "int" and inner != types.I32:
             raise UnsupportedError(f"tl.dot cannot accumulate in {inner}", location=op.location)
         lhs, rhs = self.kept_buffer(op.lhs, inner), self.kept_buffer(op.rhs, inner)
         acc = self.kept_buffer(op.acc, inner)
