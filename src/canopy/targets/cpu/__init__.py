@@ -1,0 +1,1 @@
+"""The CPU target: tile IR to native code through LLVM."""
