@@ -81,10 +81,10 @@ def ttir_to_kernel(
         pointee = str(pointee_of(type_)) if type_.startswith("!tt.ptr") else ""
         value = Value(parse_type(type_), label)
         parameters.append(Parameter(value, label, divisibility, pointee))
-    body = Region(tuple(parameter.value for parameter in parameters))
+    body = Region()
     kernel = Kernel(entry.name, tuple(parameters), body, entry.location)
     reader = Reader(functions, Builder(body, entry.location))
-    reader.run_function(entry, body.args)
+    reader.run_function(entry, [parameter.value for parameter in parameters])
     return kernel
 
 
