@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from canopy import ir
 from canopy.errors import UnsupportedError
@@ -26,6 +27,17 @@ class Executable:
     assembly: str = ""
     entry_name: str = "canopy_entry"
     _loaded: LoadedKernel | None = field(default=None, repr=False)
+
+    @classmethod
+    def from_metadata(cls, object_code: bytes, metadata: Mapping[str, Any]) -> Executable:
+        """An executable from a cache: object code with ``scratch_bytes`` and ``written``."""
+        return cls(
+            name=str(metadata.get("name", "")),
+            object_code=object_code,
+            scratch_bytes=int(metadata["scratch_bytes"]),
+            written=tuple(bool(flag) for flag in metadata["written"]),
+            entry_name=str(metadata.get("entry_name", "canopy_entry")),
+        )
 
     def load(self) -> int:
         """The address of the kernel's entry in this process; loaded once, kept with this object."""
