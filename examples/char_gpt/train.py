@@ -222,9 +222,7 @@ def kernel_table(options: argparse.Namespace, characters: int) -> None:
     rows, width, heads = options.batch * options.context, options.width, options.heads
     x = torch.randn(rows, width, device=DEVICE, requires_grad=True)
     weight = torch.ones(width, device=DEVICE, requires_grad=True)
-    logits = torch.randn(
-        rows, characters, device=DEVICE, dtype=torch.bfloat16, requires_grad=True
-    )
+    logits = torch.randn(rows, characters, device=DEVICE, dtype=torch.bfloat16, requires_grad=True)
     targets = torch.randint(characters, (rows,), device=DEVICE)
     qkv = torch.randn(
         (options.batch, options.context, 3 * width),
@@ -320,8 +318,7 @@ def main() -> None:
     train(model, text, options)
     after = validation_loss(model, text, options)
     print(
-        f"validation loss {before:.3f} -> {after:.3f}, "
-        f"{time.perf_counter() - began:.1f} s in total"
+        f"validation loss {before:.3f} -> {after:.3f}, {time.perf_counter() - began:.1f} s in total"
     )
 
     model.eval()
