@@ -270,25 +270,6 @@ def matmul_persistent(
 
 
 @triton.jit
-def matmul_block_pointers(
-    a, b, c, M, N, K, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr
-):
-    """Block pointers: `make_block_ptr`, `advance`, boundary checks with zero padding."""
-    row, column = tl.program_id(0) * BLOCK_M, tl.program_id(1) * BLOCK_N
-    a_block = tl.make_block_ptr(a, (M, K), (K, 1), (row, 0), (BLOCK_M, BLOCK_K), (1, 0))
-    b_block = tl.make_block_ptr(b, (K, N), (N, 1), (0, column), (BLOCK_K, BLOCK_N), (1, 0))
-    total = tl.zeros((BLOCK_M, BLOCK_N), dtype=tl.float32)
-    for _ in range(0, K, BLOCK_K):
-        a_tile = tl.load(a_block, boundary_check=(0, 1), padding_option="zero")
-        b_tile = tl.load(b_block, boundary_check=(0, 1), padding_option="zero")
-        total = tl.dot(a_tile, b_tile, total, input_precision="ieee")
-        a_block = tl.advance(a_block, (0, BLOCK_K))
-        b_block = tl.advance(b_block, (BLOCK_K, 0))
-    c_block = tl.make_block_ptr(c, (M, N), (N, 1), (row, column), (BLOCK_M, BLOCK_N), (1, 0))
-    tl.store(c_block, total.to(c.dtype.element_ty), boundary_check=(0, 1))
-
-
-@triton.jit
 def matmul_descriptors(
     a, b, c, M, N, K, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr
 ):
@@ -353,6 +334,13 @@ def grouped_gemm(
             )
             tile += tl.num_programs(0)
         finished += n_tiles
+
+
+@triton.jit
+def uses_block_pointer(a, n, BLOCK: tl.constexpr):
+    """What Triton 3.9 no longer has."""
+    block = tl.make_block_ptr(a, (n, n), (n, 1), (0, 0), (BLOCK, BLOCK), (1, 0))
+    tl.store(block, tl.load(block) + 1)
 
 
 # -- Attention ---------------------------------------------------------------------------------

@@ -251,13 +251,12 @@ def test_matmul_persistent(m: int, n: int, k: int, dtype: torch.dtype):
     assert_near(c, a.double() @ b.double(), dtype)
 
 
-@pytest.mark.parametrize("dtype", FLOATS, ids=str)
-@pytest.mark.parametrize(("m", "n", "k"), MATMUL_SHAPES)
-def test_matmul_block_pointers(m: int, n: int, k: int, dtype: torch.dtype):
-    a, b, c = matrices(m, n, k, dtype)
-    grid = (triton.cdiv(m, 32), triton.cdiv(n, 64))
-    kernels.matmul_block_pointers[grid](a, b, c, m, n, k, **BLOCKS)
-    assert_near(c, a.double() @ b.double(), dtype)
+@pytest.mark.skipif(INTERPRETED, reason="about the compiler's message")
+def test_block_pointers_are_gone():
+    """Triton 3.9 took them out; the message is its own and names the user's line."""
+    a = torch.zeros(16, 16)
+    with pytest.raises(triton.CompilationError, match="tensor descriptor"):
+        kernels.uses_block_pointer[(1,)](a, 16, BLOCK=16)
 
 
 @pytest.mark.parametrize("dtype", FLOATS, ids=str)
