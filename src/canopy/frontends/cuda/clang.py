@@ -24,7 +24,7 @@ _FLAGS = (
     "-triple nvptx64-nvidia-cuda -aux-triple x86_64-unknown-linux-gnu -target-cpu sm_80 "
     "-target-feature +ptx83 -x cuda -fcuda-is-device -std=c++17 -target-sdk-version=12.3 "
     "-nobuiltininc -nostdsysteminc -fconvergent-functions -fdeclspec "
-    "-ffp-contract=fast -O2 -disable-llvm-passes -debug-info-kind=line-tables-only "
+    "-ffp-contract=fast -O2 -disable-llvm-passes -disable-lifetime-markers -debug-info-kind=line-tables-only "
     "-emit-llvm"
 ).split()
 

@@ -140,6 +140,30 @@ class Module:
     kernels: dict[str, Function]
 
 
+def _resolve_trivial_phis(blocks: list[Block]) -> None:
+    """Replaces phis that can take one value only by that value."""
+    replaced: dict[LlvmValue, LlvmValue] = {}
+
+    def final(value: LlvmValue) -> LlvmValue:
+        while value in replaced:
+            value = replaced[value]
+        return value
+
+    changed = True
+    while changed:
+        changed = False
+        for block in blocks:
+            for phi in list(block.phis):
+                values = {final(o) for o in phi.operands if final(o) is not phi}
+                if len(values) == 1:
+                    replaced[phi] = values.pop()
+                    block.instructions.remove(phi)
+                    changed = True
+    for block in blocks:
+        for instruction in block.instructions:
+            instruction.operands = tuple(map(final, instruction.operands))
+
+
 _DEFINE = re.compile(r'^define .*?@("[^"]*"|[-\w.$]+)\(')
 _DBG = re.compile(r", !dbg !(\d+)")
 _METADATA = re.compile(r"(, ![\w.]+ !\d+)+$")
@@ -223,6 +247,7 @@ class _Reader:
         for block in blocks.values():
             for successor in dict.fromkeys(block.successors):
                 successor.predecessors.append(block)
+        _resolve_trivial_phis(list(blocks.values()))
         subprogram = re.search(r"!dbg !(\d+)", define)
         display, place = self._debug.subprogram(int(subprogram[1]) if subprogram else -1)
         return Function(ref.name, display or ref.name, tuple(arguments), list(blocks.values()), place)
@@ -236,12 +261,14 @@ class _Reader:
     ) -> list[tuple[llvm.ValueRef, Instruction]]:
         pairs: list[tuple[llvm.ValueRef, Instruction]] = []
         remaining = iter(lines)
+        place = UNKNOWN_LOCATION
         for block in ref.blocks:
             for instruction in block.instructions:
                 line = next(remaining, "")
                 if not re.search(rf"\b{instruction.opcode}\b", line):
                     raise CompileError(f"the text of {ref.name} does not match its instructions: {line}")
                 made = self._instruction(instruction, line, blocks[block])
+                place = made.location = made.location if made.location.line else place
                 blocks[block].instructions.append(made)
                 values[instruction] = made
                 pairs.append((instruction, made))
