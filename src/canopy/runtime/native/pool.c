@@ -150,6 +150,11 @@ static uint64_t run_share(job *work) {
 
 /* ---- workers ---- */
 
+typedef struct {
+    cpu_set_t allowed; /* when the worker started */
+    int avoided;       /* taken out of it now; -1: none */
+} worker_cpus;
+
 static bool enter(void) {
     uint32_t seen = atomic_load_explicit(&door, memory_order_relaxed);
     while (!(seen & DOOR_CLOSED))
@@ -173,21 +178,20 @@ static bool spin_while_equal(_Atomic uint32_t *word, uint32_t value) {
     return true;
 }
 
-/* The scheduler wakes a worker where it slept. On the launcher's own CPU it would wait there for the
- * launcher's time slice to end while other CPUs idle (16 x 10 us: 163 us instead of 107), so it
- * goes to sleep elsewhere: a moment without that CPU in the mask moves it. */
-static void move_away_from(int cpu) {
-    if (cpu < 0 || sched_getcpu() != cpu) return;
-    cpu_set_t all, others;
-    if (sched_getaffinity(0, sizeof all, &all) != 0 || CPU_COUNT(&all) < 2) return;
-    others = all;
+/* A woken worker can be put on the launcher's own CPU, to wait there for the end of its time slice
+ * while other CPUs idle: Linux does so in virtual machines, where a halted CPU counts as taken
+ * (16 x 10 us after a pause: 163 us, and 97 like this). So the CPU of the last launch is not in a
+ * sleeping worker's mask. */
+static void avoid_cpu(worker_cpus *cpus, int cpu) {
+    if (cpu == cpus->avoided || cpu < 0 || CPU_COUNT(&cpus->allowed) < 2) return;
+    cpu_set_t others = cpus->allowed;
     CPU_CLR(cpu, &others);
-    if (sched_setaffinity(0, sizeof others, &others) == 0) sched_setaffinity(0, sizeof all, &all);
+    if (sched_setaffinity(0, sizeof others, &others) == 0) cpus->avoided = cpu;
 }
 
-static void wait_for_bell(uint32_t heard) {
+static void wait_for_bell(uint32_t heard, worker_cpus *cpus) {
     if (!spin_while_equal(&bell, heard)) return;
-    move_away_from(atomic_load(&launcher_cpu));
+    avoid_cpu(cpus, atomic_load(&launcher_cpu));
     atomic_fetch_add(&sleepers, 1);
     while (atomic_load(&bell) == heard) futex_wait(&bell, heard);
     atomic_fetch_sub(&sleepers, 1);
@@ -195,6 +199,8 @@ static void wait_for_bell(uint32_t heard) {
 
 static void *worker_main(void *index_as_pointer) {
     int index = (int)(intptr_t)index_as_pointer;
+    worker_cpus cpus = {.avoided = -1};
+    sched_getaffinity(0, sizeof cpus.allowed, &cpus.allowed); /* empty where it fails */
     for (;;) {
         /* The bell is read before the door is tried: a ring in between is not missed. */
         uint32_t heard = atomic_load(&bell);
@@ -204,7 +210,7 @@ static void *worker_main(void *index_as_pointer) {
             run_share(&current);
             leave();
         }
-        wait_for_bell(heard);
+        wait_for_bell(heard, &cpus);
     }
 }
 
