@@ -100,7 +100,7 @@ def samples(scalar: ScalarType) -> np.ndarray:
     narrow = [every_value(small).astype(NUMPY[F64]) for small in SMALL_FLOATS]
     values = np.concatenate([*narrow, ladder.astype(np.float64)])
     values = values[np.isfinite(values)]
-    ties = values * (1 + 2.0**-np.arange(1, 13)[:, None])  # of formats of 0 to 11 stored bits
+    ties = values * (1 + 2.0 ** -np.arange(1, 13)[:, None])  # of formats of 0 to 11 stored bits
     near = [ties, np.nextafter(ties, np.inf), np.nextafter(ties, -np.inf), -ties]
     with np.errstate(over="ignore"):
         near_ties = np.concatenate(near).ravel()[::7].astype(NUMPY[scalar])

@@ -6,12 +6,13 @@
     pointers    i64        i64         f8*         i8         i8
                                        f32, f64    float, double
 
-Rounding is to nearest even, or toward zero where asked ("rtz"). NaN stays NaN. f16 and bf16 overflow
-to infinity, as in IEEE 754. The 8-bit floats saturate by default: what is beyond the largest finite
-value, infinities included, becomes that value with its sign. So do NVIDIA's conversions, which are
-``cvt.rn.satfinite`` (PTX ISA, "cvt"), and so does Triton. With ``saturate=False`` they overflow to
-infinity where the format has one and else to NaN, as in the OCP format's non-saturating mode and in
-ml_dtypes. A float becomes an integer by truncation; out of range it saturates, and NaN gives 0.
+Rounding is to nearest even, or toward zero where asked ("rtz"). NaN stays NaN. f16 and bf16
+overflow to infinity, as in IEEE 754. The 8-bit floats saturate by default: what is beyond the
+largest finite value, infinities included, becomes that value with its sign. So do NVIDIA's
+conversions, which are ``cvt.rn.satfinite`` (PTX ISA, "cvt"), and so does Triton. With
+``saturate=False`` they overflow to infinity where the format has one and else to NaN, as in the OCP
+format's non-saturating mode and in ml_dtypes. A float becomes an integer by truncation; out of
+range it saturates, and NaN gives 0.
 """
 
 from __future__ import annotations
@@ -300,9 +301,10 @@ def _sticky(x: Lanes, source: ScalarType) -> Lanes:
     kept = x - low
     odd = low.equals(0).where(kept, kept | 0x1000)
     if is_signed(source):
-        fits = Lanes(x.builder, x.builder.icmp_unsigned(
-            "<", (x + (1 << 52)).value, constant(x.type, 1 << 53)
-        ))
+        fits = Lanes(
+            x.builder,
+            x.builder.icmp_unsigned("<", (x + (1 << 52)).value, constant(x.type, 1 << 53)),
+        )
     else:
         fits = Lanes(x.builder, x.builder.icmp_unsigned("<", x.value, constant(x.type, 1 << 53)))
     return fits.where(x, odd)

@@ -13,7 +13,17 @@ from typing import Any, TypeAlias
 
 from llvmlite import ir
 
-__all__ = ["Format", "Lanes", "Number", "constant", "declare", "element_of", "lanes_of", "like", "type_name"]
+__all__ = [
+    "Format",
+    "Lanes",
+    "Number",
+    "constant",
+    "declare",
+    "element_of",
+    "lanes_of",
+    "like",
+    "type_name",
+]
 
 Number: TypeAlias = "Lanes | float | int"
 LLVMType: TypeAlias = Any
@@ -43,7 +53,7 @@ class Format:
 
     @property
     def rounding_shift(self) -> float:
-        """1.5 * 2**mantissa: added to a small float, it leaves the nearest integer in the low bits."""
+        """1.5 * 2**mantissa: added to a small float, leaves the nearest integer in the low bits."""
         return float(3 << (self.mantissa - 1))
 
 
