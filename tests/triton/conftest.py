@@ -18,7 +18,6 @@ def why_not() -> str:
     """Why kernels cannot run on CPU tensors here; empty when they can."""
     try:
         import torch  # noqa: F401
-
         import triton
     except ImportError as error:
         return f"{error.name} is not installed: pip install canopy-nn[triton,torch]"
