@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from setuptools import Command, Extension, setup
 from setuptools.command.bdist_wheel import bdist_wheel
@@ -17,10 +17,9 @@ NATIVE = Path("src/canopy/runtime/native")
 
 
 def load_builder() -> Any:
-    spec = importlib.util.spec_from_file_location(
-        "build_native", NATIVE.parent / "build.py"
-    )
-    assert spec is not None and spec.loader is not None
+    spec = importlib.util.spec_from_file_location("build_native", NATIVE.parent / "build.py")
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -35,7 +34,7 @@ class BuildWithZig(build_ext):
 
 class BuildNative(Command):
     description = "compile the native runtime in place"
-    user_options: list[Any] = []
+    user_options: ClassVar[list[Any]] = []
 
     def initialize_options(self) -> None: ...
 

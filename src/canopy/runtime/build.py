@@ -28,6 +28,7 @@ FLAGS = (
     "-Wall",
     "-Wextra",
 )
+LIBRARIES = ("-lpthread", "-ldl", "-lm")
 
 
 def zig_target() -> str:
@@ -58,12 +59,10 @@ def build(output: Path = NATIVE_FOLDER / LIBRARY_NAME) -> Path:
     sources = [str(path) for path in sorted(NATIVE_FOLDER.glob("*.c"))]
     fresh = output.with_name(output.name + ".new")
     compiler = [sys.executable, "-m", "ziglang", "cc", "-target", zig_target()]
-    command = [*compiler, *FLAGS, *sources, "-o", str(fresh)]
+    command = [*compiler, *FLAGS, *sources, *LIBRARIES, "-o", str(fresh)]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     if result.returncode != 0:
-        raise RuntimeError(
-            f"zig cc could not build the native runtime:\n{result.stderr}"
-        )
+        raise RuntimeError(f"zig cc could not build the native runtime:\n{result.stderr}")
     sys.stderr.write(result.stderr)
     fresh.replace(output)
     return output

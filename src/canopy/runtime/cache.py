@@ -10,6 +10,7 @@ none. Whatever does not verify is removed and counts as absent: its owner builds
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import stat
@@ -49,25 +50,17 @@ def _decode(key: str, entry: bytes) -> bytes | None:
     content = entry[len(_MAGIC) + _DIGEST_BYTES :]
     if len(entry) < _HEADER_BYTES or not entry.startswith(_MAGIC):
         return None
-    if (
-        hashlib.sha256(content).digest()
-        != entry[len(_MAGIC) : len(_MAGIC) + _DIGEST_BYTES]
-    ):
+    if hashlib.sha256(content).digest() != entry[len(_MAGIC) : len(_MAGIC) + _DIGEST_BYTES]:
         return None
     name = key.encode()
-    if (
-        content[:8] != len(name).to_bytes(8, "little")
-        or content[8 : 8 + len(name)] != name
-    ):
+    if content[:8] != len(name).to_bytes(8, "little") or content[8 : 8 + len(name)] != name:
         return None
     return content[8 + len(name) :]
 
 
 def _is_private(status: os.stat_result) -> bool:
     """Ours, and nobody else can have written it."""
-    return status.st_uid == os.geteuid() and not status.st_mode & (
-        stat.S_IWGRP | stat.S_IWOTH
-    )
+    return status.st_uid == os.geteuid() and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
 
 
 class DiskCache:
@@ -178,8 +171,9 @@ class DiskCache:
             descriptor = os.open(path, flags)
         except FileNotFoundError:
             return None
-        except OSError:
-            self._remove(path)
+        except OSError as error:
+            if error.errno in (errno.ELOOP, errno.EACCES):  # a link, or a mode we never give
+                self._remove(path)
             return None
         with open(descriptor, "rb") as file:
             status = os.fstat(descriptor)
@@ -193,9 +187,7 @@ class DiskCache:
 
     def _write(self, path: Path, entry: bytes) -> None:
         path.parent.mkdir(mode=0o700, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(
-            prefix=_TEMPORARY_PREFIX, dir=path.parent
-        )
+        descriptor, temporary = tempfile.mkstemp(prefix=_TEMPORARY_PREFIX, dir=path.parent)
         try:
             with open(descriptor, "wb") as file:
                 file.write(entry)
@@ -218,7 +210,7 @@ class DiskCache:
         warnings.warn(
             f"{self._root}: the kernel cache cannot be used: {reason}; "
             "compiled kernels are kept in memory for this process only\n"
-            "hint: set CANOPY_CACHE_DIR to a folder of your own that can be written",
+            "hint: set CANOPY_CACHE_DIR to a folder that only you can write to",
             RuntimeWarning,
             stacklevel=4,
         )

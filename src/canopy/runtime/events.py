@@ -28,7 +28,5 @@ class Event:
     def elapsed_ms(self, end: Event) -> float:
         """Milliseconds from this event to ``end``; LaunchError where one was not recorded."""
         if not self._time_ns or not end._time_ns:
-            raise LaunchError(
-                "an event was not recorded", hint="call record() on both first"
-            )
+            raise LaunchError("an event was not recorded", hint="call record() on both first")
         return native.event_elapsed(self._time_ns, end._time_ns)

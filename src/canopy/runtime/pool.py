@@ -22,6 +22,4 @@ def set_num_threads(count: int) -> None:
     try:
         native.set_num_threads(count)
     except ValueError as error:
-        raise LaunchError(
-            str(error), hint="1 runs every launch on the calling thread"
-        ) from None
+        raise LaunchError(str(error), hint="1 runs every launch on the calling thread") from None

@@ -203,7 +203,8 @@ def _bits_of(x: Array) -> Array:
 
 
 def _leading_zeros(bits: Array) -> Array:
-    return np.where(bits.any(axis=-1), bits.argmax(axis=-1), bits.shape[-1])
+    first: Array = np.where(bits.any(axis=-1), bits.argmax(axis=-1), bits.shape[-1])
+    return first
 
 
 def _bit_reverse(x: Array) -> Array:

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "half.h"
+#include "pool.h"
 
 static PyObject *name_data_ptr, *name_untyped_storage, *name_nbytes, *name_numel, *name_base,
     *name_array_struct, *name_array_interface, *name_is_cpu;
@@ -99,6 +100,7 @@ static const type_entry *look_up_type(PyTypeObject *type) {
     else if (PyObject_HasAttrString(object, "__array_struct__")) found.way = BY_ARRAY_STRUCT;
     else if (PyObject_HasAttrString(object, "__array_interface__")) found.way = BY_ARRAY_INTERFACE;
     found.has_storage = PyObject_HasAttrString(object, "untyped_storage");
+    if (found.has_storage) canopy_find_openmp(); /* torch is loaded: share its threads */
     found.has_is_cpu = PyObject_HasAttrString(object, "is_cpu");
     Py_IncRef(object);
     PyTypeObject *previous = entry->type;
@@ -121,7 +123,6 @@ typedef struct {
 } array_struct;
 
 #define ARRAY_WRITEABLE 0x0400
-#define ARRAY_OWNS_DATA 0x0004
 
 /* The returned capsule owns the struct; NULL with an error set. */
 static PyObject *get_array_struct(PyObject *array, array_struct **result) {
@@ -243,28 +244,27 @@ static canopy_extent spanned(const array_struct *fields) {
     return (canopy_extent){begin, end};
 }
 
-/* False also where the array does not own its memory. */
-static bool owned_extent(PyObject *array, canopy_extent *extent) {
+static bool array_extent(PyObject *owner, canopy_extent *extent) {
     array_struct *fields;
-    PyObject *capsule = get_array_struct(array, &fields);
+    PyObject *capsule = get_array_struct(owner, &fields);
     if (!capsule) return false;
-    bool owns = fields->flags & ARRAY_OWNS_DATA;
-    if (owns) *extent = spanned(fields);
+    *extent = spanned(fields);
     Py_DecRef(capsule);
-    return owns;
+    return true;
 }
 
-/* Views are followed through `.base`; 8 links are more than NumPy and Triton's wrappers make. */
+/* Views are followed through `.base` to the array that has none: the owner. 8 links are more than
+ * NumPy and Triton's wrappers make. */
 static bool extent_of(PyObject *value, int links, canopy_extent *extent) {
-    if (value == Py_None || links == 0) return false;
+    if (links == 0) return false;
     const type_entry *entry = look_up_type(value->ob_type);
     if (entry->has_storage) return storage_extent(value, extent);
-    if (entry->way == BY_ARRAY_STRUCT && owned_extent(value, extent)) return true;
     if (entry->way == BY_NOTHING) return false;
-    PyErr_Clear();
+    bool is_array = entry->way == BY_ARRAY_STRUCT;
     PyObject *base = PyObject_GetAttr(value, name_base);
     if (!base) return false;
-    bool found = extent_of(base, links - 1, extent);
+    bool found = base == Py_None ? is_array && array_extent(value, extent)
+                                 : extent_of(base, links - 1, extent);
     Py_DecRef(base);
     return found;
 }

@@ -6,6 +6,8 @@
 #ifndef CANOPY_POOL_H
 #define CANOPY_POOL_H
 
+#include <stdbool.h>
+
 #include "entry.h"
 
 typedef struct {
@@ -31,5 +33,9 @@ CANOPY_EXPORT uint64_t canopy_expected_ns(const canopy_launch_request *request);
 CANOPY_EXPORT int canopy_get_threads(void);
 /* Takes effect before the next launch. Returns 0, or -1 where count is not in 1..1024. */
 CANOPY_EXPORT int canopy_set_threads(int count);
+
+/* Looks for an OpenMP runtime among the loaded libraries and, where there is one, lets its threads
+ * run launches from now on. Returns whether they do. */
+CANOPY_EXPORT bool canopy_find_openmp(void);
 
 #endif

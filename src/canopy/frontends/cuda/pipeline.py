@@ -1,0 +1,69 @@
+"""The short LLVM pipeline between clang and the reader.
+
+Inlines every device function, promotes memory to registers, tidies control flow, and unrolls what is
+marked or small. Nothing here merges memory accesses or moves them across barriers.
+"""
+
+from __future__ import annotations
+
+import re
+
+from llvmlite import binding as llvm
+
+from canopy.errors import CompileError, Location
+
+__all__ = ["is_kernel", "parse_and_prepare"]
+
+_KERNEL = re.compile(r"^define (?:[\w()]+ )*?ptx_kernel ")
+_TARGET_ATTRIBUTE = re.compile(r'"target-(?:cpu|features)"="[^"]*"')  # a GPU's, and passes ask the host
+
+
+def parse_and_prepare(ir: str, filename: str) -> llvm.ModuleRef:
+    """Parses clang's IR and runs the pipeline on it."""
+    try:
+        module = llvm.parse_assembly(_TARGET_ATTRIBUTE.sub("", ir))
+        module.verify()
+    except RuntimeError as problem:
+        raise CompileError(
+            f"LLVM does not read what clang wrote: {problem}",
+            location=Location(filename),
+            hint="keep the LLVM majors of ziglang and llvmlite equal",
+        ) from problem
+    kernels = {_name(line) for line in ir.splitlines() if is_kernel(line)}
+    for function in module.functions:
+        if not function.is_declaration and function.name not in kernels:
+            function.linkage = "internal"
+            function.add_function_attribute("alwaysinline")
+    _run(module)
+    return module
+
+
+def is_kernel(definition: str) -> bool:
+    """Whether a line of LLVM IR opens the definition of a __global__ function."""
+    return bool(_KERNEL.match(definition))
+
+
+def _name(definition: str) -> str:
+    return definition.split("@", 1)[1].split("(", 1)[0].strip('"')
+
+
+def _run(module: llvm.ModuleRef) -> None:
+    # The nvptx target is not in llvmlite; the host's tuning only supplies thresholds.
+    llvm.initialize_native_target()
+    machine = llvm.Target.from_default_triple().create_target_machine()
+    options = llvm.create_pipeline_tuning_options(speed_level=2)
+    builder = llvm.create_pass_builder(machine, options)
+    passes = llvm.create_new_module_pass_manager()
+    passes.add_always_inliner_pass()
+    passes.add_global_dead_code_eliminate_pass()
+    passes.add_sroa_pass()
+    passes.add_simplify_cfg_pass()
+    passes.add_sccp_pass()
+    passes.add_loop_unroll_pass()
+    passes.add_sroa_pass()  # arrays whose indices unrolling made constant
+    passes.add_sccp_pass()
+    passes.add_simplify_cfg_pass()
+    passes.add_lower_switch_pass()
+    passes.add_dead_code_elimination_pass()
+    passes.add_instruction_namer_pass()
+    passes.run(module, builder)

@@ -1,0 +1,318 @@
+"""Structured emission: the blocks of a function as for, while and if, with masks where threads part.
+
+Every value that a branch may change is a variable (`placement`); an if or while yields the variables
+that its blocks assign for code outside. A uniform branch is an `If`; a divergent one runs both sides
+under masks; a uniform loop is a scalar `While` or `For`; a divergent one runs while any lane is active.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+
+from canopy import ir
+from canopy.frontends.cuda.cfg import ControlFlow, Loop
+from canopy.frontends.cuda.instructions import translate
+from canopy.frontends.cuda.llvm_reader import Block, Instruction
+from canopy.frontends.cuda.placement import Again, Next, Pending, PendingKind, VariableKey
+from canopy.frontends.cuda.translator import Mask, Translator
+from canopy.ir.types import TileType
+
+__all__ = ["emit_function"]
+
+
+def emit_function(translator: Translator, flow: ControlFlow) -> None:
+    """Appends the code of a whole function to the translator's body."""
+    _Structurer(translator, flow).node(flow.entry, None)
+
+
+class _Structurer:
+    def __init__(self, translator: Translator, flow: ControlFlow) -> None:
+        self.t = translator
+        self.flow = flow
+        self.placement = translator.placement
+        self.uniformity = translator.uniformity
+
+    # ---- blocks
+
+    def node(self, block: Block, mask: Mask) -> None:
+        """A block with all that is placed under it; for a header its loop and what follows it."""
+        if block in self.flow.loops:
+            self.loop(block, mask)
+            self._emit_followers(self.placement.loop_followers[block], mask)
+            return
+        self.instructions(block, mask)
+        self.branch(block, mask)
+        self._emit_followers(self.placement.followers[block], mask)
+
+    def _emit_followers(self, followers: list[Block], mask: Mask) -> None:
+        for block in sorted(followers, key=lambda b: self.flow.index[b]):
+            kind = self.placement.pending[block]
+            if kind is PendingKind.ALL:
+                self.node(block, mask)
+            elif kind is PendingKind.LANES:
+                self.node(block, self.current(Pending(block)))
+            else:
+                self.when(
+                    self.current(Pending(block)),
+                    lambda block=block: self.node(block, mask),  # type: ignore[misc]
+                    lambda: None,
+                    self.placement.exports(self.placement.subtree(block)),
+                )
+
+    def instructions(self, block: Block, mask: Mask) -> None:
+        for instruction in block.instructions:
+            if instruction.opcode != "phi":
+                self.t.builder.location = instruction.location
+                made = translate(self.t, instruction, mask)
+                if made is not None:
+                    self.t.env[instruction] = made
+            self._note_live_out(instruction, mask)
+
+    def _note_live_out(self, value: Instruction, mask: Mask) -> None:
+        for key in self.placement.live_outs.get(value, ()):
+            self.assign(key, self.t.env[value], mask)
+
+    def branch(self, block: Block, mask: Mask) -> None:
+        targets = block.successors
+        if not targets:
+            return
+        if len(targets) == 1:
+            self.edge(block, targets[0], mask)
+            return
+        condition = self.t.operand(block.terminator.operands[0], block.terminator)
+        on_true, on_false = targets
+        if block in self.uniformity.divergent_branches:
+            self.edge(block, on_true, self.t.both(mask, condition))
+            self.edge(block, on_false, self.t.both(mask, self.t.inverted(condition)))
+            return
+        variables = [*self._edge_exports(block, on_true), *self._edge_exports(block, on_false)]
+        self.when(
+            condition,
+            lambda: self.edge(block, on_true, mask),
+            lambda: self.edge(block, on_false, mask),
+            list(dict.fromkeys(variables)),
+        )
+
+    def _is_in_place(self, source: Block, target: Block) -> bool:
+        return target in self.placement.is_inline and not self.flow.is_back_edge(source, target)
+
+    def _edge_exports(self, source: Block, target: Block) -> list[VariableKey]:
+        if self._is_in_place(source, target):
+            return self.placement.exports(self.placement.subtree(target))
+        return self.placement.edge_variables(source, target)
+
+    def edge(self, source: Block, target: Block, mask: Mask) -> None:
+        """Threads of ``mask`` go from ``source`` to ``target``."""
+        back = self.flow.is_back_edge(source, target)
+        self.t.builder.location = source.terminator.location
+        arriving = [(phi, self._incoming(phi, source)) for phi in target.phis]
+        for phi, value in arriving:
+            self.assign(Next(phi) if back else phi, value, mask)
+        for key in self.placement.edge_variables(source, target):
+            if isinstance(key, Pending | Again):
+                self._note_going(key, mask)
+        if self._is_in_place(source, target):
+            self.node(target, mask)
+
+    def _incoming(self, phi: Instruction, source: Block) -> ir.Value:
+        operand = phi.operands[phi.incoming.index(source)]
+        return self.t.operand_at(operand, source, phi.location)
+
+    def _note_going(self, key: Pending | Again, mask: Mask) -> None:
+        type_ = self.t.variable_type(key)
+        if not isinstance(type_, TileType):
+            self.t.env[key] = self.t.constant(True, type_)
+            return
+        going = self.t.all_lanes() if mask is None else mask
+        old = self.t.env.get(key)
+        self.t.env[key] = going if old is None else self.t.add(ir.Or, lhs=old, rhs=going)
+
+    # ---- variables
+
+    def assign(self, key: VariableKey, value: ir.Value, mask: Mask) -> None:
+        type_ = self.t.variable_type(key)
+        value = self.t.coerced(value, type_)
+        old = self.t.env.get(key)
+        if isinstance(type_, TileType) and mask is not None and old is not None and old is not value:
+            value = self.t.add(ir.Select, condition=mask, if_true=value, if_false=old)
+        self.t.env[key] = value
+
+    def current(self, key: VariableKey) -> ir.Value:
+        found = self.t.env.get(key)
+        return self.t.zero(self.t.variable_type(key)) if found is None else found
+
+    def _inside(
+        self, region: ir.Region, emit: Callable[[], Sequence[ir.Value]]
+    ) -> Sequence[ir.Value]:
+        """Runs ``emit`` with the builder in ``region``; what it defines is forgotten afterwards."""
+        outer_region, outer_env = self.t.builder.region, self.t.env
+        self.t.builder.region, self.t.env = region, dict(outer_env)
+        values = emit()
+        self.t.builder.region, self.t.env = outer_region, outer_env
+        return values
+
+    # ---- if
+
+    def when(
+        self,
+        condition: ir.Value,
+        on_true: Callable[[], None],
+        on_false: Callable[[], None],
+        variables: list[VariableKey],
+    ) -> None:
+        """An If whose sides assign ``variables``."""
+        location = self.t.builder.location
+        regions = []
+        for emit in (on_true, on_false):
+            region = ir.Region()
+
+            def run(emit: Callable[[], None] = emit) -> list[ir.Value]:
+                emit()
+                return [self.current(key) for key in variables]
+
+            values = self._inside(region, run)
+            region.ops.append(ir.Yield(values=tuple(values), location=location))
+            regions.append(region)
+        if not variables and all(len(region.ops) == 1 for region in regions):
+            return
+        self.t.builder.location = location
+        made = self.t.builder.effect(
+            ir.If, condition=condition, then_region=regions[0], else_region=regions[1]
+        )
+        self.t.env.update(zip(variables, made.results, strict=True))
+
+    # ---- loops
+
+    def loop(self, header: Block, mask: Mask) -> None:
+        loop = self.flow.loops[header]
+        exports = self.placement.exports(self.placement.body_blocks(header))
+        self.t.builder.location = header.terminator.location
+        if loop in self.uniformity.divergent_loops or mask is None:
+            self._loop(loop, exports, mask)
+            return
+        kept = [phi for phi in header.phis if self.placement.is_kept(phi)]
+        self.when(  # scalars that no active thread computed must not steer a loop
+            self.t.any_active(mask),
+            lambda: self._loop(loop, exports, mask),
+            lambda: None,
+            [*exports, *kept],
+        )
+
+    def _loop(self, loop: Loop, exports: list[VariableKey], mask: Mask) -> None:
+        header = loop.header
+        location = self.t.builder.location
+        carried: list[VariableKey] = [*header.phis, *exports]
+        initial = [self.t.coerced(self.current(k), self.t.variable_type(k)) for k in carried]
+        if loop in self.uniformity.divergent_loops:
+            carried.append(Again(header))
+            initial.append(self.t.all_lanes() if mask is None else mask)
+        emit = self._top_tested if self.placement.tests_at_top(loop) else self._bottom_tested
+        before, body = ir.Region(_arguments(initial)), ir.Region()
+        emit(loop, carried, mask, before, body)
+        made = ir.While(initial=tuple(initial), before=before, body=body, location=location)
+        self.t.builder.insert(made)
+        results = dict(zip(carried, made.results, strict=False))
+        results.pop(Again(header), None)
+        self.t.env.update(results)
+
+    def _top_tested(
+        self, loop: Loop, carried: list[VariableKey], mask: Mask, before: ir.Region, body: ir.Region
+    ) -> None:
+        header = loop.header
+        divergent = loop in self.uniformity.divergent_loops
+        extras = self._header_values(loop)
+
+        def test() -> list[ir.Value]:
+            self._bind(carried, before)
+            active = self.t.env[Again(header)] if divergent else mask
+            self.instructions(header, active)
+            condition = self._stays(loop)
+            _, leave = self._header_targets(loop)
+            if divergent:
+                self.edge(header, leave, self.t.both(active, self.t.inverted(condition)))
+                self.t.env[Again(header)] = self.t.both(active, condition)
+                condition = self.t.any_active(self.t.env[Again(header)])
+            else:
+                self.edge(header, leave, mask)
+            return [condition, *(self.t.env[key] for key in [*carried, *extras])]
+
+        condition, *values = self._inside(before, test)
+        before.ops.append(_condition(condition, values, header))
+        body.args = _arguments(values)
+
+        def trip() -> list[ir.Value]:
+            self._bind([*carried, *extras], body)
+            active = self._begin_trip(loop, mask)
+            stay, _ = self._header_targets(loop)
+            self.edge(header, stay, active)
+            self._emit_followers(self.placement.followers[header], active)
+            return self._next_values(loop, carried)
+
+        values = list(self._inside(body, trip))
+        body.ops.append(ir.Yield(values=tuple(values), location=header.terminator.location))
+
+    def _bottom_tested(
+        self, loop: Loop, carried: list[VariableKey], mask: Mask, before: ir.Region, body: ir.Region
+    ) -> None:
+        header = loop.header
+        divergent = loop in self.uniformity.divergent_loops
+
+        def trip() -> list[ir.Value]:
+            self._bind(carried, before)
+            active = self._begin_trip(loop, mask)
+            self.instructions(header, active)
+            self.branch(header, active)
+            self._emit_followers(self.placement.followers[header], active)
+            again = self.current(Again(header))
+            condition = self.t.any_active(again) if divergent else again
+            return [condition, *self._next_values(loop, carried)]
+
+        condition, *values = self._inside(before, trip)
+        before.ops.append(_condition(condition, values, header))
+        body.args = _arguments(values)
+        body.ops.append(ir.Yield(values=body.args, location=header.terminator.location))
+
+    def _bind(self, keys: Sequence[Hashable], region: ir.Region) -> None:
+        self.t.env.update(zip(keys, region.args, strict=True))
+
+    def _begin_trip(self, loop: Loop, mask: Mask) -> Mask:
+        """Resets who goes on, and gives the threads that make this trip."""
+        for phi in loop.header.phis:
+            if self.placement.is_kept(phi):
+                self.t.env[Next(phi)] = self.t.env[phi]
+        if loop in self.uniformity.divergent_loops:
+            return self.t.env.pop(Again(loop.header))
+        return mask
+
+    def _next_values(self, loop: Loop, carried: list[VariableKey]) -> list[ir.Value]:
+        phis = set(loop.header.phis)
+        return [self.current(Next(k) if k in phis else k) for k in carried]  # type: ignore[arg-type]
+
+    def _header_values(self, loop: Loop) -> list[Instruction]:
+        """What the header computes for the rest of the loop."""
+        return [
+            i
+            for i in loop.header.instructions
+            if i.opcode not in ("phi", "br")
+            and self.placement.uses.get(i, set()) & (loop.blocks - {loop.header})
+        ]
+
+    def _header_targets(self, loop: Loop) -> tuple[Block, Block]:
+        """The successors of a header that tests: in the loop, and outside."""
+        first, second = loop.header.successors
+        return (first, second) if first in loop.blocks else (second, first)
+
+    def _stays(self, loop: Loop) -> ir.Value:
+        terminator = loop.header.terminator
+        condition = self.t.operand(terminator.operands[0], terminator)
+        stays_on_true = terminator.targets[0] in loop.blocks
+        return condition if stays_on_true else self.t.inverted(condition)
+
+
+def _arguments(values: Sequence[ir.Value]) -> tuple[ir.Value, ...]:
+    return tuple(ir.Value(value.type) for value in values)
+
+
+def _condition(condition: ir.Value, values: Sequence[ir.Value], header: Block) -> ir.Condition:
+    location = header.terminator.location
+    return ir.Condition(condition=condition, values=tuple(values), location=location)

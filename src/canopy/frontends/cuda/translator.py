@@ -1,0 +1,303 @@
+"""What every rule of the front-end builds with: values, lanes and masks of one kernel.
+
+A divergent value is a tile over the threads of the block, shaped (z, y, x) without leading axes of
+extent 1; a uniform value is a scalar. A mask is None (all threads) or a bool tile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Any
+
+from canopy import ir
+from canopy.errors import Location, UnsupportedError
+from canopy.frontends.cuda.llvm_reader import (
+    Argument,
+    Block,
+    ConstantExpression,
+    Function,
+    Global,
+    Instruction,
+    LlvmValue,
+    Number,
+    Undefined,
+)
+from canopy.frontends.cuda.llvm_types import (
+    FloatType,
+    IntType,
+    LlvmType,
+    PtrType,
+    StructType,
+    field_offset,
+    size_of,
+)
+from canopy.frontends.cuda.llvm_types import ArrayType as LlvmArray
+from canopy.frontends.cuda.placement import Again, LiveOut, Next, Pending, PendingKind, Placement
+from canopy.frontends.cuda.uniformity import Uniformity
+from canopy.ir.types import (
+    BF16,
+    BOOL,
+    F16,
+    F32,
+    F64,
+    I8,
+    I16,
+    I32,
+    I64,
+    PTR,
+    SHARED_PTR,
+    ElementType,
+    ScalarType,
+    TileType,
+    Type,
+    element_type,
+)
+
+__all__ = ["Mask", "Translator"]
+
+Mask = ir.Value | None
+
+_INTEGERS = {1: BOOL, 8: I8, 16: I16, 32: I32, 64: I64}
+_FLOATS = {"half": F16, "bfloat": BF16, "float": F32, "double": F64}
+
+
+class Translator:
+    def __init__(
+        self,
+        function: Function,
+        block: tuple[int, int, int],
+        shared_bytes: int,
+        uniformity: Uniformity,
+        placement: Placement,
+        shared_pointers: set[LlvmValue],
+    ) -> None:
+        self.function = function
+        self.block = block
+        self.shared_bytes = shared_bytes
+        self.uniformity = uniformity
+        self.placement = placement
+        self.shared_pointers = shared_pointers
+        self.shape = _lane_shape(block)
+        self.body = ir.Region()
+        self.builder = ir.Builder(self.body, function.location)
+        self.env: dict[Hashable, ir.Value] = {}
+
+    @property
+    def lanes(self) -> int:
+        x, y, z = self.block
+        return x * y * z
+
+    # ---- types
+
+    def element(self, type_: LlvmType, location: Location) -> ElementType:
+        """The IR's type for one lane of an LLVM type."""
+        if isinstance(type_, IntType) and type_.bits in _INTEGERS:
+            return _INTEGERS[type_.bits]
+        if isinstance(type_, FloatType):
+            return _FLOATS[type_.name]
+        if isinstance(type_, PtrType):
+            return SHARED_PTR if type_.space == 3 else PTR
+        raise UnsupportedError(f"values of type {type_} are not supported yet", location=location)
+
+    def element_of(self, value: LlvmValue, location: Location) -> ElementType:
+        if value in self.shared_pointers:
+            return SHARED_PTR
+        return self.element(value.type, location)
+
+    def tile_type(self, element: ElementType) -> TileType:
+        return TileType(self.shape, element)
+
+    def variable_type(self, key: object) -> Type:
+        """The type of a variable of `placement`, or of an instruction's value."""
+        match key:
+            case Pending(block):
+                lanes = self.placement.pending[block] is PendingKind.LANES
+                return self.tile_type(BOOL) if lanes else BOOL
+            case Again(header):
+                lanes = self.placement.again[header] is PendingKind.LANES
+                return self.tile_type(BOOL) if lanes else BOOL
+            case Next(phi):
+                return self.variable_type(phi)
+            case LiveOut(value, divergent):
+                element = self.element_of(value, value.location)
+                return self.tile_type(element) if divergent else element
+            case Instruction():
+                element = self.element_of(key, key.location)
+                divergent = key in self.uniformity.divergent_values
+                return self.tile_type(element) if divergent else element
+        raise AssertionError(key)
+
+    # ---- building
+
+    def add(self, kind: type[ir.Op], **fields: Any) -> ir.Value:
+        return self.builder.add(kind, **fields)
+
+    def constant(self, value: float | bool, type_: Type) -> ir.Value:
+        return self.add(ir.Constant, value=value, type=type_)
+
+    def zero(self, type_: Type) -> ir.Value:
+        """The value of a variable that nothing has assigned yet."""
+        element = element_type(type_)
+        if isinstance(element, ScalarType):
+            kind = {"bool": bool, "float": float}.get(element.kind, int)
+            return self.constant(kind(0), type_)
+        bits = I64 if not isinstance(type_, TileType) else TileType(type_.shape, I64)
+        return self.add(ir.Bitcast, source=self.constant(0, bits), type=element)
+
+    def all_lanes(self) -> ir.Value:
+        return self.constant(True, self.tile_type(BOOL))
+
+    def as_tile(self, value: ir.Value) -> ir.Value:
+        """A scalar in every lane; a tile as it is."""
+        if value.is_tile:
+            return value
+        key = ("splat", value)
+        if key not in self.env:
+            if isinstance(value.op, ir.Constant):
+                element = element_type(value.op.type)
+                self.env[key] = self.constant(value.op.value, self.tile_type(element))
+            else:
+                self.env[key] = self.add(ir.Splat, source=value, shape=self.shape)
+        return self.env[key]
+
+    def coerced(self, value: ir.Value, type_: Type) -> ir.Value:
+        """``value`` as ``type_``, which differs at most in being a tile and in address space."""
+        if isinstance(type_, TileType):
+            value = self.as_tile(value)
+        if value.type != type_:
+            value = self.add(ir.Bitcast, source=value, type=element_type(type_))
+        return value
+
+    def inverted(self, condition: ir.Value) -> ir.Value:
+        key = ("not", condition)
+        if key not in self.env:
+            true = self.constant(True, condition.type)
+            self.env[key] = self.add(ir.Xor, lhs=condition, rhs=true)
+        return self.env[key]
+
+    def both(self, mask: Mask, condition: ir.Value) -> ir.Value:
+        """The lanes of ``mask`` where ``condition`` holds."""
+        condition = self.as_tile(condition)
+        return condition if mask is None else self.add(ir.And, lhs=mask, rhs=condition)
+
+    def any_active(self, mask: ir.Value) -> ir.Value:
+        key = ("any", mask)
+        if key not in self.env:
+            self.env[key] = self.add(ir.AnyLane, source=mask)
+        return self.env[key]
+
+    def flat(self, value: ir.Value) -> ir.Value:
+        """A tile of lanes as one dimension, in the order of CUDA's linear thread index."""
+        if len(self.shape) == 1:
+            return value
+        return self.add(ir.Reshape, source=value, shape=(self.lanes,))
+
+    def from_flat(self, value: ir.Value) -> ir.Value:
+        if len(self.shape) == 1:
+            return value
+        return self.add(ir.Reshape, source=value, shape=self.shape)
+
+    def thread_index(self, axis: int) -> ir.Value:
+        """threadIdx.x, .y or .z (axis 0, 1, 2): a scalar 0 where the block has extent 1 there."""
+        extent, rank = self.block[axis], len(self.shape)
+        if axis >= rank:
+            return self.constant(0, self.tile_type(I32))
+        index = self.add(ir.Range, start=0, end=extent, type=I32)
+        if rank == 1:
+            return index
+        position = rank - 1 - axis
+        for before in range(rank):
+            if before != position:
+                index = self.add(ir.ExpandDims, source=index, axis=before)
+        return self.add(ir.Broadcast, source=index, shape=self.shape)
+
+    def linear_index(self) -> ir.Value:
+        return self.from_flat(self.add(ir.Range, start=0, end=self.lanes, type=I32))
+
+    # ---- operands
+
+    def operand(self, value: LlvmValue, user: Instruction, tile: bool = False) -> ir.Value:
+        """The value that ``user`` sees; in every lane if ``tile``."""
+        return self.operand_at(value, user.block, user.location, tile)
+
+    def operand_at(
+        self, value: LlvmValue, place: Block, location: Location, tile: bool = False
+    ) -> ir.Value:
+        found = self._find(value, place, location)
+        return self.as_tile(found) if tile else found
+
+    def _find(self, value: LlvmValue, place: Block, location: Location) -> ir.Value:
+        match value:
+            case Instruction():
+                return self.env[self.placement.key_for(value, place)]
+            case Argument():
+                return self.env[value]
+            case Number(type=type_, value=number):
+                return self._number(number, self.element(type_, location))
+            case Undefined(type=type_, text=""):
+                return self.zero(self.element(type_, location))
+            case Global():
+                return self._global(value, location)
+            case ConstantExpression(opcode="addrspacecast", operands=(source,)):
+                return self._find(source, place, location)
+            case ConstantExpression(opcode="getelementptr", operands=operands, source_type=content):
+                base = self._find(operands[0], place, location)
+                offset = self.constant_offset(content, operands[1:], location)
+                return self.advanced(base, offset)
+        raise UnsupportedError(f"this constant is not supported yet: {value}", location=location)
+
+    def _number(self, number: float, element: ElementType) -> ir.Value:
+        if not isinstance(element, ScalarType):
+            return self.zero(element)
+        return self.constant(bool(number) if element is BOOL else number, element)
+
+    def _global(self, value: Global, location: Location) -> ir.Value:
+        if value in self.env:
+            return self.env[value]
+        raise UnsupportedError(
+            f"{value.name} is a __device__ or __constant__ variable, which is not supported yet",
+            location=location,
+            hint="pass it to the kernel as an argument",
+        )
+
+    def advanced(self, base: ir.Value, offset: int) -> ir.Value:
+        """``base`` moved by a constant number of bytes."""
+        if not offset:
+            return base
+        type_ = self.tile_type(I64) if base.is_tile else I64
+        return self.add(ir.Offset, pointer=base, index=self.constant(offset, type_), scale=1)
+
+    def constant_offset(
+        self, content: LlvmType | None, indices: tuple[LlvmValue, ...], location: Location
+    ) -> int:
+        offset = 0
+        for stride, index in self.steps(content, indices, location):
+            assert isinstance(index, Number)
+            offset += stride * int(index.value)
+        return offset
+
+    def steps(
+        self, content: LlvmType | None, indices: tuple[LlvmValue, ...], location: Location
+    ) -> list[tuple[int, LlvmValue]]:
+        """The indices of a GEP with their scales in bytes; a field counts as a constant index."""
+        assert content is not None
+        found: list[tuple[int, LlvmValue]] = [(size_of(content), indices[0])]
+        for index in indices[1:]:
+            if isinstance(content, StructType):
+                assert isinstance(index, Number)
+                field = int(index.value)
+                found.append((1, Number(IntType(64), field_offset(content, field))))
+                content = content.fields[field]
+            elif isinstance(content, LlvmArray):
+                content = content.element
+                found.append((size_of(content), index))
+            else:
+                raise UnsupportedError(f"indexing into {content}", location=location)
+        return found
+
+
+def _lane_shape(block: tuple[int, int, int]) -> tuple[int, ...]:
+    shape = list(reversed(block))
+    while len(shape) > 1 and shape[0] == 1:
+        shape.pop(0)
+    return tuple(shape)
