@@ -110,7 +110,14 @@ def run(
     commands = _load("canopy.frontends.redirect.commands")
     chosen = target or config.target()
     _scripts.append(
-        lambda: commands.run(target=chosen, quiet=quiet, report=report, module=module, argv=words)
+        lambda: commands.run(
+            module or words[0],
+            words if module else words[1:],
+            module=module is not None,
+            target=chosen,
+            quiet=quiet,
+            report=str(report) if report else None,
+        )
     )
 
 
