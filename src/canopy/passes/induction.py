@@ -135,6 +135,7 @@ class _Carrier(Rewriter):
             initial=tuple(initial),
             body=body,
             location=op.location,
+            results=tuple(Value(arg.type, arg.name) for arg in args[1:]),
         )
         return self._unpacked(op, motions, starts, self.emit(made).results)
 
