@@ -673,6 +673,21 @@ def test_out_of_bounds_names_argument_element_lane_program_and_line():
     assert "store writes element 6 of b, which has the elements 0 to 5" in str(caught.value)
 
 
+def test_checks_can_be_turned_off():
+    x, out = np.arange(16, dtype=np.float32), np.zeros(16, np.float32)
+
+    class Short:  # claims 4 bytes of the 64 that it has
+        nbytes = 4
+
+        def data_ptr(self):
+            return x.ctypes.data
+
+    with pytest.raises(KernelError, match="element 1 of a"):
+        Interpreter(_copy(False), [Short(), out, 8]).run()
+    Interpreter(_copy(False), [Short(), out, 8], check=False).run()
+    np.testing.assert_array_equal(out[:8], x[:8])
+
+
 def test_views_reach_their_whole_storage():
     base = np.arange(16, dtype=np.float32)
     out = np.zeros(8, np.float32)
