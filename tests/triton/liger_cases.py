@@ -215,9 +215,7 @@ def softmax(odd: bool, dtype: torch.dtype) -> Case:
 def sparsemax(odd: bool, dtype: torch.dtype) -> Case:
     from liger_kernel.ops.sparsemax import LigerSparsemaxFunction as Function
 
-    return Case(
-        [normal(*sizes(odd))], lambda x: Function.apply(x, -1), lambda x: _sparsemax(x)
-    )
+    return Case([normal(*sizes(odd))], lambda x: Function.apply(x, -1), lambda x: _sparsemax(x))
 
 
 def _sparsemax(x: Tensor) -> Tensor:
@@ -275,9 +273,9 @@ def cross_entropy_softcap(odd: bool, dtype: torch.dtype) -> Case:
     target = labels(rows, columns)
     return Case(
         [normal(rows, columns)],
-        lambda x: Function.apply(
-            x, target, None, -100, 0.0, 0.0, "sum", 3.0, False, False, False
-        )[0],
+        lambda x: Function.apply(x, target, None, -100, 0.0, 0.0, "sum", 3.0, False, False, False)[
+            0
+        ],
         lambda x: F.cross_entropy(3 * torch.tanh(x / 3), target, reduction="sum"),
     )
 
@@ -376,9 +374,7 @@ def fused_linear_jsd(odd: bool, dtype: torch.dtype) -> Case:
         lambda x, w: Function.apply(
             x, w, teacher.to(x.dtype), teacher_weight.to(x.dtype), None, 0.5, -100, 1.0
         ),
-        lambda x, w: _jsd(
-            (x @ w.T).log_softmax(-1), (teacher @ teacher_weight.T).log_softmax(-1)
-        ),
+        lambda x, w: _jsd((x @ w.T).log_softmax(-1), (teacher @ teacher_weight.T).log_softmax(-1)),
         {torch.bfloat16: 6e-2},
     )
 
@@ -435,9 +431,7 @@ def grpo_loss(odd: bool, dtype: torch.dtype) -> Case:
 
     def run(logits: Tensor) -> Tensor:
         given = (old.float(), before.float(), ids, advantages.float())
-        out = Function.apply(
-            logits, *given, None, 0.9, 0.04, 0.2, 0.4, False, "grpo", None, False
-        )
+        out = Function.apply(logits, *given, None, 0.9, 0.04, 0.2, 0.4, False, "grpo", None, False)
         loss: Tensor = out[0]
         return loss
 

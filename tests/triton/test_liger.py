@@ -88,5 +88,3 @@ def test_every_module_is_classified() -> None:
     modules = {m.name for m in pkgutil.iter_modules(ops.__path__) if not m.ispkg}
     tested = {OTHER_NAMES.get(name, name) for name in CASES}
     assert modules - tested - set(NOT_TRITON) - set(COVERED_THROUGH) == set()
-
-

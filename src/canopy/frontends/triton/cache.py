@@ -16,8 +16,9 @@ import tempfile
 import warnings
 from pathlib import Path
 
-from triton import knobs
 from triton.runtime.cache import FileCacheManager
+
+from triton import knobs
 
 __all__ = ["install"]
 
@@ -86,9 +87,7 @@ class _VerifiedCache(FileCacheManager):  # type: ignore[misc]
             group: dict[str, str] | None = super().get_group(filename)
             if group is None:
                 return None
-            sums = json.loads(Path(self._make_path(f"__grp__{filename}")).read_text())[
-                "sha256"
-            ]
+            sums = json.loads(Path(self._make_path(f"__grp__{filename}")).read_text())["sha256"]
             is_whole = all(_sum(path) == sums[name] for name, path in group.items())
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None

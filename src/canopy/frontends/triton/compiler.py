@@ -14,7 +14,6 @@ import time
 from types import ModuleType
 from typing import Any
 
-from triton import __version__ as triton_version
 from triton._C.libtriton import ir, passes
 from triton.backends.compiler import BaseBackend, GPUTarget, Language
 
@@ -24,6 +23,7 @@ from canopy.frontends.triton.binary import Binary, mark_fresh
 from canopy.frontends.triton.options import CpuOptions
 from canopy.frontends.triton.reader import ttir_to_kernel
 from canopy.ir import Kernel
+from triton import __version__ as triton_version
 
 __all__ = ["CpuBackend"]
 
@@ -63,9 +63,7 @@ class CpuBackend(BaseBackend):  # type: ignore[misc]
     def load_dialects(self, context: Any) -> None:
         """All dialects of TTIR are loaded by Triton itself."""
 
-    def add_stages(
-        self, stages: dict[str, Any], options: CpuOptions, language: Language
-    ) -> None:
+    def add_stages(self, stages: dict[str, Any], options: CpuOptions, language: Language) -> None:
         if language != Language.TRITON:
             raise UnsupportedError(
                 "Gluon kernels are written for the layouts of one GPU",
@@ -102,9 +100,7 @@ def _sources_hash() -> str:
             for file in files:
                 if file.endswith(".py"):
                     status = os.stat(os.path.join(parent, file))
-                    stamps.append(
-                        f"{parent}/{file}:{status.st_size}:{status.st_mtime_ns}"
-                    )
+                    stamps.append(f"{parent}/{file}:{status.st_size}:{status.st_mtime_ns}")
     return hashlib.sha256("\n".join(sorted(stamps)).encode()).hexdigest()
 
 
@@ -128,9 +124,7 @@ class _Stage(str):
     kernel: Kernel | None
     executable: Any
 
-    def __new__(
-        cls, text: str, kernel: Kernel | None = None, executable: Any = None
-    ) -> _Stage:
+    def __new__(cls, text: str, kernel: Kernel | None = None, executable: Any = None) -> _Stage:
         made = super().__new__(cls, text)
         made.kernel = kernel
         made.executable = executable
@@ -153,9 +147,7 @@ def _make_ttir(module: Any, metadata: dict[str, Any]) -> Any:
     return module
 
 
-def _make_canopy(
-    module: Any, metadata: dict[str, Any], *, options: CpuOptions
-) -> _Stage:
+def _make_canopy(module: Any, metadata: dict[str, Any], *, options: CpuOptions) -> _Stage:
     start = time.perf_counter()
     text = module.str() if hasattr(module, "str") else str(module)
     kernel = ttir_to_kernel(text)

@@ -49,9 +49,7 @@ def _refusal(
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
 ) -> LaunchError | None:
-    names = {
-        name: value for name, value in kwargs.items() if name in signature.parameters
-    }
+    names = {name: value for name, value in kwargs.items() if name in signature.parameters}
     for name, value in signature.bind_partial(*args, **names).arguments.items():
         try:
             jit.native_specialize_impl(backend, value, False, False, False)

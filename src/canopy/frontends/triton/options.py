@@ -82,7 +82,5 @@ class CpuOptions:
         return cls(**{k: v for k, v in given.items() if k in known and v is not None})
 
     def hash(self) -> str:
-        key = "_".join(
-            f"{name}-{value}" for name, value in sorted(self.__dict__.items())
-        )
+        key = "_".join(f"{name}-{value}" for name, value in sorted(self.__dict__.items()))
         return hashlib.sha256(key.encode()).hexdigest()
