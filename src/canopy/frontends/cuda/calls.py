@@ -81,11 +81,7 @@ def _barrier_vote(t: Translator, i: Instruction, mask: Mask) -> ir.Value:
     every = ".and" in i.callee
     kind: type[ir.Binary] = ir.And if every else ir.Or
     found = _reduced(t, t.flat(_in_play(t, holds, mask, every)), kind, axis=0)
-    return (
-        found
-        if element_type(t.variable_type(i)) is BOOL
-        else t.add(ir.Cast, source=found, type=I32)
-    )
+    return found if element_type(t.variable_type(i)) is BOOL else t.add(ir.Cast, source=found, type=I32)
 
 
 def _holds(t: Translator, i: Instruction, position: int) -> ir.Value:
@@ -243,10 +239,7 @@ def _unsigned_extreme(t: Translator, i: Instruction, mask: Mask) -> ir.Value:
     lhs, rhs = _arguments(t, i)
     element = element_type(lhs.type)
     to = unsigned(element)
-    sides = {
-        "lhs": t.add(ir.Bitcast, source=lhs, type=to),
-        "rhs": t.add(ir.Bitcast, source=rhs, type=to),
-    }
+    sides = {"lhs": t.add(ir.Bitcast, source=lhs, type=to), "rhs": t.add(ir.Bitcast, source=rhs, type=to)}
     made = t.add(ir.Min if "umin" in i.callee else ir.Max, **sides)
     return t.add(ir.Bitcast, source=made, type=element)
 

@@ -154,9 +154,7 @@ class ControlFlow:
         return found
 
 
-def _reverse_post_order(
-    entry: Block, successors: Callable[[Block], Sequence[Block]]
-) -> list[Block]:
+def _reverse_post_order(entry: Block, successors: Callable[[Block], Sequence[Block]]) -> list[Block]:
     order: list[Block] = []
     seen = {entry}
     stack = [(entry, iter(successors(entry)))]

@@ -20,11 +20,15 @@ __all__ = ["HEADER", "device_ir", "find_zig"]
 HEADER = Path(__file__).parent / "headers" / "canopy_cuda.h"
 
 # -O2 with -disable-llvm-passes: functions are not marked optnone, and nothing is optimised.
-_FLAGS = ["-triple", "nvptx64-nvidia-cuda", "-aux-triple", "x86_64-unknown-linux-gnu", "-target-cpu", "sm_80", "-target-feature", "+ptx83", "-x", "cuda", "-fcuda-is-device", "-std=c++17", "-target-sdk-version=12.3", "-nobuiltininc", "-nostdsysteminc", "-fconvergent-functions", "-fdeclspec", "-ffp-contract=fast", "-O2", "-disable-llvm-passes", "-disable-lifetime-markers", "-debug-info-kind=line-tables-only", "-emit-llvm"]
+_FLAGS = (
+    "-triple nvptx64-nvidia-cuda -aux-triple x86_64-unknown-linux-gnu -target-cpu sm_80 "
+    "-target-feature +ptx83 -x cuda -fcuda-is-device -std=c++17 -target-sdk-version=12.3 "
+    "-nobuiltininc -nostdsysteminc -fconvergent-functions -fdeclspec "
+    "-ffp-contract=fast -O2 -disable-llvm-passes -disable-lifetime-markers -debug-info-kind=line-tables-only "
+    "-emit-llvm"
+).split()
 
-_DIAGNOSTIC = re.compile(
-    r"^(?P<file>.*?):(?P<line>\d+):(?P<column>\d+): (?:fatal )?error: (?P<fact>.*)$"
-)
+_DIAGNOSTIC = re.compile(r"^(?P<file>.*?):(?P<line>\d+):(?P<column>\d+): (?:fatal )?error: (?P<fact>.*)$")
 
 
 @cache

@@ -15,12 +15,16 @@ from llvmlite import binding as llvm
 
 from canopy.errors import UNKNOWN_LOCATION, CompileError, Location
 from canopy.frontends.cuda.debug_info import DebugInfo
+from canopy.frontends.cuda.pipeline import is_kernel
 from canopy.frontends.cuda.llvm_types import (
+    ArrayType,
+    FloatType,
+    IntType,
     LlvmType,
+    OtherType,
     PtrType,
     TypeParser,
 )
-from canopy.frontends.cuda.pipeline import is_kernel
 
 __all__ = [
     "Argument",
@@ -163,9 +167,7 @@ def _resolve_trivial_phis(blocks: list[Block]) -> None:
 _DEFINE = re.compile(r'^define .*?@("[^"]*"|[-\w.$]+)\(')
 _DBG = re.compile(r", !dbg !(\d+)")
 _METADATA = re.compile(r"(, ![\w.]+ !\d+)+$")
-_PREDICATE = re.compile(
-    r"\b[if]cmp (?:(?:contract|fast|nnan|ninf|nsz|arcp|afn|reassoc|samesign) )*(\w+) "
-)
+_PREDICATE = re.compile(r"\b[if]cmp (?:(?:contract|fast|nnan|ninf|nsz|arcp|afn|reassoc|samesign) )*(\w+) ")
 _GEP_TYPE = re.compile(r"getelementptr (?:(?:inbounds|nuw|nusw|inrange\([^)]*\)) )*(.*)$")
 _ALLOCA_TYPE = re.compile(r"alloca (?:inalloca )?(.*)$")
 _ALIGN = re.compile(r", align (\d+)")
@@ -248,9 +250,7 @@ class _Reader:
         _resolve_trivial_phis(list(blocks.values()))
         subprogram = re.search(r"!dbg !(\d+)", define)
         display, place = self._debug.subprogram(int(subprogram[1]) if subprogram else -1)
-        return Function(
-            ref.name, display or ref.name, tuple(arguments), list(blocks.values()), place
-        )
+        return Function(ref.name, display or ref.name, tuple(arguments), list(blocks.values()), place)
 
     def _instructions(
         self,
@@ -266,9 +266,7 @@ class _Reader:
             for instruction in block.instructions:
                 line = next(remaining, "")
                 if not re.search(rf"\b{instruction.opcode}\b", line):
-                    raise CompileError(
-                        f"the text of {ref.name} does not match its instructions: {line}"
-                    )
+                    raise CompileError(f"the text of {ref.name} does not match its instructions: {line}")
                 made = self._instruction(instruction, line, blocks[block])
                 place = made.location = made.location if made.location.line else place
                 blocks[block].instructions.append(made)

@@ -15,9 +15,7 @@ from canopy.errors import CompileError, Location
 __all__ = ["is_kernel", "parse_and_prepare"]
 
 _KERNEL = re.compile(r"^define (?:[\w()]+ )*?ptx_kernel ")
-_TARGET_ATTRIBUTE = re.compile(
-    r'"target-(?:cpu|features)"="[^"]*"'
-)  # a GPU's, and passes ask the host
+_TARGET_ATTRIBUTE = re.compile(r'"target-(?:cpu|features)"="[^"]*"')  # a GPU's, and passes ask the host
 
 
 def parse_and_prepare(ir: str, filename: str) -> llvm.ModuleRef:

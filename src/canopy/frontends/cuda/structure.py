@@ -133,12 +133,7 @@ class _Structurer:
         type_ = self.t.variable_type(key)
         value = self.t.coerced(value, type_)
         old = self.t.env.get(key)
-        if (
-            isinstance(type_, TileType)
-            and mask is not None
-            and old is not None
-            and old is not value
-        ):
+        if isinstance(type_, TileType) and mask is not None and old is not None and old is not value:
             value = self.t.add(ir.Select, condition=mask, if_true=value, if_false=old)
         self.t.env[key] = value
 
