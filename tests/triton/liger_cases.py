@@ -1,7 +1,7 @@
 """One case per Triton op module of liger-kernel: inputs, liger's function, and a torch reference.
 
-A case gives leaf tensors (made in float64), the function under test and the same function written in
-plain torch. The reference runs in float64.
+A case gives leaf tensors (made in float64), the function under test and the same function written
+in plain torch. The reference runs in float64.
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ def poly_norm(odd: bool, dtype: torch.dtype) -> Case:
 
     rows, columns = sizes(odd)
     return Case(
-        [normal(rows, columns), normal(3), normal(1)],
+        [normal(rows, columns), normal(3), normal(1)[0]],
         lambda x, w, b: Function.apply(x, w, b, 1e-6, False),
         lambda x, w, b: w[0] * rms(x**3) + w[1] * rms(x**2) + w[2] * rms(x) + b,
         {torch.bfloat16: 6e-2},
@@ -318,7 +318,7 @@ def fused_ce_tvd(odd: bool, dtype: torch.dtype) -> Case:
 
     rows, columns = sizes(odd)
     target = labels(rows, columns, ignore=False)
-    teacher = normal(rows, columns)
+    teacher = normal(rows, columns).to(dtype).double()
 
     def reference(x: Tensor) -> tuple[Tensor, Tensor]:
         distance = (x.softmax(-1) - teacher.softmax(-1)).abs().sum(-1) / 2
@@ -335,7 +335,7 @@ def fused_ce_tvd(odd: bool, dtype: torch.dtype) -> Case:
 def kl_div(odd: bool, dtype: torch.dtype) -> Case:
     from liger_kernel.ops.kl_div import LigerKLDivLossFunction as Function
 
-    target = normal(*sizes(odd)).softmax(-1)
+    target = normal(*sizes(odd)).softmax(-1).to(dtype).double()
     return Case(
         [normal(*sizes(odd)).log_softmax(-1)],
         lambda x: Function.apply(x, target.to(x.dtype), "batchmean", False, 1e-10),
@@ -347,7 +347,7 @@ def kl_div(odd: bool, dtype: torch.dtype) -> Case:
 def jsd(odd: bool, dtype: torch.dtype) -> Case:
     from liger_kernel.ops.jsd import LigerJSDFunction as Function
 
-    target = normal(*sizes(odd)).log_softmax(-1)
+    target = normal(*sizes(odd)).log_softmax(-1).to(dtype).double()
     return Case(
         [normal(*sizes(odd)).log_softmax(-1)],
         lambda x: Function.apply(x, target.to(x.dtype), None, 0.5, -100, None, None),
@@ -384,7 +384,7 @@ def fused_linear_kl_div(odd: bool, dtype: torch.dtype) -> Case:
     from liger_kernel.ops.fused_linear_kl_div import LigerFusedLinearKLDivFunction as Function
 
     rows, columns = sizes(odd)
-    target = normal(rows, columns).softmax(-1)
+    target = normal(rows, columns).softmax(-1).to(dtype).double()
     return Case(
         [normal(rows, 16), normal(columns, 16) / 4],
         lambda x, w: Function.apply(x, w, target.to(x.dtype), None, "batchmean", -100, 1.0, 1e-10),
@@ -397,7 +397,7 @@ def fused_linear_kl_div(odd: bool, dtype: torch.dtype) -> Case:
 def tvd(odd: bool, dtype: torch.dtype) -> Case:
     from liger_kernel.ops.tvd import LigerTVDLossFunction as Function
 
-    target = normal(*sizes(odd)).softmax(-1)
+    target = normal(*sizes(odd)).softmax(-1).to(dtype).double()
     return Case(
         [normal(*sizes(odd)).softmax(-1)],
         lambda x: Function.apply(x, target.to(x.dtype), None, "batchmean", -100),
@@ -509,7 +509,7 @@ def llama4_rope(odd: bool, dtype: torch.dtype) -> Case:
 
     return Case(
         [normal(2, length, 4, width), normal(2, length, 2, width)],
-        lambda q, k: Function.apply(q, k, turn.to(torch.complex64), None),
+        lambda q, k: Function.apply(q, k, turn.to(torch.complex64)),
         lambda q, k: (turned(q), turned(k)),
     )
 

@@ -16,9 +16,8 @@ import tempfile
 import warnings
 from pathlib import Path
 
-from triton.runtime.cache import FileCacheManager
-
 from triton import knobs
+from triton.runtime.cache import FileCacheManager
 
 __all__ = ["install"]
 
@@ -52,7 +51,7 @@ def _warn_once(folder: str, reason: str) -> None:
     )
 
 
-class _VerifiedCache(FileCacheManager):  # type: ignore[misc]
+class _VerifiedCache(FileCacheManager):
     """Triton's file cache with checksums and a fallback folder."""
 
     def __init__(self, key: str, override: bool = False, dump: bool = False) -> None:

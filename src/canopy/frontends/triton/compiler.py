@@ -1,8 +1,8 @@
 """The plug-in backend that Triton calls to compile a kernel for the CPU.
 
-Stages: ``ttir`` (Triton's own passes), ``canopy`` (tile IR), ``llir``, ``asm``, ``obj``. Triton keeps
-the text of each in its cache and in ``kernel.asm``. Triton looks for exactly one concrete backend
-class in this module.
+Stages: ``ttir`` (Triton's own passes), ``canopy`` (tile IR), ``llir``, ``asm``, ``obj``. Triton
+keeps the text of each in its cache and in ``kernel.asm``. Triton looks for exactly one concrete
+backend class in this module.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import time
 from types import ModuleType
 from typing import Any
 
+from triton import __version__ as triton_version
 from triton._C.libtriton import ir, passes
 from triton.backends.compiler import BaseBackend, GPUTarget, Language
 
@@ -23,7 +24,6 @@ from canopy.frontends.triton.binary import Binary, mark_fresh
 from canopy.frontends.triton.options import CpuOptions
 from canopy.frontends.triton.reader import ttir_to_kernel
 from canopy.ir import Kernel
-from triton import __version__ as triton_version
 
 __all__ = ["CpuBackend"]
 
@@ -31,7 +31,7 @@ __all__ = ["CpuBackend"]
 _NOMINAL_SHARED_BYTES = 64 * 1024
 
 
-class CpuBackend(BaseBackend):  # type: ignore[misc]
+class CpuBackend(BaseBackend):
     """Compiles TTIR through the tile IR to machine code of this CPU."""
 
     binary_ext = "obj"

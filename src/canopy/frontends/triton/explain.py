@@ -1,7 +1,8 @@
 """Triton's refusal of an argument, with the argument's name.
 
 Triton says ``TypeError: failed to specialize argument of type: list``. The functions that bind the
-arguments of a launch are wrapped, for this backend only, so that the error names place and argument.
+arguments of a launch are wrapped, for this backend only, so that the error names place and
+argument.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Launching: from the arguments of ``kernel[grid](...)`` to the native launcher, and errors back.
 
-A launch costs the native launcher's time and one Python call; everything else (hooks, tuples, tensor
-descriptors, recording, the interpreter, error messages) stands off that path.
+A launch costs the native launcher's time and one Python call; everything else (hooks, tuples,
+tensor descriptors, recording, the interpreter, error messages) stands off that path.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from canopy.errors import (
     MissingDependencyError,
 )
 from canopy.frontends.triton.binary import Binary, is_fresh
+from canopy.frontends.triton.options import CpuOptions
 
 __all__ = ["collect_launches", "launch_observers", "load_binary", "make_launcher"]
 
@@ -83,19 +84,18 @@ def _recompiled() -> bytes:
     import triton
     from triton import knobs
 
-    source, metadata = getattr(_pending, "made", (None, None))
-    if source is None:
+    made = getattr(_pending, "made", None)
+    if made is None:
         raise CacheError(
             "a compiled kernel in the cache is damaged", hint="run `canopy cache clear`"
         )
-    from canopy.frontends.triton.options import CpuOptions
-
+    source, metadata = made
     fields = {name: getattr(metadata, name, None) for name in CpuOptions.__dataclass_fields__}
     options = {name: _as_tuples(value) for name, value in fields.items()}
     with knobs.compilation.scope():
         knobs.compilation.always_compile = True
-        made = triton.compile(source, target=metadata.target, options=options)
-    return bytes(made.asm["obj"])
+        kernel = triton.compile(source, target=metadata.target, options=options)
+    return bytes(kernel.asm["obj"])
 
 
 def _as_tuples(value: Any) -> Any:

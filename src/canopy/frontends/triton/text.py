@@ -1,10 +1,10 @@
 """TTIR as Triton prints it -> a tree of plain operations.
 
 In:   ``%x_3 = tt.load %x_1, %m : tensor<64x!tt.ptr<f32>> loc(#loc7)``
-Out:  ``Operation(name="tt.load", results=("x_3",), operands=("x_1", "m"), signature="tensor<..>", ..)``
+Out:  ``Operation(name="tt.load", results=("x_3",), operands=("x_1", "m"), ..)``
 
-The printed text is read, not the bindings: these have no getter for floats, dense constants, arrays,
-block successors and the locations of operations without results.
+The printed text is read, not the bindings: these have no getter for floats, dense constants,
+arrays, block successors and the locations of operations without results.
 """
 
 from __future__ import annotations
