@@ -13,20 +13,23 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from llvmlite import ir
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests/targets/cpu"))
 
-from lane_kernels import compile_lanes  # noqa: E402
-from llvmlite import ir  # noqa: E402
-from math_references import SPECIALS, UNARY, patterns, ulps  # noqa: E402
-
 from canopy.targets.cpu.math_functions import emit_math  # noqa: E402
 from canopy.targets.cpu.math_functions.dispatch import strategy_of  # noqa: E402
+
+compile_lanes = import_module("lane_kernels").compile_lanes
+references = import_module("math_references")
+SPECIALS, UNARY = references.SPECIALS, references.UNARY
+patterns, ulps = references.patterns, references.ulps
 
 STATE = ROOT / "build/ulp-report.json"
 REPORT = ROOT / "docs/reference/math-accuracy.md"
