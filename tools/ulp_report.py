@@ -113,7 +113,9 @@ def write_report(state: dict[str, Any]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("functions", nargs="*", help="names; all where none is given")
-    parser.add_argument("--step", type=int, default=61, help="distance of the bit patterns, best odd")
+    parser.add_argument(
+        "--step", type=int, default=61, help="distance of the bit patterns, best odd"
+    )
     options = parser.parse_args()
     names = options.functions or [name for name in UNARY if name not in LIBM_OWN]
     state = load_state()
