@@ -109,8 +109,16 @@ def run(
         )
     commands = _load("canopy.frontends.redirect.commands")
     chosen = target or config.target()
+    program = words.pop(0) if module is None else module
     _scripts.append(
-        lambda: commands.run(target=chosen, quiet=quiet, report=report, module=module, argv=words)
+        lambda: commands.run(
+            program,
+            words,
+            module=module is not None,
+            target=chosen,
+            quiet=quiet,
+            report=None if report is None else str(report),
+        )
     )
 
 
@@ -121,7 +129,7 @@ def check(
     """Say, without running it, what of a script will run and which line will not."""
     if not path.exists():
         raise CanopyError(f"{path}: there is no such file or folder")
-    raise typer.Exit(int(_load("canopy.frontends.redirect.commands").check(path)))
+    raise typer.Exit(int(_load("canopy.frontends.redirect.commands").check(str(path))))
 
 
 @app.command(no_args_is_help=True)
@@ -166,11 +174,8 @@ def demo(ctx: typer.Context) -> None:
     """Train a small GPT with a script written for an NVIDIA GPU (needs the repository)."""
     script = _repository_file("examples/char_gpt/train.py")
     commands = _load("canopy.frontends.redirect.commands")
-    words = [str(script), *ctx.args]
     target = config.target()
-    _scripts.append(
-        lambda: commands.run(target=target, quiet=False, report=None, module=None, argv=words)
-    )
+    _scripts.append(lambda: commands.run(str(script), ctx.args, target=target))
 
 
 @app.command(
