@@ -109,15 +109,14 @@ def run(
         )
     commands = _load("canopy.frontends.redirect.commands")
     chosen = target or config.target()
-    program = words.pop(0) if module is None else module
     _scripts.append(
         lambda: commands.run(
-            program,
-            words,
+            module or words[0],
+            words if module else words[1:],
             module=module is not None,
             target=chosen,
             quiet=quiet,
-            report=None if report is None else str(report),
+            report=str(report) if report else None,
         )
     )
 
