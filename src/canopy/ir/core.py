@@ -187,12 +187,12 @@ class Builder:
         self.region.ops.append(op)
         return op
 
-    def add(self, kind: type[Op], **fields: Any) -> Value:
+    def add(self, kind: type[Op], /, **fields: Any) -> Value:
         """Makes an op with one result, appends it, and returns the result."""
         fields.setdefault("location", self.location)
         return self.insert(kind(**fields)).result
 
-    def effect(self, kind: type[OpT], **fields: Any) -> OpT:
+    def effect(self, kind: type[OpT], /, **fields: Any) -> OpT:
         """Makes and appends an op with no or several results, and returns the op."""
         fields.setdefault("location", self.location)
         return self.insert(kind(**fields))

@@ -129,7 +129,7 @@ class Translator:
 
     # ---- building
 
-    def add(self, kind: type[ir.Op], **fields: Any) -> ir.Value:
+    def add(self, kind: type[ir.Op], /, **fields: Any) -> ir.Value:
         return self.builder.add(kind, **fields)
 
     def constant(self, value: float | bool, type_: Type) -> ir.Value:
