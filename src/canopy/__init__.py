@@ -1,6 +1,7 @@
 """Canopy: a compute architecture for neural networks, in Python.
 
-Importing this package is cheap (no torch, no triton, no llvmlite); everything heavy is loaded on use.
+Importing this package is cheap (no torch, no triton, no llvmlite); everything heavy is loaded on
+use.
 """
 
 from __future__ import annotations

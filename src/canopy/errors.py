@@ -5,7 +5,7 @@ CanopyError
 ├── CompileError          a kernel that cannot be compiled although it uses supported features
 │   └── VerifyError       an IR program that breaks a rule of the IR
 ├── LaunchError           a launch with a wrong argument, grid or device
-├── KernelError           a kernel that failed while it ran (assertion, out-of-bounds in the interpreter)
+├── KernelError           a kernel that failed as it ran (an assertion, an access out of bounds)
 ├── CacheError            the disk cache cannot be used as asked
 └── MissingDependencyError   an optional package is needed and not installed
 """

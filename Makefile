@@ -1,0 +1,92 @@
+# One command each. Every target sets up .venv by itself, and again when pyproject.toml changed.
+#
+#   make demo     trains and samples a small GPT whose script was written for an NVIDIA GPU
+#   make test     every test that needs no GPU
+#   make check    format, lint, types
+#
+# The base Python is python3 (PYTHON=python3.12 to choose another). TORCH_INDEX may name an extra package
+# index for torch, for example https://download.pytorch.org/whl/cpu for the small wheel without CUDA.
+
+PYTHON ?= python3
+TORCH_VERSION ?= 2.13.0
+TORCH_INDEX ?=
+PYTEST_ARGS ?=
+BENCH_ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input -q
+NATIVE := $(wildcard setup.py src/canopy/runtime/native/*.c src/canopy/runtime/native/*.h)
+
+.PHONY: setup demo test test-triton test-cuda test-ascend fuzz check format bench docs clean help
+.DEFAULT_GOAL := help
+
+help:
+	@sed -n '2,9s/^# \{0,1\}//p' Makefile
+
+setup: $(VENV)/.ready
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+	    { echo "canopy needs Python 3.10 or newer: make PYTHON=python3.12 ..." >&2; exit 2; }
+	@$(PYTHON) -m venv $(VENV)
+
+# torch goes first and by its exact version, so that no dependency pulls in another build of it.
+$(VENV)/.torch: | $(BIN)/python
+	@echo "setup: torch $(TORCH_VERSION)"
+	@$(PIP) install $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) "torch==$(TORCH_VERSION)" 2>$(VENV)/pip.log || \
+	    { echo "setup: no torch $(TORCH_VERSION) here, taking the newest 2.x" >&2; \
+	      $(PIP) install $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) "torch>=2.13,<3"; }
+	@touch $@
+
+$(VENV)/.ready: pyproject.toml $(NATIVE) $(VENV)/.torch
+	@echo "setup: canopy with triton, cuda and dev extras (a few minutes the first time)"
+	@$(PIP) install -e '.[triton,cuda,dev]' 2>$(VENV)/pip.log || { cat $(VENV)/pip.log >&2; exit 1; }
+	@touch $@
+
+$(VENV)/.docs: $(VENV)/.ready
+	@echo "setup: documentation tools"
+	@$(PIP) install -e '.[docs]' 2>$(VENV)/pip.log || { cat $(VENV)/pip.log >&2; exit 1; }
+	@touch $@
+
+demo: setup
+	$(BIN)/canopy run examples/char_gpt/train.py $(DEMO_ARGS)
+
+test: setup
+	$(BIN)/python -m pytest -q $(PYTEST_ARGS)
+
+test-triton: setup
+	$(BIN)/python -m pytest -q tests/triton $(PYTEST_ARGS)
+
+test-cuda: setup
+	@test -d tests/cuda || { echo "tests/cuda: not there yet (docs/roadmap.md)" >&2; exit 2; }
+	$(BIN)/python -m pytest -q tests/cuda $(PYTEST_ARGS)
+
+test-ascend: setup
+	@test -d tests/ascend || { echo "tests/ascend: not there yet (docs/roadmap.md)" >&2; exit 2; }
+	$(BIN)/python -m pytest -q tests/ascend $(PYTEST_ARGS)
+
+fuzz: setup
+	@test -d tests/fuzz || { echo "tests/fuzz: not there yet (docs/roadmap.md)" >&2; exit 2; }
+	$(BIN)/python -m pytest -q tests/fuzz $(PYTEST_ARGS)
+
+check: setup
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: setup
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: setup
+	$(BIN)/python benchmarks/run.py $(BENCH_ARGS)
+
+docs: $(VENV)/.docs
+	$(BIN)/mkdocs build --strict --quiet --site-dir site
+
+clean:
+	rm -rf $(VENV) build dist site bench-out .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find src tests benchmarks examples -name __pycache__ -type d -prune -exec rm -rf {} +
+	find src -maxdepth 1 -name '*.egg-info' -prune -exec rm -rf {} +
+	find src/canopy \( -name '*.so' -o -name '*.a' -o -name '*.o' \) -delete

@@ -1,0 +1,349 @@
+"""The `canopy` command: run, check, inspect, report, doctor, demo, bench, cache, version.
+
+Each command imports what it needs when it is called, so that `canopy version` stays instant and a
+missing extra is an error of the command that needs it. An error that Canopy raises on purpose is
+printed as place, fact and hint, with exit status 2 and no traceback; a user's script keeps its own
+exit status and its own traceback.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand
+
+from canopy import __version__, config
+from canopy.errors import CanopyError, MissingDependencyError
+
+__all__ = ["app", "main"]
+
+EXIT_USAGE = 2
+# Packages that a command may miss, and the extra that brings each.
+EXTRA_OF_PACKAGE = {
+    "triton": "triton",
+    "torch": "torch",
+    "ziglang": "cuda",
+    "onnx": "onnx",
+    "safetensors": "onnx",
+}
+CACHE_FOLDERS_NOT_CODE = frozenset({"failures"})
+
+app = typer.Typer(
+    name="canopy",
+    help="Runs what was written for CUDA (PyTorch scripts, Triton kernels) on the CPU at hand.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+cache_app = typer.Typer(help="Look at the cache of compiled kernels, or empty it.")
+app.add_typer(cache_app, name="cache", no_args_is_help=True)
+
+
+class RunCommand(TyperCommand):
+    """`canopy run`: what follows the script, or `-m module`, belongs to the script untouched."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, _end_options_after_module(args))
+
+
+def _end_options_after_module(args: list[str]) -> list[str]:
+    """Puts `--` behind `-m module`, as Python itself reads its command line."""
+    takes_value = {"--target", "--report"}
+    position = 0
+    while position < len(args):
+        word = args[position]
+        if word in {"-m", "--module"}:
+            end = position + 2
+        elif (word.startswith("-m") and not word.startswith("--")) or word.startswith("--module="):
+            end = position + 1
+        elif word in takes_value:
+            position += 2
+            continue
+        elif word.startswith("-") and word not in {"-", "--"}:
+            position += 1
+            continue
+        else:
+            return args
+        return [*args[:end], "--", *args[end:]]
+    return args
+
+
+@app.command(
+    cls=RunCommand,
+    context_settings={"allow_interspersed_args": False},
+    no_args_is_help=True,
+)
+def run(
+    arguments: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="SCRIPT [ARGS]...", help="The script, then its own arguments."),
+    ] = None,
+    module: Annotated[
+        str | None, typer.Option("-m", "--module", help="Run a module, as `python -m` does.")
+    ] = None,
+    target: Annotated[
+        str | None, typer.Option(help="Where to run; the default is CANOPY_TARGET, else cpu.")
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No report at exit.")] = False,
+    report: Annotated[
+        Path | None, typer.Option(help="Also write the report to this file, as JSON.")
+    ] = None,
+) -> None:
+    """Run a script or module written for CUDA, unchanged, on another target."""
+    words = list(arguments or [])
+    if module is None and not words:
+        raise CanopyError(
+            "there is nothing to run", hint="canopy run train.py, or canopy run -m package.module"
+        )
+    commands = _load("canopy.frontends.redirect.commands")
+    status = commands.run(
+        target=target or config.target(), quiet=quiet, report=report, module=module, argv=words
+    )
+    raise typer.Exit(int(status))
+
+
+@app.command(no_args_is_help=True)
+def check(
+    path: Annotated[Path, typer.Argument(help="A Python file or a folder.")],
+) -> None:
+    """Say, without running it, what of a script will run and which line will not."""
+    if not path.exists():
+        raise CanopyError(f"{path}: there is no such file or folder")
+    raise typer.Exit(int(_load("canopy.frontends.redirect.commands").check(path)))
+
+
+@app.command(no_args_is_help=True)
+def inspect(
+    spec: Annotated[str, typer.Argument(metavar="FILE.py:KERNEL")],
+    stage: Annotated[
+        str | None, typer.Option(help="ttir, ir, the name of a pass, llvm or asm; default: all.")
+    ] = None,
+) -> None:
+    """Show a kernel stage by stage, beside the source lines it came from."""
+    raise typer.Exit(int(_load("canopy.inspect").inspect_command(spec, stage) or 0))
+
+
+@app.command()
+def doctor() -> None:
+    """Show what is installed, which targets are usable and why the others are not."""
+    raise typer.Exit(int(_load("canopy.doctor").doctor_command()))
+
+
+@app.command()
+def report() -> None:
+    """Print the last internal failure, redacted, ready to paste into an issue."""
+    from canopy.failure import latest_failure, redact
+
+    path = latest_failure()
+    if path is None:
+        print("No internal failure is on record.", file=sys.stderr)
+        return
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise CanopyError(f"{path}: cannot be read ({error.strerror})") from None
+    # Redacted when it was written; again here, in case the file was edited or is from elsewhere.
+    print(redact(text), end="")
+
+
+@app.command(
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    add_help_option=False,
+)
+def demo(ctx: typer.Context) -> None:
+    """Train a small GPT with a script written for an NVIDIA GPU (needs the repository)."""
+    script = _repository_file("examples/char_gpt/train.py")
+    commands = _load("canopy.frontends.redirect.commands")
+    status = commands.run(
+        target=config.target(),
+        quiet=False,
+        report=None,
+        module=None,
+        argv=[str(script), *ctx.args],
+    )
+    raise typer.Exit(int(status))
+
+
+@app.command(
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    add_help_option=False,
+)
+def bench(ctx: typer.Context) -> None:
+    """Measure Canopy's kernels beside their peers (needs the repository)."""
+    script = _repository_file("benchmarks/run.py")
+    raise typer.Exit(subprocess.call([sys.executable, str(script), *ctx.args]))
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    print(f"canopy {__version__}")
+
+
+@cache_app.command("info")
+def cache_info() -> None:
+    """Print where the cache is, how many files it holds and how large it is."""
+    folder = config.cache_dir()
+    count, size_bytes = folder_size(folder)
+    print(f"{folder}: {count} files, {format_bytes(size_bytes)}")
+
+
+@cache_app.command("clear")
+def cache_clear() -> None:
+    """Remove every compiled kernel; failure reports stay."""
+    folder = config.cache_dir()
+    count, size_bytes = folder_size(folder)
+    if not count:
+        print(f"{folder}: nothing to remove")
+        return
+    _check_is_a_cache(folder)
+    failed: list[str] = []
+    for entry in sorted(folder.iterdir()):
+        if entry.name in CACHE_FOLDERS_NOT_CODE:
+            continue
+        _remove(entry, failed)
+    if failed:
+        raise CanopyError(
+            f"{failed[0]}: cannot be removed ({len(failed)} such entries)",
+            hint="the folder belongs to another user, or is read-only",
+        )
+    left, left_bytes = folder_size(folder)
+    print(f"{folder}: removed {count - left} files, {format_bytes(size_bytes - left_bytes)}")
+
+
+def folder_size(folder: Path) -> tuple[int, int]:
+    """Number of files below ``folder`` and their size in bytes; links are not followed."""
+    count = size_bytes = 0
+    pending = [folder]
+    while pending:
+        try:
+            entries = list(pending.pop().iterdir())
+        except OSError:
+            continue
+        for entry in entries:
+            try:
+                if entry.is_dir() and not entry.is_symlink():
+                    pending.append(entry)
+                    continue
+                size_bytes += entry.lstat().st_size
+                count += 1
+            except OSError:  # removed by another process meanwhile
+                continue
+    return count, size_bytes
+
+
+def format_bytes(size_bytes: int) -> str:
+    """A size for people, in binary units: ``1.5 MiB``."""
+    size = float(size_bytes)
+    for unit in ("B", "KiB", "MiB"):
+        if size < 1024:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:.1f} GiB"
+
+
+def _check_is_a_cache(folder: Path) -> None:
+    """Refuses to empty a folder of other things that CANOPY_CACHE_DIR names by mistake."""
+    named_so = any(word in folder.name.lower() for word in ("canopy", "cache"))
+    tagged = (folder / "CACHEDIR.TAG").exists()
+    precious = (Path.home(), Path(folder.anchor), Path.cwd())
+    if folder in precious or (folder / ".git").exists() or not (named_so or tagged):
+        raise CanopyError(
+            f"{folder}: this does not look like a cache, nothing was removed",
+            hint="set CANOPY_CACHE_DIR to a folder of its own, with cache in its name",
+        )
+
+
+def _remove(entry: Path, failed: list[str]) -> None:
+    try:
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        failed.append(str(error.filename or entry))
+
+
+def _repository_file(relative: str) -> Path:
+    """A file of the source tree; the installed package does not carry examples and benchmarks."""
+    path = Path(__file__).resolve().parents[2] / relative
+    if not path.is_file():
+        raise CanopyError(
+            f"{relative} is part of the repository, not of the installed package",
+            hint="clone the repository and run make demo or make bench there",
+        )
+    return path
+
+
+def _load(module: str) -> Any:
+    """Imports a part of Canopy, and turns a missing package into a hint which extra brings it."""
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        raise missing_package_error(error) from error
+
+
+def missing_package_error(error: ModuleNotFoundError) -> CanopyError:
+    """What to tell a user who lacks the package that ``error`` names."""
+    package = (error.name or "").partition(".")[0]
+    if package == "canopy":
+        return CanopyError(
+            f"this build of Canopy has no {error.name}",
+            hint="reinstall it: pip install --force-reinstall canopy-nn",
+        )
+    extra = EXTRA_OF_PACKAGE.get(package)
+    if extra is None:
+        return MissingDependencyError(
+            f"the package {package or error} is not installed", hint=f"pip install {package}"
+        )
+    return MissingDependencyError(
+        f"the package {package} is not installed", hint=f"pip install canopy-nn[{extra}]"
+    )
+
+
+def _reporting_errors(command: Callable[[], None]) -> int:
+    try:
+        command()
+    except CanopyError as error:
+        print(f"canopy: {error}", file=sys.stderr)
+        if config_is_debugging():
+            raise
+        return EXIT_USAGE
+    except BrokenPipeError:  # canopy report | head
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  the interpreter flushes it at exit
+        return 1
+    except SystemExit as leaving:
+        if leaving.code is None:
+            return 0
+        if isinstance(leaving.code, int):
+            return leaving.code
+        print(leaving.code, file=sys.stderr)
+        return 1
+    return 0
+
+
+def config_is_debugging() -> bool:
+    """Whether CANOPY_DEBUG asks for tracebacks; a bad value counts as no."""
+    try:
+        return config.debug_level() > 0
+    except CanopyError:
+        return False
+
+
+def main() -> None:
+    """The console script's entry point."""
+    sys.exit(_reporting_errors(app))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,190 @@
+"""Every environment variable that Canopy reads, in one place.
+
+Nothing is read at import: each function looks at the environment when it is called, so a test or
+a notebook may change a variable at any time. A value that makes no sense raises `CanopyError` with
+the variable, the value and what would have been right. `docs/reference/environment.md` lists the
+same table, and a test holds the two together.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from canopy.errors import CanopyError
+
+__all__ = [
+    "VARIABLES",
+    "Variable",
+    "cache_dir",
+    "debug_level",
+    "interpret",
+    "num_threads",
+    "target",
+]
+
+T = TypeVar("T")
+
+MAX_THREADS = 1024
+MAX_DEBUG_LEVEL = 4
+TRUE_WORDS = frozenset({"1", "true", "yes", "on"})
+FALSE_WORDS = frozenset({"", "0", "false", "no", "off"})
+
+
+@dataclass(frozen=True, slots=True)
+class Variable(Generic[T]):
+    """One environment variable: how its text is read, what holds without it, what it does."""
+
+    name: str
+    parse: Callable[[str], T]
+    default: Callable[[], T]
+    expects: str
+    default_text: str
+    meaning: str
+
+    def value(self) -> T:
+        """The parsed value; unset or empty gives the default. Raises `CanopyError` on nonsense."""
+        text = os.environ.get(self.name, "").strip()
+        if not text:
+            return self.default()
+        try:
+            return self.parse(text)
+        except ValueError:
+            raise CanopyError(
+                f"{self.name} is {text!r}, expected {self.expects}",
+                hint=f"unset {self.name}, or set it to {self.expects}",
+            ) from None
+
+
+def _parse_flag(text: str) -> bool:
+    word = text.lower()
+    if word in TRUE_WORDS:
+        return True
+    if word in FALSE_WORDS:
+        return False
+    raise ValueError(text)
+
+
+def _parse_integer(low: int, high: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        number = int(text)
+        if not low <= number <= high:
+            raise ValueError(text)
+        return number
+
+    return parse
+
+
+def _parse_folder(text: str) -> Path:
+    try:
+        return Path(text).expanduser().absolute()
+    except RuntimeError as error:  # "~user" of a user that does not exist
+        raise ValueError(text) from error
+
+
+def _parse_target(text: str) -> str:
+    if not text.replace("-", "").replace("_", "").isalnum():
+        raise ValueError(text)
+    return text.lower()
+
+
+def _usable_cpus() -> int:
+    """CPUs that this process may run on, which may be fewer than the machine has."""
+    if hasattr(os, "sched_getaffinity"):
+        return max(1, len(os.sched_getaffinity(0)))
+    return max(1, os.cpu_count() or 1)
+
+
+def _default_cache_dir() -> Path:
+    """``$XDG_CACHE_HOME/canopy``, or ``~/.cache/canopy``."""
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    # The XDG specification tells programs to ignore a relative path here.
+    if base and Path(base).is_absolute():
+        return Path(base) / "canopy"
+    try:
+        return Path.home() / ".cache" / "canopy"
+    except RuntimeError:
+        raise CanopyError(
+            "there is no home folder to keep the cache in",
+            hint="set CANOPY_CACHE_DIR to a folder that this user may write",
+        ) from None
+
+
+_DEBUG = Variable(
+    name="CANOPY_DEBUG",
+    parse=_parse_integer(0, MAX_DEBUG_LEVEL),
+    default=lambda: 0,
+    expects="a whole number from 0 to 4",
+    default_text="0",
+    meaning="1 prints each kernel with its times, 2 adds the IR that the front-end gave, "
+    "3 the IR after every pass, 4 the generated code",
+)
+_INTERPRET = Variable(
+    name="CANOPY_INTERPRET",
+    parse=_parse_flag,
+    default=lambda: False,
+    expects="0 or 1",
+    default_text="0",
+    meaning="1 runs kernels in the IR's interpreter: slow, and it names the line of a wrong mask "
+    "or an out-of-bounds access",
+)
+_NUM_THREADS = Variable(
+    name="CANOPY_NUM_THREADS",
+    parse=_parse_integer(1, MAX_THREADS),
+    default=_usable_cpus,
+    expects=f"a whole number from 1 to {MAX_THREADS}",
+    default_text="the CPUs this process may use",
+    meaning="threads that run the programs of a kernel",
+)
+_CACHE_DIR = Variable(
+    name="CANOPY_CACHE_DIR",
+    parse=_parse_folder,
+    default=_default_cache_dir,
+    expects="the path of a folder",
+    default_text="`$XDG_CACHE_HOME/canopy`, else `~/.cache/canopy`",
+    meaning="where compiled kernels and failure reports are kept",
+)
+_TARGET = Variable(
+    name="CANOPY_TARGET",
+    parse=_parse_target,
+    default=lambda: "cpu",
+    expects="the name of a target, such as cpu",
+    default_text="cpu",
+    meaning="the target that `canopy run` uses when `--target` is not given",
+)
+
+VARIABLES: tuple[Variable[int] | Variable[bool] | Variable[Path] | Variable[str], ...] = (
+    _DEBUG,
+    _INTERPRET,
+    _NUM_THREADS,
+    _CACHE_DIR,
+    _TARGET,
+)
+
+
+def debug_level() -> int:
+    """CANOPY_DEBUG: 0 (silent) to 4 (everything)."""
+    return _DEBUG.value()
+
+
+def interpret() -> bool:
+    """CANOPY_INTERPRET: whether kernels run in the IR's interpreter."""
+    return _INTERPRET.value()
+
+
+def num_threads() -> int:
+    """CANOPY_NUM_THREADS: threads of the pool, at least 1."""
+    return _NUM_THREADS.value()
+
+
+def cache_dir() -> Path:
+    """CANOPY_CACHE_DIR: the cache's folder, absolute. It is not created here."""
+    return _CACHE_DIR.value()
+
+
+def target() -> str:
+    """CANOPY_TARGET: the default target's name, lower case, not checked against what exists."""
+    return _TARGET.value()

@@ -1,0 +1,88 @@
+"""Launching a kernel entry whose arguments are already packed.
+
+The Triton front-end calls a native ``Launcher`` (``make_launcher``), which packs Python objects;
+everything else packs its own slots and comes through ``launch``. The entry's contract is in
+``native/entry.h``.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import struct
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from canopy.errors import KernelError, LaunchError
+from canopy.runtime.native_library import native
+
+__all__ = [
+    "Launcher",
+    "launch",
+    "launch_errors",
+    "make_launcher",
+    "pack_slots",
+    "symbols",
+]
+
+Launcher = native.Launcher
+make_launcher = native.make_launcher
+symbols = native.symbols
+
+
+@contextmanager
+def launch_errors(kernel: str = "") -> Iterator[None]:
+    """Turns what the native part raises into LaunchError and KernelError, naming the kernel."""
+    place = f"{kernel}: " if kernel else ""
+    try:
+        yield
+    except native.KernelFailure as error:
+        raise KernelError(f"{error}") from None
+    except (TypeError, ValueError) as error:
+        raise LaunchError(f"{place}{error}") from None
+
+
+def pack_slots(*values: float, may_alias: bool = True) -> bytes:
+    """Packs addresses and integers as 64 bits and floats as f64, then the may_alias slot."""
+    slots = b"".join(_pack_slot(value) for value in values)
+    return slots + struct.pack("<Q", may_alias)
+
+
+def _pack_slot(value: float) -> bytes:
+    if isinstance(value, float):
+        return struct.pack("<d", value)
+    return struct.pack("<Q" if value >= 0 else "<q", value)
+
+
+def _three(extents: Sequence[int], what: str) -> tuple[int, int, int]:
+    if not 1 <= len(extents) <= 3:
+        raise LaunchError(f"a {what} has 1 to 3 axes, this one has {len(extents)}")
+    x, y, z = (*extents, 1, 1)[:3]
+    return x, y, z
+
+
+def launch(
+    entry_address: int,
+    grid: Sequence[int],
+    args: bytes | ctypes.Array[ctypes.c_uint64] | ctypes.Structure,
+    scratch_bytes: int = 0,
+    *,
+    block: Sequence[int] = (1, 1, 1),
+    max_chunk: int = 0,
+) -> None:
+    """Runs every program of the grid, on the pool, and returns when all are done.
+
+    ``args`` holds the 8-byte slots; what they point to must stay alive. ``scratch_bytes`` is per
+    worker. ``max_chunk`` bounds how many programs a worker takes at once (0: the pool chooses; 1
+    suits programs that wait for their predecessors). Raises LaunchError for a bad grid, KernelError
+    when the kernel fails.
+    """
+    packed = args if isinstance(args, bytes) else ctypes.addressof(args)
+    with launch_errors():
+        native.launch(
+            entry_address,
+            _three(grid, "grid"),
+            _three(block, "block"),
+            packed,
+            scratch_bytes,
+            max_chunk,
+        )

@@ -1,0 +1,41 @@
+/* The thread pool: runs the programs of a grid on the caller and on workers.
+ *
+ * Every thread takes program ids in ascending order and runs each to its end, so a program may
+ * wait for one with a smaller id (locks, look-back), never for a larger one.
+ */
+#ifndef CANOPY_POOL_H
+#define CANOPY_POOL_H
+
+#include <stdbool.h>
+
+#include "entry.h"
+
+typedef struct {
+    canopy_entry entry;
+    const void *args;
+    uint32_t grid[3];
+    uint32_t block[3];
+    uint64_t scratch_bytes; /* per worker */
+    uint64_t max_chunk;     /* programs handed out at once at most; 0: the pool chooses */
+    /* What one program cost last time, in picoseconds; 0: unknown. Read to choose between inline
+     * and parallel, written after the launch. May be NULL. Accessed atomically. */
+    uint64_t *program_ps;
+} canopy_launch_request;
+
+/* Runs the whole grid and returns 0 or the code of the first failure, whose message is then
+ * canopy_message() of the calling thread. A launch while another thread's launch has the workers
+ * runs on the caller alone. An empty grid runs nothing. */
+CANOPY_EXPORT int32_t canopy_launch(const canopy_launch_request *request);
+
+/* Expected duration on one thread; UINT64_MAX where nothing is known. */
+CANOPY_EXPORT uint64_t canopy_expected_ns(const canopy_launch_request *request);
+
+CANOPY_EXPORT int canopy_get_threads(void);
+/* Takes effect before the next launch. Returns 0, or -1 where count is not in 1..1024. */
+CANOPY_EXPORT int canopy_set_threads(int count);
+
+/* Looks for an OpenMP runtime among the loaded libraries and, where there is one, lets its threads
+ * run launches from now on. Returns whether they do. */
+CANOPY_EXPORT bool canopy_find_openmp(void);
+
+#endif

@@ -1,0 +1,177 @@
+"""Tile IR in, object code out: the cpu target's front door.
+
+The module holds the kernel's program twice where aliasing matters (operands checked disjoint, or
+not), and the entry of DESIGN's one kernel ABI, which walks program ids and calls one of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import llvmlite.binding as llvm
+import llvmlite.ir as ll
+
+from canopy import ir
+from canopy.ir.types import is_pointer
+from canopy.passes.memory import Bases
+from canopy.targets.cpu.features import Machine, host_machine
+from canopy.targets.cpu.llvm import I1, I32, I64, POINTER, Builder, LLValue, constant
+from canopy.targets.cpu.plan import KernelPlan
+from canopy.targets.cpu.program import Program
+
+__all__ = ["ENTRY_NAME", "Code", "compile_cpu"]
+
+ENTRY_NAME = "canopy_entry"
+# Launches that write more than this bypass the caches with their stores: a few times a usual L2.
+STREAMING_BYTES = 16 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """A compiled kernel: relocatable object, texts for inspection, and what a launcher must know."""
+
+    object_code: bytes
+    llvm_ir: str
+    assembly: str
+    scratch_bytes: int
+    written: tuple[bool, ...]
+
+
+def compile_cpu(kernel: ir.Kernel, machine: Machine | None = None) -> Code:
+    """Compiles a kernel that the pass pipeline has prepared."""
+    machine = machine or host_machine()
+    module = ll.Module(name=kernel.name)
+    module.triple = machine.triple
+    target = _target_machine(machine)
+    module.data_layout = str(target.target_data)
+    bases = Bases(kernel)
+    scratch_bytes = _emit_kernel(kernel, module, bases, machine)
+    text = str(module)
+    parsed = llvm.parse_assembly(text)
+    parsed.verify()
+    _optimize(parsed, target)
+    written = tuple(_is_written(bases, parameter.value) for parameter in kernel.parameters)
+    return Code(
+        object_code=target.emit_object(parsed),
+        llvm_ir=str(parsed),
+        assembly=target.emit_assembly(parsed),
+        scratch_bytes=scratch_bytes,
+        written=written,
+    )
+
+
+def _is_written(bases: Bases, parameter: ir.Value) -> bool:
+    if not is_pointer(parameter.type):
+        return False
+    return parameter in bases.written or None in bases.written
+
+
+def _emit_kernel(kernel: ir.Kernel, module: Any, bases: Bases, machine: Machine) -> int:
+    disjoint = KernelPlan.of(kernel, bases, disjoint=True)
+    aliasing = KernelPlan.of(kernel, bases, disjoint=False)
+    pointers = sum(is_pointer(p.value.type) for p in kernel.parameters)
+    versions = [_emit_program(kernel, disjoint, module, machine, "disjoint")]
+    if pointers > 1 and bases.written:
+        versions.append(_emit_program(kernel, aliasing, module, machine, "aliasing"))
+    _emit_entry(kernel, module, [function for function, _ in versions])
+    return max(program.scratch_bytes for _, program in versions)
+
+
+def _emit_program(
+    kernel: ir.Kernel, plan: KernelPlan, module: Any, machine: Machine, version: str
+) -> tuple[Any, Program]:
+    type_ = ll.FunctionType(I32, [POINTER, POINTER, I32, I32, I32, POINTER, I1])
+    function = ll.Function(module, type_, f"canopy.program.{version}")
+    function.linkage = "internal"
+    for name, argument in zip(("args", "grid", "x", "y", "z", "scratch", "streaming"), function.args, strict=True):
+        argument.name = name
+    for position in (0, 1, 5):
+        function.args[position].add_attribute("noalias")
+    program = Program(kernel, plan, function, machine.vector_bytes)
+    program.emit()
+    return function, program
+
+
+def _emit_entry(kernel: ir.Kernel, module: Any, versions: list[Any]) -> None:
+    type_ = ll.FunctionType(I32, [POINTER, POINTER, POINTER, I64, I64, POINTER])
+    function = ll.Function(module, type_, ENTRY_NAME)
+    args, grid, _, first, last, scratch = function.args
+    b = ll.IRBuilder(function.append_basic_block("entry"))
+    extents = [b.load(b.gep(grid, [constant(I64, a)], source_etype=I32), typ=I32) for a in range(3)]
+    width, height = (b.zext(extent, I64) for extent in extents[:2])
+    streaming = _streaming(b, kernel, extents)
+    blocks = {name: function.append_basic_block(name) for name in ("head", "body", "next", "failed", "done")}
+    alias_slot = b.gep(args, [constant(I64, len(kernel.parameters))], source_etype=I64)
+    may_alias = b.icmp_unsigned("!=", b.load(alias_slot, typ=I64), constant(I64, 0)) if len(versions) > 1 else None
+    start = b.block
+    b.branch(blocks["head"])
+    b.position_at_end(blocks["head"])
+    index = b.phi(I64)
+    index.add_incoming(first, start)
+    b.cbranch(b.icmp_unsigned("<", index, last), blocks["body"], blocks["done"])
+    b.position_at_end(blocks["body"])
+    row = b.udiv(index, width)
+    x = b.trunc(b.urem(index, width), I32)
+    y = b.trunc(b.urem(row, height), I32)
+    z = b.trunc(b.udiv(row, height), I32)
+    arguments = [args, grid, x, y, z, scratch, streaming]
+    if may_alias is None:
+        status = b.call(versions[0], arguments)
+    else:
+        status = _call_version(b, versions, may_alias, arguments)
+    b.cbranch(b.icmp_signed("==", status, constant(I32, 0)), blocks["next"], blocks["failed"])
+    b.position_at_end(blocks["next"])
+    following = b.add(index, constant(I64, 1))
+    index.add_incoming(following, b.block)
+    b.branch(blocks["head"])
+    b.position_at_end(blocks["failed"])
+    b.ret(status)
+    b.position_at_end(blocks["done"])
+    b.fence("seq_cst")  # non-temporal stores are ordered by no lock
+    b.ret(constant(I32, 0))
+
+
+def _call_version(b: Builder, versions: list[Any], may_alias: LLValue, arguments: list[LLValue]) -> LLValue:
+    disjoint, aliasing, joined = (b.function.append_basic_block(n) for n in ("disjoint", "aliasing", "joined"))
+    b.cbranch(may_alias, aliasing, disjoint)
+    results = []
+    for block, version in ((disjoint, versions[0]), (aliasing, versions[1])):
+        b.position_at_end(block)
+        results.append((b.call(version, arguments), block))
+        b.branch(joined)
+    b.position_at_end(joined)
+    status = b.phi(I32)
+    for value, block in results:
+        status.add_incoming(value, block)
+    return status
+
+
+def _streaming(b: Builder, kernel: ir.Kernel, extents: list[LLValue]) -> LLValue:
+    """Whether the launch writes so much that its stores should bypass the caches."""
+    stored = 0
+    for op in ir.walk(kernel.body.ops):
+        if isinstance(op, ir.Store) and op.pointer.is_tile:
+            size = 4
+            for extent in op.pointer.shape:
+                size *= extent
+            stored += size
+    programs = constant(I64, 1)
+    for extent in extents:
+        programs = b.mul(programs, b.zext(extent, I64))
+    return b.icmp_unsigned(">", b.mul(programs, constant(I64, stored)), constant(I64, STREAMING_BYTES))
+
+
+def _target_machine(machine: Machine) -> Any:
+    target = llvm.Target.from_triple(machine.triple)
+    return target.create_target_machine(
+        cpu=machine.cpu, features=machine.features, opt=3, reloc="pic", codemodel="small"
+    )
+
+
+def _optimize(module: Any, target: Any) -> None:
+    options = llvm.create_pipeline_tuning_options(speed_level=2)
+    options.loop_vectorization = False
+    options.slp_vectorization = False
+    builder = llvm.create_pass_builder(target, options)
+    builder.getModulePassManager().run(module, builder)

@@ -1,0 +1,98 @@
+"""Assertions and prints of a running program: calls of the native runtime's helpers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import llvmlite.ir as ll
+
+from canopy import ir
+from canopy.ir.types import ScalarType, element_type
+from canopy.targets.cpu import conversions, memory
+from canopy.targets.cpu.llvm import I8, I32, I64, POINTER, LLValue, constant
+
+if TYPE_CHECKING:
+    from canopy.targets.cpu.program import Program
+
+__all__ = ["emit_assert", "emit_print"]
+
+# The element kinds of canopy_print_values, in the order of runtime/native/report.h.
+_KINDS = ["i1", "i8", "i16", "i32", "i64", "u8", "u16", "u32", "u64", "f16", "bf16", "f32", "f64"]
+_POINTER_KIND = len(_KINDS)
+
+
+def emit_assert(program: Program, op: ir.Assert) -> None:
+    """Leaves the program with an error code, and a message, if a lane's condition is false."""
+    b = program.builder
+    if op.condition.is_tile:
+        failed = program.any_lane(op.condition, op.mask, negate=True)
+    else:
+        failed = b.not_(program.scalar(op.condition))
+    with b.if_then(failed, likely=False):
+        function = _declare(program, "canopy_assert_fail", I32, [POINTER, POINTER, I32, I32, I32, I32])
+        message = text_constant(program, op.message)
+        file = text_constant(program, op.location.file)
+        b.ret(b.call(function, [message, file, constant(I32, op.location.line), *program.ids]))
+        # llvmlite wants the block of if_then open: what follows the return is never reached
+        b.position_at_end(b.function.append_basic_block("unreached"))
+
+
+def emit_print(program: Program, op: ir.Print) -> None:
+    """Prints the prefix, or each value's lanes under it."""
+    b = program.builder
+    ids = program.alloca(ll.ArrayType(I32, 3))
+    for axis, value in enumerate(program.ids):
+        b.store(value, b.gep(ids, [constant(I32, axis)], source_etype=I32))
+    prefix = text_constant(program, op.prefix)
+    if not op.values:
+        b.call(_declare(program, "canopy_print_text", ll.VoidType(), [POINTER, POINTER]), [ids, prefix])
+        return
+    function = _declare(
+        program, "canopy_print_values", ll.VoidType(), [POINTER, POINTER, I32, POINTER, I64, POINTER, I32, I32]
+    )
+    for value in op.values:
+        element = element_type(value.type)
+        data = _data_of(program, value)
+        kind = _KINDS.index(element.name) if isinstance(element, ScalarType) else _POINTER_KIND
+        count = 1
+        for extent in value.shape:
+            count *= extent
+        shape = _shape_constant(program, value.shape)
+        sizes = [constant(I64, count), shape, constant(I32, len(value.shape)), constant(I32, int(op.hex))]
+        b.call(function, [ids, prefix, constant(I32, kind), data, *sizes])
+
+
+def _data_of(program: Program, value: ir.Value) -> LLValue:
+    element = element_type(value.type)
+    if isinstance(element, ScalarType) and element.name.startswith("f8"):
+        raise NotImplementedError(element.name)
+    if value.is_tile:
+        return program.kept_buffer(value).address
+    slot = program.alloca(conversions.memory_type(element))
+    program.builder.store(memory.to_memory(program.builder, program.scalar(value), element), slot)
+    return slot
+
+
+def _shape_constant(program: Program, shape: tuple[int, ...]) -> LLValue:
+    type_ = ll.ArrayType(I64, max(len(shape), 1))
+    content = ll.Constant(type_, [ll.Constant(I64, extent) for extent in shape or (1,)])
+    return _global(program, content, "shape")
+
+
+def text_constant(program: Program, text: str) -> LLValue:
+    """The address of a zero-terminated string in the module."""
+    data = bytearray(text.encode("utf-8", "replace") + b"\0")
+    return _global(program, ll.Constant(ll.ArrayType(I8, len(data)), data), "text")
+
+
+def _global(program: Program, content: Any, name: str) -> LLValue:
+    variable = ll.GlobalVariable(program.module, content.type, program.module.get_unique_name(name))
+    variable.global_constant = True
+    variable.linkage = "private"
+    variable.initializer = content
+    return variable
+
+
+def _declare(program: Program, name: str, result: Any, arguments: list[Any]) -> Any:
+    known = program.module.globals.get(name)
+    return known or ll.Function(program.module, ll.FunctionType(result, arguments), name)

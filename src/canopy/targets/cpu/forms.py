@@ -1,0 +1,78 @@
+"""How a strip of lanes is known: the same everywhere, an arithmetic progression, a prefix mask, a vector.
+
+Integer progressions of less than 64 bits are assumed not to wrap *inside one strip* when they form an
+address or a bound; their data lanes wrap as they should (see docs/design.md, "Index arithmetic").
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from canopy.targets.cpu.llvm import I8, I64, Builder, LLValue, call_intrinsic, constant, iota, splat, vector
+
+__all__ = ["Affine", "Form", "Index", "Lanes", "Prefix", "Uniform", "prefix_mask", "progression"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Uniform:
+    """One scalar for all lanes."""
+
+    value: LLValue
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Affine:
+    """Lane i holds base + i * step; integers, and pointers (as i64) with the step in bytes."""
+
+    base: LLValue
+    step: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prefix:
+    """A mask: true in the lanes below count (i64, any value)."""
+
+    count: LLValue
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Lanes:
+    """A vector, nothing known."""
+
+    value: LLValue
+
+
+Form: TypeAlias = Uniform | Affine | Prefix | Lanes
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Index:
+    """Where along one axis a strip stands, as i64, and the loop level that this depends on."""
+
+    form: Form
+    level: int
+
+
+def progression(builder: Builder, base: LLValue, step: int, lanes: int) -> LLValue:
+    """The vector base, base + step, ..."""
+    return builder.add(splat(builder, base, lanes), iota(base.type, lanes, step))
+
+
+def prefix_mask(builder: Builder, count: LLValue, lanes: int) -> LLValue:
+    """The i1 vector of the lanes below ``count``, through byte compares (at most 128 lanes)."""
+    zero, full = constant(I64, 0), constant(I64, lanes)
+    limited = _call(builder, "smin", _call(builder, "smax", count, zero), full)
+    limit = splat(builder, builder.trunc(limited, I8), lanes)
+    return builder.icmp_unsigned("<", iota(I8, lanes), limit)
+
+
+def _call(builder: Builder, name: str, left: LLValue, right: LLValue) -> Any:
+    return call_intrinsic(builder, f"llvm.{name}", I64, [left, right], [I64])
+
+
+def all_true(lanes: int) -> LLValue:
+    """The mask with every lane set."""
+    import llvmlite.ir as ll
+
+    return constant(vector(ll.IntType(1), lanes), 1)

@@ -1,0 +1,201 @@
+"""Functions of f32 lanes computed in f64, rounded once at the end; and f64 ones built the same way.
+
+The f64 forms below are accurate to 1e-9 or better, relative: half an ulp of f32 and a little.
+Those listed in `FULL_F64` are good to a few ulp of f64 too.
+"""
+
+from __future__ import annotations
+
+import math
+
+from canopy.targets.cpu.math_functions import coefficients as fit
+from canopy.targets.cpu.math_functions import exponentials as e
+from canopy.targets.cpu.math_functions import trigonometry
+from canopy.targets.cpu.math_functions.lanes import Lanes, constant
+
+INFINITY, NAN = math.inf, math.nan
+SMALL = 2.0**-8  # below it a short Taylor series serves where the formula would cancel
+
+
+def _odd_series(x: Lanes, cubic: float, fifth: float) -> Lanes:
+    z = x * x
+    return (x * z).fma(z.fma(fifth, cubic), x)
+
+
+def _near_zero(x: Lanes, series: Lanes, otherwise: Lanes) -> Lanes:
+    """The series for small |x|, and x itself at zero, whose sign it keeps."""
+    return (x.abs() < SMALL).where(x.equals(0.0).where(x, series), otherwise)
+
+
+def sinh(x: Lanes) -> Lanes:
+    power = e.exp(x)
+    return _near_zero(x, _odd_series(x, 1 / 6, 1 / 120), (power - 1.0 / power) * 0.5)
+
+
+def cosh(x: Lanes) -> Lanes:
+    power = e.exp(x.abs())
+    return (power + 1.0 / power) * 0.5
+
+
+def asinh(x: Lanes) -> Lanes:
+    magnitude = x.abs()
+    value = e.log(magnitude + magnitude.fma(magnitude, 1.0).sqrt()).copysign(x)
+    return _near_zero(x, _odd_series(x, -1 / 6, 3 / 40), value)
+
+
+def acosh(x: Lanes) -> Lanes:
+    return (x < 1.0).where(NAN, e.log(x + x.fma(x, -1.0).sqrt()))
+
+
+def atanh(x: Lanes) -> Lanes:
+    value = e.log((x + 1.0) / (1.0 - x)) * 0.5
+    return _near_zero(x, _odd_series(x, 1 / 3, 1 / 5), value)
+
+
+def cbrt(x: Lanes) -> Lanes:
+    return e.exp2(e.log2(x.abs()) * (1 / 3)).copysign(x)
+
+
+def rcbrt(x: Lanes) -> Lanes:
+    return e.exp2(e.log2(x.abs()) * (-1 / 3)).copysign(x)
+
+
+def hypot(x: Lanes, y: Lanes) -> Lanes:
+    root = x.fma(x, y * y).sqrt()
+    infinite = Lanes(x.builder, x.builder.or_(
+        x.abs().equals(INFINITY).value, y.abs().equals(INFINITY).value
+    ))
+    return infinite.where(INFINITY, root)
+
+
+def _atan_unit(t: Lanes) -> Lanes:
+    """atan of t in [0, 1]."""
+    z = t * t
+    return (t * z).fma(z.polynomial(fit.ATAN_F64), t)
+
+
+def atan2(y: Lanes, x: Lanes) -> Lanes:
+    """The angle of (x, y): that of the octant, reflected by the larger coordinate and the signs."""
+    height, width = y.abs(), x.abs()
+    steep = height > width
+    small, large = steep.where(width, height), steep.where(height, width)
+    ratio = small / large
+    ratio = large.equals(0.0).where(0.0, ratio)
+    ratio = small.equals(INFINITY).where(1.0, ratio)
+    angle = _atan_unit(ratio)
+    angle = steep.where(math.pi / 2 - angle, angle)
+    x_bits = x.bits()
+    is_left = Lanes(x.builder, x.builder.icmp_signed(
+        "<", x_bits.value, constant(x_bits.type, 0)
+    ))
+    angle = is_left.where(math.pi - angle, angle)
+    unordered = Lanes(x.builder, x.builder.fcmp_unordered("uno", x.value, y.value))
+    return unordered.where(x + y, angle.copysign(y))
+
+
+def atan(x: Lanes) -> Lanes:
+    return atan2(x, x.of(1.0))
+
+
+def _leg(x: Lanes) -> Lanes:
+    """sqrt(1 - x^2); NaN outside [-1, 1]."""
+    return ((1.0 - x) * (x + 1.0)).sqrt()
+
+
+def asin(x: Lanes) -> Lanes:
+    return atan2(x, _leg(x))
+
+
+def acos(x: Lanes) -> Lanes:
+    return atan2(_leg(x), x)
+
+
+def _erfcx_right(t: Lanes) -> Lanes:
+    """exp(t^2) erfc(t) of t >= 0."""
+    q = (t - 3.75) / (t + 3.75)
+    q = (t < 1e30).where(q, 1.0)
+    return q.polynomial(fit.ERFCX_F64) / t.fma(2.0, 1.0)
+
+
+def erfc(x: Lanes) -> Lanes:
+    t = x.abs().at_most(30.0)
+    right = e.exp(-(t * t)) * _erfcx_right(t)
+    return (x < 0.0).where(2.0 - right, right)
+
+
+def erfcx(x: Lanes) -> Lanes:
+    right = _erfcx_right(x.abs())
+    square = (x * x).at_most(2000.0)
+    return (x < 0.0).where(e.exp(square) * 2.0 - right, right)
+
+
+def normcdf(x: Lanes) -> Lanes:
+    return erfc(x * -math.sqrt(0.5)) * 0.5
+
+
+def _erfinv_small(x: Lanes) -> Lanes:
+    """erfinv of |x| <= 1/2."""
+    return x * (x * x).polynomial(fit.ERFINV_SMALL_F64)
+
+
+def _erfcinv_tail(y: Lanes) -> Lanes:
+    """erfcinv of 0 < y <= 1/2; +inf at zero, NaN below."""
+    s = (-e.log(y)).sqrt()
+    value = s * (1.0 / s).polynomial(fit.ERFCINV_TAIL_F64)
+    return (s < INFINITY).where(value, s)
+
+
+def erfinv(x: Lanes) -> Lanes:
+    magnitude = x.abs()
+    tail = _erfcinv_tail(1.0 - magnitude).copysign(x)
+    tail = (magnitude <= 1.0).where(tail, NAN)
+    return (magnitude < 0.5).where(_erfinv_small(x), tail)
+
+
+def erfcinv(y: Lanes) -> Lanes:
+    offset = 1.0 - y
+    is_left = y > 1.0
+    tail = _erfcinv_tail(is_left.where(2.0 - y, y))
+    tail = is_left.where(-tail, tail)
+    tail = (offset.abs() <= 1.0).where(tail, NAN)
+    return (offset.abs() < 0.5).where(_erfinv_small(offset), tail)
+
+
+def normcdfinv(p: Lanes) -> Lanes:
+    return erfcinv(p * 2.0) * -math.sqrt(2) + 0.0
+
+
+def tan(x: Lanes) -> Lanes:
+    return trigonometry.tan(x)
+
+
+def pow(x: Lanes, y: Lanes) -> Lanes:
+    """x**y of f32 values held in f64, with the special cases of C's pow."""
+    magnitude = x.abs()
+    power = e.exp2(e.log2(magnitude) * y)
+    is_integer = y.equals(y.intrinsic("floor"))
+    half = y * 0.5
+    is_even = half.equals(half.intrinsic("floor"))
+    is_negative = x.bits() < 0
+    power = is_negative.where(
+        is_integer.where(is_even.where(power, -power), _negative_base(x, power)), power
+    )
+    y_infinite = y.abs().equals(INFINITY)
+    unit_base = Lanes(x.builder, x.builder.and_(magnitude.equals(1.0).value, y_infinite.value))
+    power = unit_base.where(1.0, power)
+    power = x.equals(1.0).where(1.0, power)
+    return y.equals(0.0).where(1.0, power)
+
+
+def _negative_base(x: Lanes, power: Lanes) -> Lanes:
+    """A negative base and no integer exponent: NaN, but for -0 and -inf, which act as +0, +inf."""
+    magnitude = x.abs()
+    special = magnitude.equals(0.0).where(power, NAN)
+    return magnitude.equals(INFINITY).where(power, special)
+
+
+THROUGH_F64 = (
+    *(sinh, cosh, asinh, acosh, atanh, cbrt, rcbrt, hypot, atan, atan2, asin, acos),
+    *(erfc, erfcx, normcdf, erfinv, erfcinv, normcdfinv, pow),
+)
+FULL_F64 = ()

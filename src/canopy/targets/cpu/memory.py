@@ -1,0 +1,171 @@
+"""Loads and stores of strips: contiguous, masked, gathered, one lane after another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import llvmlite.ir as ll
+
+from canopy.ir.types import ElementType, is_bool
+from canopy.targets.cpu import conversions
+from canopy.targets.cpu.llvm import (
+    I8,
+    I32,
+    I64,
+    POINTER,
+    Builder,
+    LLValue,
+    as_pointer,
+    constant,
+    lane_loop,
+    type_code,
+    vector,
+)
+
+__all__ = ["from_memory", "load_contiguous", "load_gather", "load_scalar", "store_contiguous", "store_scatter"]
+
+
+def from_memory(builder: Builder, value: LLValue, element: ElementType) -> LLValue:
+    """The register form of what was loaded: bytes become bools."""
+    return builder.icmp_unsigned("!=", value, constant(value.type, 0)) if is_bool(element) else value
+
+
+def to_memory(builder: Builder, value: LLValue, element: ElementType) -> LLValue:
+    """The memory form of a value: bools become bytes."""
+    if not is_bool(element):
+        return value
+    type_ = vector(I8, value.type.count) if isinstance(value.type, ll.VectorType) else I8
+    return builder.zext(value, type_)
+
+
+def load_scalar(builder: Builder, pointer: LLValue, element: ElementType) -> LLValue:
+    """One element."""
+    raw = builder.load(pointer, typ=conversions.memory_type(element), align=element.bytes)
+    return from_memory(builder, raw, element)
+
+
+def load_contiguous(
+    builder: Builder,
+    pointer: LLValue,
+    element: ElementType,
+    lanes: int,
+    mask: LLValue | None = None,
+    other: LLValue | None = None,
+) -> LLValue:
+    """``lanes`` elements that lie one after another; ``other`` (register form) where mask is false."""
+    type_ = vector(conversions.memory_type(element), lanes)
+    if mask is None:
+        return from_memory(builder, builder.load(pointer, typ=type_, align=element.bytes), element)
+    passthrough = constant_zero(type_) if other is None else to_memory(builder, other, element)
+    function = _declare(
+        builder, f"llvm.masked.load.{type_code(type_)}.p0", type_, [POINTER, I32, mask.type, type_]
+    )
+    raw = builder.call(function, [pointer, constant(I32, element.bytes), mask, passthrough])
+    return from_memory(builder, raw, element)
+
+
+def store_contiguous(
+    builder: Builder, pointer: LLValue, value: LLValue, element: ElementType, mask: LLValue | None = None
+) -> Any:
+    """Stores a vector to consecutive elements, where mask holds; gives the store instruction."""
+    raw = to_memory(builder, value, element)
+    if mask is None:
+        return builder.store(raw, pointer, align=element.bytes)
+    function = _declare(
+        builder,
+        f"llvm.masked.store.{type_code(raw.type)}.p0",
+        ll.VoidType(),
+        [raw.type, POINTER, I32, mask.type],
+    )
+    return builder.call(function, [raw, pointer, constant(I32, element.bytes), mask])
+
+
+def load_gather(
+    builder: Builder, addresses: LLValue, element: ElementType, mask: LLValue, other: LLValue | None
+) -> LLValue:
+    """One element per lane from a vector of addresses (i64)."""
+    lanes = addresses.type.count
+    type_ = vector(conversions.memory_type(element), lanes)
+    passthrough = constant_zero(type_) if other is None else to_memory(builder, other, element)
+    if element.bytes in (4, 8):
+        pointers = as_pointer(builder, addresses)
+        function = _declare(
+            builder,
+            f"llvm.masked.gather.{type_code(type_)}.v{lanes}p0",
+            type_,
+            [pointers.type, I32, mask.type, type_],
+        )
+        raw = builder.call(function, [pointers, constant(I32, element.bytes), mask, passthrough])
+        return from_memory(builder, raw, element)
+    slot = stack_slot(builder, type_)
+    builder.store(passthrough, slot)
+
+    def one_lane(lane: LLValue, pointer: LLValue) -> None:
+        raw = builder.load(pointer, typ=type_.element, align=element.bytes)
+        builder.store(raw, builder.gep(slot, [lane], source_etype=type_.element))
+
+    each_active_lane(builder, addresses, mask, one_lane)
+    return from_memory(builder, builder.load(slot, typ=type_), element)
+
+
+def store_scatter(
+    builder: Builder, addresses: LLValue, value: LLValue, element: ElementType, mask: LLValue
+) -> None:
+    """One element per lane to a vector of addresses, in lane order."""
+    raw = to_memory(builder, value, element)
+    if element.bytes in (4, 8):
+        pointers = as_pointer(builder, addresses)
+        function = _declare(
+            builder,
+            f"llvm.masked.scatter.{type_code(raw.type)}.v{raw.type.count}p0",
+            ll.VoidType(),
+            [raw.type, pointers.type, I32, mask.type],
+        )
+        builder.call(function, [raw, pointers, constant(I32, element.bytes), mask])
+        return
+    slot = stack_slot(builder, raw.type)
+    builder.store(raw, slot)
+
+    def one_lane(lane: LLValue, pointer: LLValue) -> None:
+        source = builder.gep(slot, [lane], source_etype=raw.type.element)
+        builder.store(builder.load(source, typ=raw.type.element), pointer, align=element.bytes)
+
+    each_active_lane(builder, addresses, mask, one_lane)
+
+
+def each_active_lane(
+    builder: Builder, addresses: LLValue, mask: LLValue, body: Callable[[LLValue, LLValue], None]
+) -> None:
+    """Runs ``body(lane, pointer)`` for the lanes where mask holds, in order."""
+    lanes = addresses.type.count
+    address_slot = stack_slot(builder, addresses.type)
+    builder.store(addresses, address_slot)
+    bytes_ = builder.zext(mask, vector(I8, lanes))
+    mask_slot = stack_slot(builder, bytes_.type)
+    builder.store(bytes_, mask_slot)
+
+    def one(lane: LLValue) -> None:
+        active = builder.load(builder.gep(mask_slot, [lane], source_etype=I8), typ=I8)
+        with builder.if_then(builder.icmp_unsigned("!=", active, constant(I8, 0))):
+            address = builder.load(builder.gep(address_slot, [lane], source_etype=I64), typ=I64)
+            body(lane, as_pointer(builder, address))
+
+    lane_loop(builder, lanes, one)
+
+
+def stack_slot(builder: Builder, type_: Any) -> LLValue:
+    """Memory for one value, made once in the function's entry block."""
+    with builder.goto_entry_block():
+        return builder.alloca(type_)
+
+
+def constant_zero(type_: Any) -> LLValue:
+    """The zero of a number, pointer or vector type."""
+    return ll.Constant(type_, None) if isinstance(type_, ll.VectorType) else constant(type_, 0)
+
+
+def _declare(builder: Builder, name: str, result: Any, arguments: list[Any]) -> Any:
+    module = builder.module
+    known = module.globals.get(name)
+    return known or ll.Function(module, ll.FunctionType(result, arguments), name)

@@ -1,0 +1,258 @@
+"""Decides, block by block, which tile values are kept in scratch memory and which are computed again.
+
+A tile value is *inline* when every loop nest that needs a lane computes it there; it is *kept* when
+one nest writes it to a scratch buffer that others read. Loads and cheap arithmetic are recomputed;
+costly functions with several users, values that a nested loop needs, operands indexed freely, and
+loads whose memory may be written before the value is used are kept.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from canopy import ir
+from canopy.ir.types import is_float
+from canopy.passes.memory import WRITES, Bases, memory_ops
+
+__all__ = ["INLINE", "KernelPlan", "is_inline", "loads_reached"]
+
+# A value with several users is kept when one evaluation costs more than this many simple ops.
+KEEP_COST = 6
+BROADCAST_KEEP_COST = 4
+COSTLY_FUNCTION = 10
+
+INLINE = (
+    *(ir.Constant, ir.Range, ir.Splat, ir.Broadcast, ir.ExpandDims, ir.Reshape, ir.Transpose),
+    *(ir.Join, ir.Split, ir.Concat, ir.Gather, ir.Binary, ir.Compare, ir.Select, ir.MathCall, ir.Fma),
+    *(ir.Clamp, ir.Cast, ir.Bitcast, ir.Offset, ir.Load),
+)
+_STRUCTURAL = (
+    *(ir.Constant, ir.Range, ir.Splat, ir.Broadcast, ir.ExpandDims, ir.Reshape, ir.Transpose),
+    *(ir.Binary, ir.Compare, ir.Cast, ir.Bitcast, ir.Offset),
+)
+_MOVES = (ir.Reshape, ir.Transpose, ir.Join, ir.Split, ir.Concat, ir.ExpandDims, ir.Gather)
+_CONTROL = (ir.For, ir.While, ir.If)
+
+
+def is_inline(op: ir.Op | None) -> bool:
+    """Whether the op's tile result can be computed lane by lane wherever it is needed."""
+    return isinstance(op, INLINE) and all(result.is_tile for result in op.results)
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A place in a block where a value is evaluated. ``kind``: same (lane to lane), moved, broadcast,
+    nested (inside a control op's region), indexed (in an order unknown ahead)."""
+
+    position: int
+    kind: str
+
+
+@dataclass(slots=True)
+class KernelPlan:
+    """The decisions for one kernel under one aliasing assumption."""
+
+    bases: Bases
+    disjoint: bool
+    kept: set[ir.Value] = field(default_factory=set)
+    dual: set[ir.Value] = field(default_factory=set)
+    _structural: dict[ir.Value, bool] = field(default_factory=dict)
+    _cost: dict[ir.Value, int] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, kernel: ir.Kernel, bases: Bases, *, disjoint: bool) -> KernelPlan:
+        plan = cls(bases, disjoint)
+        plan._visit(kernel.body.ops)
+        return plan
+
+    def is_kept(self, value: ir.Value) -> bool:
+        return value in self.kept
+
+    def is_structural(self, value: ir.Value) -> bool:
+        """An index, mask or pointer made of ranges and scalars only: never kept, always analysed."""
+        known = self._structural.get(value)
+        if known is None:
+            known = self._structural[value] = self._find_structural(value)
+        return known
+
+    def _find_structural(self, value: ir.Value) -> bool:
+        if not value.is_tile:
+            return True
+        if is_float(value.type) and not isinstance(value.op, (ir.Constant, ir.Splat)):
+            return False
+        if not isinstance(value.op, _STRUCTURAL):
+            return False
+        return all(self.is_structural(v) for v in value.op.operands)
+
+    def may_alias(self, first: ir.Value, second: ir.Value) -> bool:
+        return self.bases.may_alias(first, second, disjoint=self.disjoint)
+
+    def cost(self, value: ir.Value) -> int:
+        """Simple ops that one evaluation of the value takes, kept values counting one."""
+        if value in self.kept or not value.is_tile or not is_inline(value.op):
+            return 1
+        known = self._cost.get(value)
+        if known is None:
+            assert value.op is not None
+            inputs = sum(self.cost(v) for v in value.op.operands if v.is_tile)
+            known = self._cost[value] = _own_cost(value.op) + inputs
+        return known
+
+    def _visit(self, ops: list[ir.Op]) -> None:
+        for op in ops:
+            if isinstance(op, _CONTROL):
+                for region in op.regions:
+                    self._visit(region.ops)
+        _BlockPlanner(self, ops).decide()
+
+
+def _own_cost(op: ir.Op) -> int:
+    if isinstance(op, ir.MathCall):
+        return 1 if op.function in ("abs", "neg", "floor", "ceil") else COSTLY_FUNCTION
+    if isinstance(op, (ir.Div, ir.Rem)):
+        return 5
+    if isinstance(op, (ir.Splat, ir.Constant, ir.Broadcast, ir.ExpandDims)):
+        return 0
+    if isinstance(op, ir.Gather):
+        return 3
+    return 1
+
+
+class _BlockPlanner:
+    """Decides for the values that one list of ops defines."""
+
+    def __init__(self, plan: KernelPlan, ops: list[ir.Op]) -> None:
+        self.plan = plan
+        self.ops = ops
+        self.users: dict[ir.Value, list[tuple[ir.Op, int, bool]]] = {}
+        self.sites: dict[ir.Value, list[Site]] = {}
+        self.writes: list[tuple[int, ir.Op]] = []
+        for position, op in enumerate(ops):
+            self._record(op, position)
+
+    def _record(self, op: ir.Op, position: int) -> None:
+        for value in op.operands:
+            self.users.setdefault(value, []).append((op, position, False))
+        if isinstance(op, _CONTROL):
+            for region in op.regions:
+                for inner in ir.walk(region.ops):
+                    for value in inner.operands:
+                        self.users.setdefault(value, []).append((op, position, True))
+        for inner in memory_ops(op):
+            if isinstance(inner, (*WRITES, ir.Barrier)):
+                self.writes.append((position, inner))
+
+    def decide(self) -> None:
+        for position in range(len(self.ops) - 1, -1, -1):
+            op = self.ops[position]
+            if not is_inline(op):
+                continue
+            for result in op.results:
+                sites = self._find_sites(result)
+                self.sites[result] = sites
+                if self._must_keep(result, op, position, sites):
+                    self.plan.kept.add(result)
+
+    def _find_sites(self, value: ir.Value) -> list[Site]:
+        found: set[Site] = set()
+        for user, position, nested in self.users.get(value, ()):
+            if nested:
+                found.add(Site(position, "nested"))
+            elif not is_inline(user):
+                found.add(Site(position, "same"))
+            elif user.results[0] in self.plan.kept:
+                found.add(Site(position, _edge_kind(user, value)))
+            else:
+                kind = _edge_kind(user, value)
+                for result in user.results:
+                    for site in self.sites.get(result, ()):
+                        found.add(Site(site.position, site.kind if kind == "same" else kind))
+        return sorted(found, key=lambda site: (site.position, site.kind))
+
+    def _must_keep(self, value: ir.Value, op: ir.Op, position: int, sites: list[Site]) -> bool:
+        if not sites:
+            return False
+        kinds = {site.kind for site in sites}
+        if "indexed" in kinds:
+            return not isinstance(op, (ir.Constant, ir.Splat, ir.Range))
+        if isinstance(op, ir.Load):
+            return self._must_keep_load(op, position, sites, kinds)
+        if self.plan.is_structural(value):
+            if "nested" in kinds and len(value.shape) == 1 and self._has_division(value):
+                self.plan.dual.add(value)
+            return False
+        cost = self.plan.cost(value)
+        if "nested" in kinds:
+            return cost > 1
+        if "broadcast" in kinds and cost > BROADCAST_KEEP_COST:
+            return True
+        places = {site.position for site in sites}
+        return len(places) > 1 and cost > KEEP_COST
+
+    def _must_keep_load(self, op: ir.Load, position: int, sites: list[Site], kinds: set[str]) -> bool:
+        if op.volatile or "nested" in kinds:
+            return True
+        if len({site.position for site in sites}) > 1 and not self.plan.is_structural(op.pointer):
+            return True
+        return any(self._conflicts(op, position, site) for site in sites)
+
+    def _conflicts(self, load: ir.Load, position: int, site: Site) -> bool:
+        for at, write in self.writes:
+            if not position < at <= site.position:
+                continue
+            if isinstance(write, ir.Barrier):
+                return True
+            assert isinstance(write, WRITES)
+            if not self.plan.may_alias(load.pointer, write.pointer):
+                continue
+            lane_to_lane = (
+                at == site.position
+                and site.kind == "same"
+                and isinstance(write, ir.Store)
+                and write.pointer is load.pointer
+            )
+            if not lane_to_lane:
+                return True
+        return False
+
+    def _has_division(self, value: ir.Value) -> bool:
+        op = value.op
+        if op is None or not value.is_tile:
+            return False
+        return isinstance(op, (ir.Div, ir.Rem)) or any(self._has_division(v) for v in op.operands)
+
+
+def _edge_kind(user: ir.Op, value: ir.Value) -> str:
+    if isinstance(user, ir.Gather) and user.source is value:
+        return "indexed"
+    if isinstance(user, ir.Concat):
+        return "indexed"
+    if isinstance(user, ir.Broadcast) and user.shape != value.shape:
+        return "broadcast"
+    if isinstance(user, _MOVES):
+        return "moved"
+    return "same"
+
+
+def loads_reached(plan: KernelPlan, value: ir.Value) -> list[tuple[ir.Load, bool]]:
+    """The loads that evaluating ``value`` performs, each with whether it is reached lane to lane."""
+    found: list[tuple[ir.Load, bool]] = []
+    seen: set[tuple[ir.Value, bool]] = set()
+
+    def visit(current: ir.Value, same: bool, top: bool) -> None:
+        if (current, same) in seen or not current.is_tile:
+            return
+        seen.add((current, same))
+        op = current.op
+        if not is_inline(op) or (current in plan.kept and not top):
+            return
+        assert op is not None
+        if isinstance(op, ir.Load):
+            found.append((op, same))
+        for operand in op.operands:
+            visit(operand, same and _edge_kind(op, operand) == "same", False)
+
+    visit(value, True, True)
+    return found
+
+

@@ -1,0 +1,47 @@
+"""Triton kernels are compiled for the CPU here, or run in Triton's interpreter when that is asked.
+
+pytest tests/triton                         Canopy's cpu backend
+TRITON_INTERPRET=1 pytest tests/triton      Triton's own interpreter, to check the kernels
+"""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+os.environ.setdefault("TRITON_DEFAULT_BACKEND", "cpu")
+INTERPRETED = os.environ.get("TRITON_INTERPRET", "0") == "1"
+
+
+def why_not() -> str:
+    """Why kernels cannot run on CPU tensors here; empty when they can."""
+    try:
+        import torch  # noqa: F401
+
+        import triton
+    except ImportError as error:
+        return f"{error.name} is not installed: pip install canopy-nn[triton,torch]"
+    if INTERPRETED:
+        return ""
+    from triton.backends import backends
+
+    if "cpu" not in backends:
+        return f"triton {triton.__version__} knows no cpu backend here: pip install -e ."
+    return ""
+
+
+MISSING = why_not()
+if MISSING:
+    collect_ignore_glob = ["test_*.py"]
+
+
+def pytest_report_header() -> str:
+    return f"triton: {MISSING or ('interpreted' if INTERPRETED else 'cpu backend')}"
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    import torch
+
+    torch.manual_seed(0)
