@@ -14,6 +14,7 @@ from canopy import ir
 from canopy.errors import CompileError, LaunchError, UnsupportedError
 from canopy.frontends.cuda import CudaModule, compile_cuda
 from canopy.ir.interpreter import Interpreter
+from canopy.ir.verifier import verify
 
 KERNELS = Path(__file__).parent / "kernels"
 RNG = np.random.default_rng(7)
@@ -31,6 +32,7 @@ def launch(
     name: str, kernel: str, grid: tuple[int, ...], block: tuple[int, int, int], *args: Any
 ) -> ir.Kernel:
     lowered = module_of(name).kernel(kernel, block)
+    verify(lowered)
     Interpreter(lowered, args, grid).run()
     return lowered
 

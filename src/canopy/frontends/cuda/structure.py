@@ -1,8 +1,9 @@
-"""Structured emission: the blocks of a function as for, while and if, with masks where threads part.
+"""Structured emission: a function's blocks as for, while and if, with masks where threads part.
 
-Every value that a branch may change is a variable (`placement`); an if or while yields the variables
-that its blocks assign for code outside. A uniform branch is an `If`; a divergent one runs both sides
-under masks; a uniform loop is a scalar `While` or `For`; a divergent one runs while any lane is active.
+Every value that a branch may change is a variable (`placement`); an if or while yields the
+variables that its blocks assign for code outside. A uniform branch is an `If`; a divergent one runs
+both sides under masks; a uniform loop is a scalar `While` or `For`; a divergent one runs while any
+lane is active.
 """
 
 from __future__ import annotations
@@ -133,7 +134,12 @@ class _Structurer:
         type_ = self.t.variable_type(key)
         value = self.t.coerced(value, type_)
         old = self.t.env.get(key)
-        if isinstance(type_, TileType) and mask is not None and old is not None and old is not value:
+        if (
+            isinstance(type_, TileType)
+            and mask is not None
+            and old is not None
+            and old is not value
+        ):
             value = self.t.add(ir.Select, condition=mask, if_true=value, if_false=old)
         self.t.env[key] = value
 
@@ -211,9 +217,8 @@ class _Structurer:
         emit(loop, carried, mask, before, body)
         made = ir.While(initial=tuple(initial), before=before, body=body, location=location)
         self.t.builder.insert(made)
-        results = dict(zip(carried, made.results, strict=False))
-        results.pop(Again(header), None)
-        self.t.env.update(results)
+        self.t.env.update(zip(carried, made.results, strict=False))
+        self.t.env.pop(Again(header), None)
 
     def _top_tested(
         self, loop: Loop, carried: list[VariableKey], mask: Mask, before: ir.Region, body: ir.Region
@@ -286,7 +291,10 @@ class _Structurer:
 
     def _next_values(self, loop: Loop, carried: list[VariableKey]) -> list[ir.Value]:
         phis = set(loop.header.phis)
-        return [self.current(Next(k) if k in phis else k) for k in carried]  # type: ignore[arg-type]
+        return [
+            self.current(Next(k) if isinstance(k, Instruction) and k in phis else k)
+            for k in carried
+        ]
 
     def _header_values(self, loop: Loop) -> list[Instruction]:
         """What the header computes for the rest of the loop."""

@@ -22,6 +22,7 @@ from canopy.frontends.cuda.llvm_reader import (
     Number,
     Undefined,
 )
+from canopy.frontends.cuda.llvm_types import ArrayType as LlvmArray
 from canopy.frontends.cuda.llvm_types import (
     FloatType,
     IntType,
@@ -31,7 +32,6 @@ from canopy.frontends.cuda.llvm_types import (
     field_offset,
     size_of,
 )
-from canopy.frontends.cuda.llvm_types import ArrayType as LlvmArray
 from canopy.frontends.cuda.placement import Again, LiveOut, Next, Pending, PendingKind, Placement
 from canopy.frontends.cuda.uniformity import Uniformity
 from canopy.ir.types import (
