@@ -207,3 +207,22 @@ def test_errors_name_the_users_line() -> None:
         module_of("block_reduce.cu").kernel("reduce", (32, 1, 1))
     with pytest.raises(LaunchError, match="2048"):
         module_of("saxpy.cu").kernel("saxpy", (2048, 1, 1))
+
+
+def test_a_loop_with_a_uniform_count_is_a_for() -> None:
+    source = """
+__global__ void row_sums(int rows, int width, const float* x, float* out) {
+  int r = blockIdx.x * blockDim.x + threadIdx.x;
+  if (r >= rows) return;
+  float sum = 0;
+  for (int c = 0; c < width; c++) sum += x[r * width + c] * (c % 2 ? 1 : -1);
+  out[r] = sum;
+}
+"""
+    kernel = compile_cuda(source, "sums.cu").kernel("row_sums", (32, 1, 1))
+    verify(kernel)
+    assert [type(op) for op in ir.walk(kernel.body.ops) if isinstance(op, ir.For)] == [ir.For]
+    x, out = floats(37, 11), np.zeros(37, np.float32)
+    Interpreter(kernel, [37, 11, x, out], (2,)).run()
+    signs = np.where(np.arange(11) % 2, 1, -1)
+    np.testing.assert_allclose(out, (x * signs).sum(1), rtol=1e-4, atol=1e-5)

@@ -97,19 +97,20 @@ def test_softmax_matches_numpy_and_the_interpreter(n: int, rows: int) -> None:
 def test_report_says_time_bound_and_that_it_is_simulated() -> None:
     x = np.zeros((480, 4096), np.float32)
     report = simulate(lower_kernel(softmax(4096), CHIP), [x, x.copy(), 4096, 4096], (480,), CHIP)
-    assert report.bound_by in (Pipe.MTE2, Pipe.MTE3, Pipe.V)
+    assert report.bound_by in ("MTE2", "V", "MTE3", "HBM")
     assert report.cores == 48
     assert 0.5 < report.utilisation <= 1
     assert "simulated" in str(report)
     least_us = 2 * x.nbytes / CHIP.hbm_bytes_per_second * 1e6
-    assert report.time_us > 0.5 * least_us
+    assert report.time_us >= least_us
 
 
 def test_the_pipes_overlap() -> None:
     x = np.zeros((20, 4096), np.float32)
     program = lower_kernel(softmax(4096), CHIP)
     report = simulate(program, [x, x.copy(), 4096, 4096], (20,), CHIP, cores=1)
-    assert report.cycles < 0.9 * sum(report.busy_cycles.values())
+    pipes = sum(report.busy_cycles[pipe.value] for pipe in Pipe)
+    assert report.cycles < 0.9 * pipes
 
 
 @pytest.mark.parametrize(
@@ -140,7 +141,7 @@ def test_what_is_not_covered_names_the_line() -> None:
     kernel = softmax(128)
     b = ir.Builder(kernel.body, Location("softmax.py", 13))
     b.effect(ir.Barrier)
-    with pytest.raises(UnsupportedError, match="softmax.py:13: .*barrier"):
+    with pytest.raises(UnsupportedError, match=r"softmax\.py:13: .*barrier"):
         lower_kernel(kernel, CHIP)
 
 

@@ -50,13 +50,6 @@ def _operands(t: Translator, i: Instruction) -> list[ir.Value]:
     return [t.operand(o, i, tile=divergent) for o in i.operands]
 
 
-def _as_unsigned(t: Translator, value: ir.Value) -> ir.Value:
-    type_ = unsigned(value.type)
-    return (
-        value if type_ == value.type else t.add(ir.Bitcast, source=value, type=element_type(type_))
-    )
-
-
 def _like(t: Translator, value: ir.Value, element: Any) -> ir.Value:
     return (
         value
@@ -105,7 +98,7 @@ def _division(t: Translator, i: Instruction, mask: Mask) -> ir.Value:
         rhs = _safe_divisor(t, rhs, mask)
     if i.opcode in ("sdiv", "srem"):
         return t.add(_DIVISIONS[i.opcode], lhs=lhs, rhs=rhs)
-    made = t.add(_DIVISIONS[i.opcode], lhs=_as_unsigned(t, lhs), rhs=_as_unsigned(t, rhs))
+    made = t.add(_DIVISIONS[i.opcode], lhs=t.as_unsigned(lhs), rhs=t.as_unsigned(rhs))
     return _like(t, made, element_type(lhs.type))
 
 
@@ -119,7 +112,7 @@ def _safe_divisor(t: Translator, divisor: ir.Value, mask: ir.Value) -> ir.Value:
 
 @_rule("lshr")
 def _logical_shift(t: Translator, i: Instruction, mask: Mask) -> ir.Value:
-    lhs, rhs = (_as_unsigned(t, o) for o in _operands(t, i))
+    lhs, rhs = (t.as_unsigned(o) for o in _operands(t, i))
     made = t.add(ir.ShiftRight, lhs=lhs, rhs=rhs)
     return _like(t, made, t.element_of(i, i.location))
 
@@ -141,7 +134,7 @@ def _compare_integers(t: Translator, i: Instruction, mask: Mask) -> ir.Value:
         return t.add(ir.Compare, predicate=name, lhs=lhs, rhs=_same_pointer(t, lhs, rhs))
     if name[0] == "u":
         lhs, rhs = _as_number(t, lhs), _as_number(t, rhs)
-        lhs, rhs = _as_unsigned(t, lhs), _as_unsigned(t, rhs)
+        lhs, rhs = t.as_unsigned(lhs), t.as_unsigned(rhs)
     return t.add(ir.Compare, predicate=_PREDICATES[name[1:]], lhs=lhs, rhs=rhs)
 
 
@@ -208,7 +201,7 @@ def _cast(t: Translator, i: Instruction, mask: Mask) -> ir.Value:
 def _cast_unsigned(t: Translator, i: Instruction, mask: Mask) -> ir.Value:
     (source,) = _operands(t, i)
     made = t.add(
-        ir.Cast, source=_as_unsigned(t, source), type=_result_element(t, i, as_unsigned=True)
+        ir.Cast, source=t.as_unsigned(source), type=_result_element(t, i, as_unsigned=True)
     )
     return _like(t, made, t.element_of(i, i.location))
 
@@ -316,7 +309,7 @@ def _atomic(t: Translator, i: Instruction, mask: Mask) -> ir.Value:
     pointer, value = _operands(t, i)
     element = element_type(value.type)
     if kind in ("umax", "umin", "uinc_wrap", "udec_wrap"):
-        value = _as_unsigned(t, value)
+        value = t.as_unsigned(value)
     order = next((_ORDERS[w] for w in words if w in _ORDERS), "acq_rel")
     if kind not in _ATOMICS:
         raise UnsupportedError(

@@ -12,6 +12,7 @@ from collections.abc import Callable, Hashable, Sequence
 
 from canopy import ir
 from canopy.frontends.cuda.cfg import ControlFlow, Loop
+from canopy.frontends.cuda.counted import Counted, find_counted
 from canopy.frontends.cuda.instructions import translate
 from canopy.frontends.cuda.llvm_reader import Block, Instruction
 from canopy.frontends.cuda.placement import Again, Next, Pending, PendingKind, VariableKey
@@ -212,6 +213,10 @@ class _Structurer:
         if loop in self.uniformity.divergent_loops:
             carried.append(Again(header))
             initial.append(self.t.all_lanes() if mask is None else mask)
+        counted = find_counted(loop, self.flow, self.placement)
+        if counted and loop not in self.uniformity.divergent_loops:
+            self._counted(loop, counted, exports, mask)
+            return
         emit = self._top_tested if self.placement.tests_at_top(loop) else self._bottom_tested
         before, body = ir.Region(_arguments(initial)), ir.Region()
         emit(loop, carried, mask, before, body)
@@ -276,6 +281,49 @@ class _Structurer:
         before.ops.append(_condition(condition, values, header))
         body.args = _arguments(values)
         body.ops.append(ir.Yield(values=body.args, location=header.terminator.location))
+
+    def _counted(
+        self, loop: Loop, counted: Counted, exports: list[VariableKey], mask: Mask
+    ) -> None:
+        """A For: the header holds only phis and the test, so it is not emitted as code."""
+        header = loop.header
+        location = self.t.builder.location
+        element = self.t.element_of(counted.phi, location)
+
+        def bound_in_type(value: ir.Value) -> ir.Value:
+            return value if counted.is_signed else self.t.as_unsigned(value)
+
+        lower = bound_in_type(self.current(counted.phi))
+        upper = bound_in_type(self.t.operand_at(counted.upper, header, location))
+        step = bound_in_type(self.t.constant(counted.step, element))
+        carried = [key for key in [*header.phis, *exports] if key is not counted.phi]
+        initial = [self.t.coerced(self.current(k), self.t.variable_type(k)) for k in carried]
+        body = ir.Region((ir.Value(lower.type), *_arguments(initial)))
+
+        def trip() -> list[ir.Value]:
+            index, *values = body.args
+            self.t.env.update(zip(carried, values, strict=True))
+            self.t.env[counted.phi] = self.t.coerced(index, element)
+            self._begin_trip(loop, mask)
+            stay, _ = self._header_targets(loop)
+            self.edge(header, stay, mask)
+            self._emit_followers(self.placement.followers[header], mask)
+            return self._next_values(loop, carried)
+
+        values = self._inside(body, trip)
+        body.ops.append(ir.Yield(values=tuple(values), location=header.terminator.location))
+        made = ir.For(
+            lower=lower,
+            upper=upper,
+            step=step,
+            initial=tuple(initial),
+            body=body,
+            location=location,
+        )
+        self.t.builder.insert(made)
+        self.t.env.update(zip(carried, made.results, strict=True))
+        _, leave = self._header_targets(loop)
+        self.edge(header, leave, mask)
 
     def _bind(self, keys: Sequence[Hashable], region: ir.Region) -> None:
         self.t.env.update(zip(keys, region.args, strict=True))

@@ -51,6 +51,7 @@ from canopy.ir.types import (
     TileType,
     Type,
     element_type,
+    unsigned,
 )
 
 __all__ = ["Mask", "Translator"]
@@ -167,6 +168,13 @@ class Translator:
         if value.type != type_:
             value = self.add(ir.Bitcast, source=value, type=element_type(type_))
         return value
+
+    def as_unsigned(self, value: ir.Value) -> ir.Value:
+        """The same integer bits under the unsigned type."""
+        type_ = unsigned(value.type)
+        if type_ == value.type:
+            return value
+        return self.add(ir.Bitcast, source=value, type=element_type(type_))
 
     def inverted(self, condition: ir.Value) -> ir.Value:
         key = ("not", condition)

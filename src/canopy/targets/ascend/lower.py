@@ -1,8 +1,9 @@
 """Tile IR to an NPU program, for kernels whose tiles are rows.
 
 In: 1-D tiles with contiguous loads and stores, elementwise arithmetic, reductions to a scalar.
-Out: per tile program one copy in per load, vector instructions on whole rows, one copy out per store;
-inputs and outputs have two copies each, so that the pipes overlap from one program to the next.
+Out: per tile program one copy in per load, vector instructions on whole rows, and one copy out per
+store; inputs and outputs have two copies each, so that the pipes overlap from one program to the
+next.
 """
 
 from __future__ import annotations
@@ -377,8 +378,13 @@ def _and(t: _Lowering, op: ir.And) -> Form:
 
 
 _BINARY: dict[type[ir.Op], str] = {
-    ir.Add: "add", ir.Sub: "sub", ir.Mul: "mul", ir.Div: "div", ir.Rem: "rem",
-    ir.Max: "max", ir.Min: "min",
+    ir.Add: "add",
+    ir.Sub: "sub",
+    ir.Mul: "mul",
+    ir.Div: "div",
+    ir.Rem: "rem",
+    ir.Max: "max",
+    ir.Min: "min",
 }
 
 

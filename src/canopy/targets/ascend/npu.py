@@ -129,8 +129,8 @@ class CopyOut(Instruction):
 class Vector(Instruction):
     """``function`` over all lanes of ``target``; a source of one block is repeated over the lanes.
 
-    ``fill`` writes a scalar to the lanes from ``first`` on; ``reduce_*`` leave their result in every
-    lane of a block.
+    ``fill`` writes a scalar to the lanes from ``first`` on; ``reduce_*`` leave their result in
+    every lane of a block.
     """
 
     function: str

@@ -7,7 +7,9 @@ range 0..N < n                 Bound(lanes=n)
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from canopy.targets.ascend.npu import Buffer, Combined, Number, Scalar
 
@@ -23,7 +25,7 @@ class Affine:
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """An argument's address moved by ``offset_bytes``, and by ``step_bytes`` per lane (0: scalar)."""
+    """An argument's address moved by ``offset_bytes``, and ``step_bytes`` per lane (0: scalar)."""
 
     argument: int
     offset_bytes: Scalar
@@ -49,7 +51,7 @@ class Data:
 
 Form = Scalar | Affine | Address | Bound | Data
 
-_FOLDED = {
+_FOLDED: dict[str, Callable[[Any, Any], Any]] = {
     "add": lambda a, b: a + b,
     "sub": lambda a, b: a - b,
     "mul": lambda a, b: a * b,

@@ -1,9 +1,12 @@
-"""Runs an NPU program on a model of the chip: results, cycles per pipe, and missing synchronisation.
+"""Runs an NPU program on a model of the chip: results, cycles per pipe, missing synchronisation.
 
 Every instruction takes effect at once, in program order, on a model of the unified buffer; time and
-order between pipes are kept beside that. Two accesses to one buffer from different pipes, one of them
-a write, must be ordered by events; where they are not, a card may give any result, and a `Hazard`
-names the user's line. Instructions of one pipe are taken to run one after another.
+order between pipes are kept beside that. Two accesses to one buffer from different pipes, one of
+them a write, must be ordered by events; where they are not, a card may give any result, and a
+`Hazard` names the user's line. Instructions of one pipe are taken to run one after another.
+
+A core's copies run at the rate of its port; a core cannot end before its share of the memory's
+bandwidth, divided evenly among the active cores, has carried all its bytes (L2 is not modelled).
 """
 
 from __future__ import annotations
@@ -55,13 +58,16 @@ class Hazard:
 
 @dataclass(frozen=True)
 class Report:
-    """What a run would take on the chip; ``busy_cycles`` are those of the busiest core, per pipe."""
+    """What a run would take on the chip, by its slowest core.
+
+    ``busy_cycles`` are those of each pipe, and of "HBM": the core's share of the memory.
+    """
 
     name: str
     chip: Chip
     cores: int
     cycles: float
-    busy_cycles: dict[Pipe, float]
+    busy_cycles: dict[str, float]
     hazards: tuple[Hazard, ...]
     label: str = "simulated"
 
@@ -70,17 +76,17 @@ class Report:
         return self.cycles / self.chip.clock_mhz
 
     @property
-    def bound_by(self) -> Pipe:
-        return max(self.busy_cycles, key=lambda pipe: self.busy_cycles[pipe])
+    def bound_by(self) -> str:
+        return max(self.busy_cycles, key=lambda part: self.busy_cycles[part])
 
     @property
     def utilisation(self) -> float:
-        """The share of the time in which the bounding pipe was busy."""
+        """The share of the time in which what bounds the run was busy."""
         return self.busy_cycles[self.bound_by] / self.cycles if self.cycles else 0.0
 
     def __str__(self) -> str:
         head = f"{self.name} on {self.chip.name}, {self.cores} cores: {self.time_us:.1f} us"
-        head += f", bound by {self.bound_by.value} ({self.utilisation:.0%} busy), {self.label}"
+        head += f", bound by {self.bound_by} ({self.utilisation:.0%} busy), {self.label}"
         return "\n".join([head, *(f"hazard: {hazard}" for hazard in self.hazards)])
 
 
@@ -155,12 +161,12 @@ class _Core:
         self._signals: dict[tuple[Pipe, Pipe, int], _Signal] = {}
         self._history: dict[Buffer, _History] = {}
         self._index = (0, 0, 0)
-        self.busy = dict.fromkeys(Pipe, 0.0)
+        self.busy: dict[str, float] = {**{pipe.value: 0.0 for pipe in Pipe}, "HBM": 0.0}
         self.hazards: dict[Hazard, None] = {}
 
     @property
     def cycles(self) -> float:
-        return max(self._time.values())
+        return max(*self._time.values(), self.busy["HBM"])
 
     def run(self, programs: range) -> None:
         self._run_all(self._program.prologue)
@@ -206,18 +212,19 @@ class _Core:
         self._touch(Pipe.MTE2, copy, reads=(), writes=(copy.target,))
         content = self._global(copy, copy.source, copy.offset_bytes, count, copy.target.type)
         self._view(copy.target)[:count] = content
-        rate = min(self._chip.copy_in_bytes_per_cycle, self._hbm_share)
-        self._spend(Pipe.MTE2, self._copy_cycles(count * copy.target.type.bytes, rate))
+        size = count * copy.target.type.bytes
+        self._spend(Pipe.MTE2, self._copy_cycles(size, self._chip.copy_in_bytes_per_cycle))
 
     def _copy_out(self, copy: CopyOut) -> None:
         count = int(self._value(copy.count))
         self._touch(Pipe.MTE3, copy, reads=(copy.source,), writes=())
         place = self._global(copy, copy.target, copy.offset_bytes, count, copy.source.type)
         place[...] = self._view(copy.source)[:count]
-        rate = min(self._chip.copy_out_bytes_per_cycle, self._hbm_share)
-        self._spend(Pipe.MTE3, self._copy_cycles(count * copy.source.type.bytes, rate))
+        size = count * copy.source.type.bytes
+        self._spend(Pipe.MTE3, self._copy_cycles(size, self._chip.copy_out_bytes_per_cycle))
 
     def _copy_cycles(self, size: int, bytes_per_cycle: float) -> float:
+        self.busy["HBM"] += size / self._hbm_share
         return self._chip.copy_latency_cycles + size / bytes_per_cycle if size else 0.0
 
     def _vector(self, vector: Vector) -> None:
@@ -266,7 +273,7 @@ class _Core:
 
     def _spend(self, pipe: Pipe, cycles: float) -> None:
         self._time[pipe] += cycles
-        self.busy[pipe] += cycles
+        self.busy[pipe.value] += cycles
 
     def _set(self, event: SetEvent) -> None:
         key = (event.source, event.target, event.event)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from canopy.targets.ascend.chip import Chip
-from canopy.targets.ascend.npu import Vector
+from canopy.targets.ascend.npu import Buffer, Vector
 
 __all__ = ["compute", "cycles_of"]
 
@@ -54,4 +54,4 @@ def cycles_of(instruction: Vector, lanes: int, chip: Chip) -> float:
 
 
 def _source_bytes(instruction: Vector) -> list[int]:
-    return [source.type.bytes for source in instruction.sources if hasattr(source, "address")]
+    return [source.type.bytes for source in instruction.sources if isinstance(source, Buffer)]
