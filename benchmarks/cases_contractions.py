@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from tests.triton.kernels import attention_forward, matmul
-
 import triton
+
 from benchmarks.harness import Contest, Contestant, case, require_backend
+from tests.triton.kernels import attention_forward, matmul
 
 HEADS, LENGTH, DIM = 16, 2048, 64
 CAUSAL_OPERATIONS = 2 * 2 * HEADS * LENGTH * LENGTH * DIM // 2

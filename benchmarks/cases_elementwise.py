@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from tests.triton.kernels import vector_add
-
 import triton
+
 from benchmarks import kernels
 from benchmarks.harness import Contest, Contestant, case, require_backend
+from tests.triton.kernels import vector_add
 
 N_ADD = 64 * 1024 * 1024
 SIDE = 4096

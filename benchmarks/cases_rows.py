@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from tests.triton.kernels import layer_norm_forward
-
 import triton
+
 from benchmarks import kernels
 from benchmarks.harness import Contest, Contestant, case, require_backend
+from tests.triton.kernels import layer_norm_forward
 
 
 def softmax(rows: int, columns: int) -> Contest:

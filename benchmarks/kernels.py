@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import triton
 import triton.language as tl
 from triton.language.extra import libdevice
-
-import triton
 
 
 @triton.jit

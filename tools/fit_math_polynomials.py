@@ -14,13 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mpmath import mp, mpf  # type: ignore[import-untyped]
+from mpmath import mp, mpf
 
 mp.dps = 40
 Function = Callable[[Any], Any]
-OUTPUT = (
-    Path(__file__).parents[1] / "src/canopy/targets/cpu/math_functions/coefficients.py"
-)
+OUTPUT = Path(__file__).parents[1] / "src/canopy/targets/cpu/math_functions/coefficients.py"
 
 
 @dataclass(frozen=True)
@@ -161,42 +159,158 @@ def fits() -> list[Fit]:
         return of_square(lambda x: x**3 / function(x), mpf(0) + mpf("1e-30"))
 
     for bits, degree in ((32, 4), (64, 9)):
-        add(f"EXP_F{bits}", "(exp(r) - 1 - r) / r^2", exp_tail,
-            series_safe(z_exp, lambda r: mpf("1e-24")), -half_ln2, half_ln2, degree)
+        add(
+            f"EXP_F{bits}",
+            "(exp(r) - 1 - r) / r^2",
+            exp_tail,
+            series_safe(z_exp, lambda r: mpf("1e-24")),
+            -half_ln2,
+            half_ln2,
+            degree,
+        )
     for bits, degree in ((32, 5), (64, 11)):
-        add(f"EXP2_F{bits}", "(2^r - 1) / r", power_tail(2),
-            lambda r: (abs(r) + mpf("1e-20")) / mpf(2) ** r, mpf("-0.5001"), mpf("0.5001"), degree)
+        add(
+            f"EXP2_F{bits}",
+            "(2^r - 1) / r",
+            power_tail(2),
+            lambda r: (abs(r) + mpf("1e-20")) / mpf(2) ** r,
+            mpf("-0.5001"),
+            mpf("0.5001"),
+            degree,
+        )
         bound = mp.log10(2) / 2 * mpf("1.0001")
-        add(f"EXP10_F{bits}", "(10^r - 1) / r", power_tail(10),
-            lambda r: (abs(r) + mpf("1e-20")) / mpf(10) ** r, -bound, bound, degree)
-    add("LOG_F32", "(log(1 + f) - f + f^2/2) / f^3", log_tail,
-        series_safe(lambda f: f**3 / mp.log1p(f), lambda f: mpf("1e-24")), log_low, log_high, 7)
+        add(
+            f"EXP10_F{bits}",
+            "(10^r - 1) / r",
+            power_tail(10),
+            lambda r: (abs(r) + mpf("1e-20")) / mpf(10) ** r,
+            -bound,
+            bound,
+            degree,
+        )
+    add(
+        "LOG_F32",
+        "(log(1 + f) - f + f^2/2) / f^3",
+        log_tail,
+        series_safe(lambda f: f**3 / mp.log1p(f), lambda f: mpf("1e-24")),
+        log_low,
+        log_high,
+        7,
+    )
     s_high = ((log_high) / (2 + log_high)) ** 2 * mpf("1.001")
-    add("LOG_F64", "(2 atanh(s) - 2s) / s^3 in z = s^2", atanh_tail,
-        cubed_over(mp.atanh), mpf(0), s_high, 6)
+    add(
+        "LOG_F64",
+        "(2 atanh(s) - 2s) / s^3 in z = s^2",
+        atanh_tail,
+        cubed_over(mp.atanh),
+        mpf(0),
+        s_high,
+        6,
+    )
     for bits, degree in ((32, 2), (64, 6)):
-        add(f"SIN_F{bits}", "(sin(r) - r) / r^3 in z = r^2", sin_tail,
-            cubed_over(mp.sin), mpf(0), quarter_pi**2, degree)
-        add(f"COS_F{bits}", "(cos(r) - 1 + r^2/2) / r^4 in z = r^2", cos_tail,
-            lambda z: z * z / mp.cos(root(z)) + mpf("1e-30"), mpf(0), quarter_pi**2, degree)
-        add(f"SINPI_F{bits}", "(sin(pi r) - pi r) / r^3 in z = r^2", sinpi_tail,
-            cubed_over(lambda r: mp.sin(mp.pi * r)), mpf(0), mpf("0.0626"), degree)
-        add(f"COSPI_F{bits}", "(cos(pi r) - 1) / r^2 in z = r^2", cospi_tail,
-            lambda z: z / mp.cos(mp.pi * root(z)) + mpf("1e-30"), mpf(0), mpf("0.0626"), degree + 1)
-    add("TANH_F32", "(tanh(x) - x) / x^3 in z = x^2", tanh_tail,
-        cubed_over(mp.tanh), mpf(0), mpf("0.625") ** 2, 4)
-    add("ERF_SMALL_F32", "erf(x) / x - 1 in z = x^2", erf_tail,
-        of_square(lambda x: x / mp.erf(x), mpf("0.886")), mpf(0), mpf(1), 6)
-    add("ERF_LARGE_F32", "-log(erfc(x))", lambda x: -mp.log(mp.erfc(x)),
-        mp.erfc, mpf(1), mpf("4.0"), 6)
-    add("ATAN_F64", "(atan(t) - t) / t^3 in z = t^2", atan_tail,
-        cubed_over(mp.atan), mpf(0), mpf(1), 12)
-    add("ERFCX_F64", "(1 + 2t) erfcx(t) in q = (t - 3.75) / (t + 3.75)", scaled_erfc,
-        lambda q: 1 / scaled_erfc(q), mpf(-1), mpf(1), 22)
-    add("ERFINV_SMALL_F64", "erfinv(x) / x in z = x^2", inverse_erf_ratio,
-        lambda z: 1 / inverse_erf_ratio(z), mpf(0), mpf("0.2501"), 10)
-    add("ERFCINV_TAIL_F64", "erfcinv(y) / s in v = 1/s, s = sqrt(-log(y))", inverse_erfc_ratio,
-        lambda v: 1 / inverse_erfc_ratio(v), mpf("0.0965"), mpf("1.21"), 16)
+        add(
+            f"SIN_F{bits}",
+            "(sin(r) - r) / r^3 in z = r^2",
+            sin_tail,
+            cubed_over(mp.sin),
+            mpf(0),
+            quarter_pi**2,
+            degree,
+        )
+        add(
+            f"COS_F{bits}",
+            "(cos(r) - 1 + r^2/2) / r^4 in z = r^2",
+            cos_tail,
+            lambda z: z * z / mp.cos(root(z)) + mpf("1e-30"),
+            mpf(0),
+            quarter_pi**2,
+            degree,
+        )
+        add(
+            f"SINPI_F{bits}",
+            "(sin(pi r) - pi r) / r^3 in z = r^2",
+            sinpi_tail,
+            cubed_over(lambda r: mp.sin(mp.pi * r)),
+            mpf(0),
+            mpf("0.0626"),
+            degree,
+        )
+        add(
+            f"COSPI_F{bits}",
+            "(cos(pi r) - 1) / r^2 in z = r^2",
+            cospi_tail,
+            lambda z: z / mp.cos(mp.pi * root(z)) + mpf("1e-30"),
+            mpf(0),
+            mpf("0.0626"),
+            degree + 1,
+        )
+    add(
+        "TANH_F32",
+        "(tanh(x) - x) / x^3 in z = x^2",
+        tanh_tail,
+        cubed_over(mp.tanh),
+        mpf(0),
+        mpf("0.625") ** 2,
+        4,
+    )
+    add(
+        "ERF_SMALL_F32",
+        "erf(x) / x - 1 in z = x^2",
+        erf_tail,
+        of_square(lambda x: x / mp.erf(x), mpf("0.886")),
+        mpf(0),
+        mpf(1),
+        6,
+    )
+    add(
+        "ERF_LARGE_F32",
+        "-log(erfc(x))",
+        lambda x: -mp.log(mp.erfc(x)),
+        mp.erfc,
+        mpf(1),
+        mpf("4.0"),
+        6,
+    )
+    add(
+        "ATAN_F64",
+        "(atan(t) - t) / t^3 in z = t^2",
+        atan_tail,
+        cubed_over(mp.atan),
+        mpf(0),
+        mpf(1),
+        12,
+    )
+    add(
+        "ERFCX_F64",
+        "(1 + 2t) erfcx(t) in q = (t - 3.75) / (t + 3.75)",
+        scaled_erfc,
+        lambda q: 1 / scaled_erfc(q),
+        mpf(-1),
+        mpf(1),
+        22,
+    )
+    add(
+        "ERFINV_SMALL_F64",
+        "erfinv(x) / x in z = x^2",
+        inverse_erf_ratio,
+        lambda z: 1 / inverse_erf_ratio(z),
+        mpf(0),
+        mpf("0.2501"),
+        13,
+    )
+    for name, note, low, high, degree in (
+        ("TAIL", "the f32 range", "0.0965", "1.21", 16),
+        ("FAR", "smaller y", "0.0366", "0.0966", 8),
+    ):
+        add(
+            f"ERFCINV_{name}_F64",
+            f"erfcinv(y) / s in v = 1/s, s = sqrt(-log(y)), {note}",
+            inverse_erfc_ratio,
+            lambda v: 1 / inverse_erfc_ratio(v),
+            mpf(low),
+            mpf(high),
+            degree,
+        )
     return rows
 
 

@@ -10,9 +10,8 @@ Each has a forward and a backward kernel; sums are kept in float32 whatever the 
 from __future__ import annotations
 
 import torch
-import triton.language as tl
-
 import triton
+import triton.language as tl
 
 LOG2_E = 1.4426950408889634
 

@@ -18,11 +18,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import kernels
 import torch
 import torch.nn.functional as F
 from torch import nn
-
-import kernels
 
 DEVICE = "cuda"
 

@@ -43,6 +43,10 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+# The script that a command has prepared. It runs after the command line library has returned, which
+# would otherwise turn a script's EOFError or KeyboardInterrupt into messages of its own.
+_scripts: list[Callable[[], int]] = []
+
 cache_app = typer.Typer(help="Look at the cache of compiled kernels, or empty it.")
 app.add_typer(cache_app, name="cache", no_args_is_help=True)
 
@@ -104,10 +108,17 @@ def run(
             "there is nothing to run", hint="canopy run train.py, or canopy run -m package.module"
         )
     commands = _load("canopy.frontends.redirect.commands")
-    status = commands.run(
-        target=target or config.target(), quiet=quiet, report=report, module=module, argv=words
+    chosen = target or config.target()
+    _scripts.append(
+        lambda: commands.run(
+            module or words[0],
+            words if module else words[1:],
+            module=module is not None,
+            target=chosen,
+            quiet=quiet,
+            report=str(report) if report else None,
+        )
     )
-    raise typer.Exit(int(status))
 
 
 @app.command(no_args_is_help=True)
@@ -162,14 +173,11 @@ def demo(ctx: typer.Context) -> None:
     """Train a small GPT with a script written for an NVIDIA GPU (needs the repository)."""
     script = _repository_file("examples/char_gpt/train.py")
     commands = _load("canopy.frontends.redirect.commands")
-    status = commands.run(
-        target=config.target(),
-        quiet=False,
-        report=None,
-        module=None,
-        argv=[str(script), *ctx.args],
+    words = [str(script), *ctx.args]
+    target = config.target()
+    _scripts.append(
+        lambda: commands.run(target=target, quiet=False, report=None, module=None, argv=words)
     )
-    raise typer.Exit(int(status))
 
 
 @app.command(
@@ -311,38 +319,39 @@ def missing_package_error(error: ModuleNotFoundError) -> CanopyError:
     )
 
 
-def _reporting_errors(command: Callable[[], None]) -> int:
+def _run_command() -> int:
+    """Reads the command line and does what it says; the exit status."""
     try:
-        command()
-    except CanopyError as error:
-        print(f"canopy: {error}", file=sys.stderr)
-        if config_is_debugging():
-            raise
-        return EXIT_USAGE
+        app()
     except BrokenPipeError:  # canopy report | head
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115  the interpreter flushes it at exit
         return 1
     except SystemExit as leaving:
-        if leaving.code is None:
-            return 0
-        if isinstance(leaving.code, int):
+        if not isinstance(leaving.code, int | None):
+            raise
+        if leaving.code:
             return leaving.code
-        print(leaving.code, file=sys.stderr)
-        return 1
-    return 0
+    return _scripts.pop()() if _scripts else 0
 
 
-def config_is_debugging() -> bool:
+def main() -> None:
+    """The console script's entry point."""
+    try:
+        status = _run_command()
+    except CanopyError as error:
+        print(f"canopy: {error}", file=sys.stderr)
+        if _is_debugging():
+            raise
+        status = EXIT_USAGE
+    sys.exit(status)
+
+
+def _is_debugging() -> bool:
     """Whether CANOPY_DEBUG asks for tracebacks; a bad value counts as no."""
     try:
         return config.debug_level() > 0
     except CanopyError:
         return False
-
-
-def main() -> None:
-    """The console script's entry point."""
-    sys.exit(_reporting_errors(app))
 
 
 if __name__ == "__main__":

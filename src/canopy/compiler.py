@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from canopy import ir
 from canopy.errors import UnsupportedError
+from canopy.passes import pipeline
 
 if TYPE_CHECKING:
     from canopy.targets.cpu import LoadedKernel
@@ -57,7 +58,7 @@ def compile_kernel(kernel: ir.Kernel, target: str = "cpu") -> Executable:
         raise UnsupportedError(f"there is no target {target!r}", hint="targets: cpu")
     from canopy.targets.cpu import compile_cpu
 
-    code = compile_cpu(kernel)
+    code = compile_cpu(pipeline.run(kernel))
     return Executable(
         name=kernel.name,
         object_code=code.object_code,

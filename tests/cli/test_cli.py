@@ -79,6 +79,25 @@ def test_run_passes_everything_on(words: list[str], expected: str):
     assert done.returncode == 7
 
 
+@pytest.mark.parametrize(
+    ("statement", "status", "message"),
+    [
+        ("raise EOFError('no more input')", 1, "EOFError: no more input"),
+        ("raise BrokenPipeError(32, 'gone')", 1, "BrokenPipeError"),
+        ("raise ValueError('theirs')", 1, "ValueError: theirs"),
+        ("raise SystemExit('stopped')", 1, "stopped"),
+        ("raise SystemExit(3)", 3, ""),
+        ("raise KeyboardInterrupt", -2, "KeyboardInterrupt"),
+    ],
+)
+def test_a_script_ends_as_under_python(statement: str, status: int, message: str):
+    prelude = textwrap.dedent(FAKE_COMMANDS) + f"\ndef run(**_): {statement}\nfake.run = run\n"
+    done = canopy("run", "s.py", prelude=prelude)
+    assert done.returncode == status, done.stderr
+    assert message in done.stderr
+    assert "Aborted" not in done.stderr
+
+
 def test_run_takes_the_target_from_the_environment():
     done = canopy("run", "s.py", prelude=FAKE_COMMANDS, CANOPY_TARGET="other")
     assert done.stdout.startswith('["other"')

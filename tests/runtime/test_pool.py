@@ -9,12 +9,20 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
 
 from canopy.errors import KernelError, LaunchError
-from canopy.runtime import get_num_threads, make_launcher, pack_slots, set_num_threads, symbols
+from canopy.runtime import (
+    get_num_threads,
+    make_launcher,
+    pack_slots,
+    set_num_threads,
+    share_openmp_threads,
+    symbols,
+)
 from canopy.runtime.launch import launch
 from tests.runtime.conftest import Kernels
 
@@ -179,6 +187,34 @@ def test_fork_while_another_thread_launches(kernels: Kernels) -> None:
     finally:
         stop.set()
         thread.join()
+
+
+@pytest.fixture
+def openmp_shared() -> Iterator[None]:
+    pytest.importorskip("torch")
+    if not share_openmp_threads(True):
+        pytest.skip("torch brought no OpenMP runtime")
+    yield
+    assert not share_openmp_threads(False)
+
+
+@pytest.mark.usefixtures("four_threads", "openmp_shared")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_on_openmps_threads(kernels: Kernels) -> None:
+    out = np.zeros(5000, np.int32)
+    for threads in (4, 2, 3):
+        set_num_threads(threads)
+        launch(kernels.count_up, out.shape, pack_slots(address(out)))
+    assert (out == 3).all()
+    turn = np.zeros(1, np.uint64)
+    launch(kernels.take_turns, (100,), pack_slots(address(turn)))
+    assert turn[0] == 100
+    with pytest.raises(KernelError, match="code 7"):
+        launch(kernels.fail_at, (100,), pack_slots(50))
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if count_programs(str(kernels.path)) == 5000 else 1)
+    assert os.waitpid(child, 0)[1] == 0
 
 
 @pytest.mark.usefixtures("four_threads")

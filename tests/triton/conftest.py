@@ -18,7 +18,6 @@ def why_not() -> str:
     """Why kernels cannot run on CPU tensors here; empty when they can."""
     try:
         import torch  # noqa: F401
-
         import triton
     except ImportError as error:
         return f"{error.name} is not installed: pip install canopy-nn[triton,torch]"
@@ -32,16 +31,12 @@ def why_not() -> str:
 
 
 MISSING = why_not()
-if MISSING:
-    collect_ignore_glob = ["test_*.py"]
-
-
-def pytest_report_header() -> str:
-    return f"triton: {MISSING or ('interpreted' if INTERPRETED else 'cpu backend')}"
 
 
 @pytest.fixture(autouse=True)
 def seeded():
+    if MISSING:
+        pytest.skip(MISSING)
     import torch
 
     torch.manual_seed(0)

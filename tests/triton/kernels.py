@@ -5,10 +5,9 @@ They say nothing of any target. Each docstring names what of the language the ke
 
 from __future__ import annotations
 
+import triton
 import triton.language as tl
 from triton.language.extra import libdevice
-
-import triton
 
 # -- Element-wise ------------------------------------------------------------------------------
 

@@ -9,11 +9,13 @@ import math
 import os
 
 import pytest
-import torch
-from triton.tools.tensor_descriptor import TensorDescriptor
 
-import triton
-from tests.triton import kernels
+torch = pytest.importorskip("torch", reason="pip install canopy-nn[torch]")
+triton = pytest.importorskip("triton", reason="pip install canopy-nn[triton]")
+
+from triton.tools.tensor_descriptor import TensorDescriptor  # noqa: E402
+
+from tests.triton import kernels  # noqa: E402
 
 INTERPRETED = os.environ.get("TRITON_INTERPRET", "0") == "1"
 # Triton's interpreter truncates bfloat16 and multiplies its bit patterns in dot.

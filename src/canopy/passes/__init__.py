@@ -1,0 +1,1 @@
+"""Passes over the tile IR: functions from a kernel to a new kernel."""

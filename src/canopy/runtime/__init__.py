@@ -19,7 +19,7 @@ if TYPE_CHECKING:
         pack_slots,
         symbols,
     )
-    from canopy.runtime.pool import get_num_threads, set_num_threads
+    from canopy.runtime.pool import get_num_threads, set_num_threads, share_openmp_threads
 
 __all__ = [
     "DiskCache",
@@ -30,6 +30,7 @@ __all__ = [
     "make_launcher",
     "pack_slots",
     "set_num_threads",
+    "share_openmp_threads",
     "symbols",
 ]
 
@@ -38,6 +39,7 @@ _HOMES = {
     "Event": "events",
     "get_num_threads": "pool",
     "set_num_threads": "pool",
+    "share_openmp_threads": "pool",
     "Launcher": "launch",
     "launch_errors": "launch",
     "make_launcher": "launch",

@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "half.h"
-#include "pool.h"
 
 static PyObject *name_data_ptr, *name_untyped_storage, *name_nbytes, *name_numel, *name_base,
     *name_array_struct, *name_array_interface, *name_is_cpu;
@@ -100,7 +99,6 @@ static const type_entry *look_up_type(PyTypeObject *type) {
     else if (PyObject_HasAttrString(object, "__array_struct__")) found.way = BY_ARRAY_STRUCT;
     else if (PyObject_HasAttrString(object, "__array_interface__")) found.way = BY_ARRAY_INTERFACE;
     found.has_storage = PyObject_HasAttrString(object, "untyped_storage");
-    if (found.has_storage) canopy_find_openmp(); /* torch is loaded: share its threads */
     found.has_is_cpu = PyObject_HasAttrString(object, "is_cpu");
     Py_IncRef(object);
     PyTypeObject *previous = entry->type;

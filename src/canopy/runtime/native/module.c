@@ -61,9 +61,10 @@ static PyObject *set_num_threads(PyObject *module, PyObject *value) {
     return PyErr_Format(PyExc_ValueError, "%S threads: expected 1 to 1024", value);
 }
 
-static PyObject *find_openmp(PyObject *module, PyObject *unused) {
-    (void)module, (void)unused;
-    return PyBool_FromLong(canopy_find_openmp());
+static PyObject *share_openmp(PyObject *module, PyObject *wanted) {
+    (void)module;
+    int truth = PyObject_IsTrue(wanted);
+    return truth < 0 ? NULL : PyBool_FromLong(canopy_share_openmp(truth));
 }
 
 static PyObject *symbols(PyObject *module, PyObject *unused) {
@@ -159,7 +160,7 @@ static PyMethodDef methods[] = {
     {"launch", launch, METH_VARARGS, NULL},
     {"get_num_threads", get_num_threads, METH_NOARGS, NULL},
     {"set_num_threads", set_num_threads, METH_O, NULL},
-    {"find_openmp", find_openmp, METH_NOARGS, NULL},
+    {"share_openmp", share_openmp, METH_O, NULL},
     {"symbols", symbols, METH_NOARGS, NULL},
     {"event_record", event_record, METH_NOARGS, NULL},
     {"event_elapsed", event_elapsed, METH_VARARGS, NULL},

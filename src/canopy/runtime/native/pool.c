@@ -243,35 +243,36 @@ static void stop_workers(int count) {
     while (worker_count > count) pthread_join(workers[--worker_count], NULL);
 }
 
-/* ---- torch's OpenMP threads ----
- * They spin for milliseconds after each of torch's parallel loops; workers of our own would fight
- * them for the cores (a 16 x 10 us launch after a torch op took 198 us instead of 81). Where torch
- * has loaded an OpenMP runtime, its threads run our programs, through the calls that gcc emits. */
+/* ---- OpenMP's threads, where asked for ----
+ * torch's OpenMP threads spin for milliseconds after each of its parallel loops and compete with our
+ * workers. Running on them avoids that (16 x 10 us right after a torch op: 82 us, not 103), but an
+ * OpenMP team ends when its last member has had a CPU: on a loaded machine that takes 10 to 25 ms
+ * where our workers, who join only when awake, took 0.1 ms. Hence off unless asked for. */
 typedef void (*parallel_function)(void (*body)(void *), void *data, unsigned threads,
                                   unsigned flags);
 typedef int (*count_function)(void);
 
 static parallel_function openmp_parallel;
 static count_function openmp_threads, openmp_index;
-static _Atomic bool openmp_found;
+static _Atomic bool openmp_shared;
 static bool openmp_forbidden; /* in a child of fork */
 
-bool canopy_find_openmp(void) {
-    if (openmp_forbidden) return false;
-    if (atomic_load(&openmp_found)) return true;
+bool canopy_share_openmp(bool wanted) {
+    /* The calls that gcc emits; torch loads its OpenMP runtime with global symbols. */
     openmp_parallel = (parallel_function)dlsym(RTLD_DEFAULT, "GOMP_parallel");
     openmp_threads = (count_function)dlsym(RTLD_DEFAULT, "omp_get_max_threads");
     openmp_index = (count_function)dlsym(RTLD_DEFAULT, "omp_get_thread_num");
     bool found = openmp_parallel && openmp_threads && openmp_index;
-    atomic_store(&openmp_found, found);
-    return found;
+    bool shared = wanted && found && !openmp_forbidden;
+    atomic_store(&openmp_shared, shared);
+    return shared;
 }
 
 /* 0 where OpenMP is not to be used: absent, or limited to the caller (it then has no spinning
  * threads either). A team of another size than torch's would be rebuilt at every switch: a smaller
  * wish is met by idle members. */
 static int openmp_team(int threads) {
-    if (!atomic_load_explicit(&openmp_found, memory_order_acquire)) return 0;
+    if (!atomic_load_explicit(&openmp_shared, memory_order_acquire)) return 0;
     int team = openmp_threads();
     if (team < 2) return 0;
     return team > threads ? team : threads;
@@ -293,7 +294,7 @@ static void openmp_body(void *unused) {
 
 /* A child of fork has only the thread that forked; libgomp does not survive a fork at all. */
 static void restart_in_child(void) {
-    atomic_store(&openmp_found, false);
+    atomic_store(&openmp_shared, false);
     openmp_forbidden = true;
     atomic_store(&door, DOOR_CLOSED);
     atomic_store(&sleepers, 0);

@@ -34,8 +34,8 @@ CANOPY_EXPORT int canopy_get_threads(void);
 /* Takes effect before the next launch. Returns 0, or -1 where count is not in 1..1024. */
 CANOPY_EXPORT int canopy_set_threads(int count);
 
-/* Looks for an OpenMP runtime among the loaded libraries and, where there is one, lets its threads
- * run launches from now on. Returns whether they do. */
-CANOPY_EXPORT bool canopy_find_openmp(void);
+/* Lets the threads of a loaded OpenMP runtime run launches instead of the pool's workers, or no
+ * longer. Returns whether they do from now on: false where there is none, or after a fork. */
+CANOPY_EXPORT bool canopy_share_openmp(bool wanted);
 
 #endif

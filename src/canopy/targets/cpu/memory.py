@@ -157,7 +157,9 @@ def each_active_lane(
 def stack_slot(builder: Builder, type_: Any) -> LLValue:
     """Memory for one value, made once in the function's entry block."""
     with builder.goto_entry_block():
-        return builder.alloca(type_)
+        slot = builder.alloca(type_)
+    slot.type = POINTER  # llvmlite types an alloca's pointer; ours are all opaque
+    return slot
 
 
 def constant_zero(type_: Any) -> LLValue:

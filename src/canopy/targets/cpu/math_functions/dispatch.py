@@ -9,8 +9,7 @@ from typing import Any
 
 from llvmlite import ir
 
-from canopy.targets.cpu.math_functions import exponentials, single, trigonometry, wide
-from canopy.targets.cpu.math_functions import simple
+from canopy.targets.cpu.math_functions import exponentials, simple, single, trigonometry, wide
 from canopy.targets.cpu.math_functions.lanes import (
     Lanes,
     LLVMType,
@@ -49,22 +48,21 @@ class Implementation:
 def _table(bits: int) -> dict[str, Implementation]:
     """Implementations for the float format of ``bits``; what is missing goes to libm."""
     table = {name: Implementation(Strategy.DIRECT, body) for name, body in simple.DIRECT.items()}
-    for body in (exponentials.exp, exponentials.exp2, exponentials.log, exponentials.log2,
-                 exponentials.sigmoid, exponentials.exp10, exponentials.log10):
-        table[body.__name__] = Implementation(Strategy.INLINE, body)
-    for body in (trigonometry.sin, trigonometry.cos):
-        table[body.__name__] = Implementation(Strategy.REDUCED, body)
-    for body in (trigonometry.sinpi, trigonometry.cospi):
-        table[body.__name__] = Implementation(Strategy.CHUNKED, body)
-    if bits == 32:
-        for body in (exponentials.tanh, exponentials.expm1, exponentials.log1p, single.erf):
-            table[body.__name__] = Implementation(Strategy.INLINE, body)
-        table["tan"] = Implementation(Strategy.REDUCED, wide.tan, through_f64=True)
-        for body in wide.THROUGH_F64:
-            table[body.__name__] = Implementation(Strategy.CHUNKED, body, through_f64=True)
-    else:
-        for body in wide.FULL_F64:
-            table[body.__name__] = Implementation(Strategy.CHUNKED, body)
+    for name, body in exponentials.FUNCTIONS.items():
+        table[name] = Implementation(Strategy.INLINE, body)
+    for name, body in trigonometry.REDUCED.items():
+        table[name] = Implementation(Strategy.REDUCED, body)
+    for name, body in trigonometry.TURNS.items():
+        table[name] = Implementation(Strategy.CHUNKED, body)
+    if bits == 64:
+        for name, body in wide.FULL_F64.items():
+            table[name] = Implementation(Strategy.CHUNKED, body)
+        return table
+    for name, body in single.FUNCTIONS.items():
+        table[name] = Implementation(Strategy.INLINE, body)
+    table["tan"] = Implementation(Strategy.REDUCED, trigonometry.REDUCED["tan"], through_f64=True)
+    for name, body in wide.THROUGH_F64.items():
+        table[name] = Implementation(Strategy.CHUNKED, body, through_f64=True)
     return table
 
 
@@ -141,9 +139,7 @@ def _emit_reduced(
     builder.ret(_run(implementation, arguments).value)
 
 
-def _in_chunks(
-    builder: Any, function: str, values: tuple[LLVMValue, ...], chunk: int
-) -> LLVMValue:
+def _in_chunks(builder: Any, function: str, values: tuple[LLVMValue, ...], chunk: int) -> LLVMValue:
     """The function of each run of ``chunk`` lanes, joined again."""
     total = lanes_of(values[0].type)
     part_type = ir.VectorType(values[0].type.element, chunk)

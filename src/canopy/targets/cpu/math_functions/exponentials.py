@@ -7,13 +7,24 @@ e ln 2 + log1p(f). Functions take and give `Lanes` of either format.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 
 from canopy.targets.cpu.math_functions import coefficients as fit
 from canopy.targets.cpu.math_functions.lanes import Lanes
 
-__all__ = ["exp", "exp2", "exp10", "expm1", "log", "log1p", "log2", "log10", "sigmoid", "tanh"]
+__all__ = [
+    "FUNCTIONS",
+    "PI",
+    "exp",
+    "exp2",
+    "exp_polynomial",
+    "exp_reduced",
+    "log",
+    "log2",
+    "split",
+]
 
 NAN, INFINITY = math.nan, math.inf
 
@@ -139,17 +150,6 @@ def sigmoid(x: Lanes) -> Lanes:
     return (x < 0.0).where(small, x.of(1.0)) / (small + 1.0)
 
 
-def tanh(x: Lanes) -> Lanes:
-    """f32: an odd polynomial below 0.625, else 1 - 2 / (exp(2|x|) + 1)."""
-    magnitude = x.abs()
-    z = x * x
-    small = (x * z).fma(z.polynomial(fit.TANH_F32), x)
-    shifted, r = exp_reduced(magnitude.at_most(9.5) * 2.0)
-    power = ((shifted.bits() + 1) << 23).as_float()
-    large = 1.0 - 2.0 / exp_polynomial(r).fma(power, 1.0)
-    return (magnitude < 0.625).where((x.equals(0.0)).where(x, small), large.copysign(x))
-
-
 def log_parts(x: Lanes) -> tuple[Lanes, Lanes, Lanes]:
     """(e, f, y): log(x) = e ln 2 + f + y for positive finite x, with |y| well below |f|."""
     form = x.format
@@ -209,9 +209,22 @@ def log1p(x: Lanes) -> Lanes:
     exponent = (u.bits() - root_half) >> form.mantissa
     shift = exponent << form.mantissa
     unscale = (x.of(1.0).bits() - shift).as_float()
-    f = ((u.bits() - shift).as_float() - 1.0)
+    f = (u.bits() - shift).as_float() - 1.0
     f = f + (x < 4.0 / form.epsilon).where(error * unscale, x.of(0.0))
     result = _log_of_parts(x, "log", exponent.to_float(), f, log1p_tail(f))
     result = (x.abs() < 2.0 ** -(form.mantissa + 2)).where(x, result)
     result = (x < INFINITY).where(result, x)
     return (x > -1.0).where(result, x.equals(-1.0).where(-INFINITY, x.of(NAN)))
+
+
+FUNCTIONS: dict[str, Callable[[Lanes], Lanes]] = {
+    "exp": exp,
+    "exp2": exp2,
+    "exp10": exp10,
+    "expm1": expm1,
+    "log": log,
+    "log2": log2,
+    "log10": log10,
+    "log1p": log1p,
+    "sigmoid": sigmoid,
+}

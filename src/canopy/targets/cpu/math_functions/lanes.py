@@ -13,7 +13,17 @@ from typing import Any, TypeAlias
 
 from llvmlite import ir
 
-__all__ = ["Format", "Lanes", "Number", "constant", "declare", "element_of", "lanes_of", "like", "type_name"]
+__all__ = [
+    "Format",
+    "Lanes",
+    "Number",
+    "constant",
+    "declare",
+    "element_of",
+    "lanes_of",
+    "like",
+    "type_name",
+]
 
 Number: TypeAlias = "Lanes | float | int"
 LLVMType: TypeAlias = Any
@@ -43,7 +53,7 @@ class Format:
 
     @property
     def rounding_shift(self) -> float:
-        """1.5 * 2**mantissa: added to a small float, it leaves the nearest integer in the low bits."""
+        """1.5 * 2**mantissa: added to a small float, leaves the nearest integer in the low bits."""
         return float(3 << (self.mantissa - 1))
 
 
@@ -119,8 +129,12 @@ class Lanes:
         return self.value.type
 
     @property
+    def element(self) -> LLVMType:
+        return element_of(self.type)
+
+    @property
     def is_float(self) -> bool:
-        return isinstance(element_of(self.type), (ir.FloatType, ir.DoubleType))
+        return isinstance(element_of(self.type), (ir.HalfType, ir.FloatType, ir.DoubleType))
 
     @property
     def format(self) -> Format:
@@ -181,6 +195,10 @@ class Lanes:
     def __rshift__(self, count: int) -> Lanes:
         """Arithmetic shift."""
         return Lanes(self.builder, self.builder.ashr(self.value, self.of(count).value))
+
+    def logical_shift(self, count: int) -> Lanes:
+        """Shift down, filling with zeros."""
+        return Lanes(self.builder, self.builder.lshr(self.value, self.of(count).value))
 
     def compare(self, relation: str, other: Number) -> Lanes:
         """Ordered comparison of floats (false with a NaN), signed comparison of integers."""
@@ -252,25 +270,29 @@ class Lanes:
 
     def bits(self) -> Lanes:
         """The same bits as integers."""
-        integer = like(self.type, ir.IntType(self.format.bits))
-        return Lanes(self.builder, self.builder.bitcast(self.value, integer))
+        return self.reinterpreted(ir.IntType(self.format.bits))
 
     def as_float(self) -> Lanes:
         """The same bits as a float."""
-        target = like(self.type, self.format.float_type)
-        return Lanes(self.builder, self.builder.bitcast(self.value, target))
+        return self.reinterpreted(self.format.float_type)
 
     def to_float(self) -> Lanes:
         """These signed integers as floats of the same width."""
-        target = like(self.type, self.format.float_type)
-        return Lanes(self.builder, self.builder.sitofp(self.value, target))
+        return self.resized("sitofp", self.format.float_type)
+
+    def resized(self, instruction: str, element: LLVMType) -> Lanes:
+        """These lanes by a conversion ``instruction`` (zext, fptrunc, ...) to ``element`` lanes."""
+        method = getattr(self.builder, instruction)
+        return Lanes(self.builder, method(self.value, like(self.type, element)))
+
+    def reinterpreted(self, element: LLVMType) -> Lanes:
+        """The same bits as lanes of ``element``, of the same width."""
+        return Lanes(self.builder, self.builder.bitcast(self.value, like(self.type, element)))
 
     def widened(self) -> Lanes:
         """f32 as f64."""
-        target = like(self.type, ir.DoubleType())
-        return Lanes(self.builder, self.builder.fpext(self.value, target))
+        return self.resized("fpext", ir.DoubleType())
 
     def narrowed(self) -> Lanes:
         """f64 as f32."""
-        target = like(self.type, ir.FloatType())
-        return Lanes(self.builder, self.builder.fptrunc(self.value, target))
+        return self.resized("fptrunc", ir.FloatType())

@@ -6,9 +6,9 @@ from typing import Any
 
 from llvmlite import ir
 
-from canopy.targets.cpu.math_functions.lanes import LLVMType, LLVMValue, lanes_of
+from canopy.targets.cpu.math_functions.lanes import Lanes, LLVMType, LLVMValue, lanes_of
 
-__all__ = ["emit_lane_loop", "libm_call"]
+__all__ = ["call_libm", "emit_lane_loop", "libm_call"]
 
 _ONLY_DOUBLE = frozenset({"j0", "j1", "y0", "y1"})  # the f32 forms are not everywhere
 
@@ -58,6 +58,11 @@ def emit_lane_loop(builder: Any, function: str, arguments: list[LLVMValue]) -> L
     builder.cbranch(builder.icmp_unsigned("<", following, index_type(count)), body, after)
     builder.position_at_end(after)
     return builder.load(slots[0])
+
+
+def call_libm(function: str, x: Lanes) -> Lanes:
+    """`emit_lane_loop` for use inside other functions."""
+    return Lanes(x.builder, emit_lane_loop(x.builder, function, [x.value]))
 
 
 def _lane_address(builder: Any, slot: LLVMValue, index: LLVMValue) -> LLVMValue:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from llvmlite import ir
 
-from canopy.targets.cpu.math_functions.lanes import Lanes, constant, declare, like
+from canopy.targets.cpu.math_functions.lanes import Lanes, constant, declare, like, type_name
 
 __all__ = ["DIRECT", "INTEGER", "PREDICATES"]
 
@@ -28,6 +28,21 @@ def fdim(x: Lanes, y: Lanes) -> Lanes:
     return unordered.where(x + y, (x > y).where(x - y, 0.0))
 
 
+def ldexp(x: Lanes, exponent: Lanes) -> Lanes:
+    """x * 2**exponent, the exponent being a float of integral value (NaN counts as 0)."""
+    integer = like(x.type, ir.IntType(32))
+    saturate = declare(
+        x.builder.module, f"fptosi.sat.{type_name(integer)}", integer, [exponent.type]
+    )
+    power = x.builder.call(saturate, [exponent.at_most(9999.0).at_least(-9999.0).value])
+    symbol = f"llvm.ldexp.{type_name(x.type)}.{type_name(integer)}"
+    function = x.builder.module.globals.get(symbol)
+    if function is None:
+        kind = ir.FunctionType(x.type, [x.type, integer])
+        function = ir.Function(x.builder.module, kind, symbol)
+    return Lanes(x.builder, x.builder.call(function, [x.value, power]))
+
+
 DIRECT: dict[str, Body] = {
     "abs": _intrinsic("fabs"),
     "neg": lambda x: -x,
@@ -40,6 +55,7 @@ DIRECT: dict[str, Body] = {
     "rsqrt": rsqrt,
     "copysign": _intrinsic("copysign"),
     "fdim": fdim,
+    "ldexp": ldexp,
 }
 
 

@@ -7,6 +7,7 @@ up to `REDUCTION_LIMIT`. Beyond it the caller takes libm lane by lane.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 from llvmlite import ir
 
@@ -14,7 +15,7 @@ from canopy.targets.cpu.math_functions import coefficients as fit
 from canopy.targets.cpu.math_functions.exponentials import PI, split
 from canopy.targets.cpu.math_functions.lanes import Lanes, constant, declare, lanes_of
 
-__all__ = ["REDUCTION_LIMIT", "cos", "cospi", "sin", "sinpi", "tan"]
+__all__ = ["REDUCED", "REDUCTION_LIMIT", "TURNS", "any_beyond"]
 
 REDUCTION_LIMIT = {32: 65536.0, 64: 1048576.0}
 
@@ -127,3 +128,7 @@ def any_beyond(x: Lanes, limit: float) -> Lanes:
         return Lanes(builder, outside)
     function = declare(builder.module, "vector.reduce.or", ir.IntType(1), [outside.type])
     return Lanes(builder, builder.call(function, [outside]))
+
+
+REDUCED: dict[str, Callable[[Lanes], Lanes]] = {"sin": sin, "cos": cos, "tan": tan}
+TURNS: dict[str, Callable[[Lanes], Lanes]] = {"sinpi": sinpi, "cospi": cospi}

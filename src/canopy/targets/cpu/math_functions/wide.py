@@ -7,13 +7,18 @@ Those listed in `FULL_F64` are good to a few ulp of f64 too.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from fractions import Fraction
+from functools import partial
 
 from canopy.targets.cpu.math_functions import coefficients as fit
 from canopy.targets.cpu.math_functions import exponentials as e
-from canopy.targets.cpu.math_functions import trigonometry
 from canopy.targets.cpu.math_functions.lanes import Lanes, constant
+from canopy.targets.cpu.math_functions.libm import call_libm
 
+Body = Callable[..., Lanes]
 INFINITY, NAN = math.inf, math.nan
+ROOT_HALF = Fraction("0.70710678118654752440084436210484903928483593768847")
 SMALL = 2.0**-8  # below it a short Taylor series serves where the formula would cancel
 
 
@@ -62,9 +67,9 @@ def rcbrt(x: Lanes) -> Lanes:
 
 def hypot(x: Lanes, y: Lanes) -> Lanes:
     root = x.fma(x, y * y).sqrt()
-    infinite = Lanes(x.builder, x.builder.or_(
-        x.abs().equals(INFINITY).value, y.abs().equals(INFINITY).value
-    ))
+    infinite = Lanes(
+        x.builder, x.builder.or_(x.abs().equals(INFINITY).value, y.abs().equals(INFINITY).value)
+    )
     return infinite.where(INFINITY, root)
 
 
@@ -85,9 +90,7 @@ def atan2(y: Lanes, x: Lanes) -> Lanes:
     angle = _atan_unit(ratio)
     angle = steep.where(math.pi / 2 - angle, angle)
     x_bits = x.bits()
-    is_left = Lanes(x.builder, x.builder.icmp_signed(
-        "<", x_bits.value, constant(x_bits.type, 0)
-    ))
+    is_left = Lanes(x.builder, x.builder.icmp_signed("<", x_bits.value, constant(x_bits.type, 0)))
     angle = is_left.where(math.pi - angle, angle)
     unordered = Lanes(x.builder, x.builder.fcmp_unordered("uno", x.value, y.value))
     return unordered.where(x + y, angle.copysign(y))
@@ -117,20 +120,42 @@ def _erfcx_right(t: Lanes) -> Lanes:
     return q.polynomial(fit.ERFCX_F64) / t.fma(2.0, 1.0)
 
 
-def erfc(x: Lanes) -> Lanes:
-    t = x.abs().at_most(30.0)
-    right = e.exp(-(t * t)) * _erfcx_right(t)
+def _exp_of_square(x: Lanes, sign: float, error: Lanes | None = None) -> Lanes:
+    """exp(sign * (x + error)^2), the rounding error of the square carried along."""
+    square = x * x
+    low = x.fma(x, -square)
+    if error is not None:
+        low = (x * 2.0).fma(error, low)
+    power = e.exp(square * sign)
+    corrected = power.fma(low * sign, power)
+    return (power < INFINITY).where(corrected, power)
+
+
+def _erfc_near(x: Lanes, error: Lanes | None = None) -> Lanes:
+    """erfc(x + error), where error is far below x."""
+    t = x.abs().at_most(40.0)
+    signed_error = None if error is None else (x < 0.0).where(-error, error)
+    right = _exp_of_square(t, -1.0, signed_error) * _erfcx_right(t)
     return (x < 0.0).where(2.0 - right, right)
+
+
+def erfc(x: Lanes) -> Lanes:
+    return _erfc_near(x)
 
 
 def erfcx(x: Lanes) -> Lanes:
     right = _erfcx_right(x.abs())
-    square = (x * x).at_most(2000.0)
-    return (x < 0.0).where(e.exp(square) * 2.0 - right, right)
+    left = _exp_of_square(x.at_least(-40.0), 1.0) * 2.0 - right
+    return (x < 0.0).where(left, right)
 
 
 def normcdf(x: Lanes) -> Lanes:
-    return erfc(x * -math.sqrt(0.5)) * 0.5
+    """erfc(-x / sqrt 2) / 2; the tail feels the rounding of that quotient, so it is carried."""
+    high, low = e.split(ROOT_HALF, 53)
+    bounded = x.at_most(60.0).at_least(-60.0)
+    quotient = bounded * -high
+    error = bounded.fma(-high, -quotient) - bounded * low
+    return _erfc_near(quotient, error) * 0.5
 
 
 def _erfinv_small(x: Lanes) -> Lanes:
@@ -138,35 +163,37 @@ def _erfinv_small(x: Lanes) -> Lanes:
     return x * (x * x).polynomial(fit.ERFINV_SMALL_F64)
 
 
-def _erfcinv_tail(y: Lanes) -> Lanes:
+def _erfcinv_tail(y: Lanes, is_full: bool = False) -> Lanes:
     """erfcinv of 0 < y <= 1/2; +inf at zero, NaN below."""
     s = (-e.log(y)).sqrt()
     value = s * (1.0 / s).polynomial(fit.ERFCINV_TAIL_F64)
+    if is_full:
+        value = (s > 10.36).where(s * (1.0 / s).polynomial(fit.ERFCINV_FAR_F64), value)
+        # One Newton step squares the error of the polynomial
+        value = (_erfc_near(value) - y).fma(
+            _exp_of_square(value, 1.0) * (math.sqrt(math.pi) / 2), value
+        )
     return (s < INFINITY).where(value, s)
 
 
-def erfinv(x: Lanes) -> Lanes:
+def erfinv(x: Lanes, is_full: bool = False) -> Lanes:
     magnitude = x.abs()
-    tail = _erfcinv_tail(1.0 - magnitude).copysign(x)
+    tail = _erfcinv_tail(1.0 - magnitude, is_full).copysign(x)
     tail = (magnitude <= 1.0).where(tail, NAN)
     return (magnitude < 0.5).where(_erfinv_small(x), tail)
 
 
-def erfcinv(y: Lanes) -> Lanes:
+def erfcinv(y: Lanes, is_full: bool = False) -> Lanes:
     offset = 1.0 - y
     is_left = y > 1.0
-    tail = _erfcinv_tail(is_left.where(2.0 - y, y))
+    tail = _erfcinv_tail(is_left.where(2.0 - y, y), is_full)
     tail = is_left.where(-tail, tail)
     tail = (offset.abs() <= 1.0).where(tail, NAN)
     return (offset.abs() < 0.5).where(_erfinv_small(offset), tail)
 
 
-def normcdfinv(p: Lanes) -> Lanes:
-    return erfcinv(p * 2.0) * -math.sqrt(2) + 0.0
-
-
-def tan(x: Lanes) -> Lanes:
-    return trigonometry.tan(x)
+def normcdfinv(p: Lanes, is_full: bool = False) -> Lanes:
+    return erfcinv(p * 2.0, is_full) * -math.sqrt(2) + 0.0
 
 
 def pow(x: Lanes, y: Lanes) -> Lanes:
@@ -194,8 +221,37 @@ def _negative_base(x: Lanes, power: Lanes) -> Lanes:
     return magnitude.equals(INFINITY).where(power, special)
 
 
-THROUGH_F64 = (
-    *(sinh, cosh, asinh, acosh, atanh, cbrt, rcbrt, hypot, atan, atan2, asin, acos),
-    *(erfc, erfcx, normcdf, erfinv, erfcinv, normcdfinv, pow),
-)
-FULL_F64 = ()
+def rcbrt_full(x: Lanes) -> Lanes:
+    return 1.0 / call_libm("cbrt", x)
+
+
+THROUGH_F64: dict[str, Body] = {
+    "sinh": sinh,
+    "cosh": cosh,
+    "asinh": asinh,
+    "acosh": acosh,
+    "atanh": atanh,
+    "cbrt": cbrt,
+    "rcbrt": rcbrt,
+    "hypot": hypot,
+    "atan": atan,
+    "atan2": atan2,
+    "asin": asin,
+    "acos": acos,
+    "erfc": erfc,
+    "erfcx": erfcx,
+    "normcdf": normcdf,
+    "erfinv": erfinv,
+    "erfcinv": erfcinv,
+    "normcdfinv": normcdfinv,
+    "pow": pow,
+}
+FULL_F64: dict[str, Body] = {
+    "rcbrt": rcbrt_full,
+    "erfc": erfc,
+    "erfcx": erfcx,
+    "normcdf": normcdf,
+    "erfinv": partial(erfinv, is_full=True),
+    "erfcinv": partial(erfcinv, is_full=True),
+    "normcdfinv": partial(normcdfinv, is_full=True),
+}

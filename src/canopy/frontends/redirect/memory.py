@@ -1,0 +1,175 @@
+"""``torch.cuda``'s memory figures, taken from the host.
+
+``memory_allocated`` is what the C heap holds more than when the redirect began: tensors of both sides and everything
+else that C code allocates. The peak also takes in the kernel's high-water mark of the process. Both are approximate.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+from typing import Any
+
+from canopy.frontends.redirect.devices import get_index, total_memory_bytes
+
+__all__ = ["Memory", "memory_functions"]
+
+
+class _MallInfo(ctypes.Structure):
+    _fields_ = [
+        (name, ctypes.c_size_t)
+        for name in (
+            "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keepcost".split()
+        )
+    ]
+
+
+@functools.lru_cache(1)
+def _mallinfo() -> Any:
+    try:
+        function = ctypes.CDLL(None).mallinfo2
+    except (AttributeError, OSError):
+        return None
+    function.restype = _MallInfo
+    return function
+
+
+def _status_bytes(key: str) -> int:
+    try:
+        with open("/proc/self/status", encoding="ascii", errors="replace") as lines:
+            for line in lines:
+                if line.startswith(key + ":"):
+                    return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return 0
+
+
+def heap_bytes() -> int:
+    """What the C heap holds; the resident set where the C library does not say."""
+    function = _mallinfo()
+    if function is None:
+        return _status_bytes("VmRSS")
+    info = function()
+    return int(info.uordblks + info.hblkhd)
+
+
+def free_host_bytes() -> int:
+    """What the kernel says is available."""
+    try:
+        with open("/proc/meminfo", encoding="ascii", errors="replace") as lines:
+            for line in lines:
+                if line.startswith("MemAvailable:"):
+                    return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return total_memory_bytes() // 2
+
+
+class Memory:
+    """Figures relative to the moment when the redirect began."""
+
+    def __init__(self) -> None:
+        self._start = heap_bytes()
+        self._start_resident = _status_bytes("VmRSS")
+        self._peak = 0
+
+    def allocated(self, device: Any = None) -> int:
+        get_index(device)
+        now = max(heap_bytes() - self._start, 0)
+        self._peak = max(self._peak, now)
+        return now
+
+    def max_allocated(self, device: Any = None) -> int:
+        now = self.allocated(device)
+        resident_peak = _status_bytes("VmHWM") - self._start_resident
+        self._peak = max(self._peak, now, resident_peak)
+        return self._peak
+
+    def reset_peak(self, device: Any = None) -> None:
+        try:
+            with open("/proc/self/clear_refs", "w", encoding="ascii") as file:
+                file.write("5")
+        except OSError:
+            pass
+        self._peak = 0
+        self._start_resident = max(_status_bytes("VmRSS") - self.allocated(device), 0)
+
+    def stats(self, device: Any = None) -> dict[str, Any]:
+        now, peak = self.allocated(device), self.max_allocated(device)
+        figures: dict[str, Any] = {"num_alloc_retries": 0, "num_ooms": 0, "num_device_alloc": 0}
+        for kind in ("allocated_bytes", "active_bytes", "reserved_bytes", "requested_bytes"):
+            for pool in ("all", "large_pool", "small_pool"):
+                whole = pool != "small_pool"
+                figures[f"{kind}.{pool}.current"] = now if whole else 0
+                figures[f"{kind}.{pool}.peak"] = peak if whole else 0
+                figures[f"{kind}.{pool}.allocated"] = peak if whole else 0
+                figures[f"{kind}.{pool}.freed"] = peak - now if whole else 0
+        for kind in ("allocation", "segment", "active", "inactive_split"):
+            figures[f"{kind}.all.current"] = figures[f"{kind}.all.peak"] = 0
+        return figures
+
+    def summary(self, device: Any = None, abbreviated: bool = False) -> str:
+        index, mib = get_index(device), 1 << 20
+        rows = (
+            ("Allocated memory", self.allocated(device), self.max_allocated(device)),
+            ("Reserved memory", self.allocated(device), self.max_allocated(device)),
+        )
+        line = "|" + "=" * 58 + "|"
+        body = [f"| {name:<24}|{now / mib:>10.1f} MiB |{peak / mib:>12.1f} MiB |".ljust(59) + "|"
+                for name, now, peak in rows]  # fmt: skip
+        title = f"| PyTorch CUDA memory summary, device ID {index} (host memory)".ljust(59) + "|"
+        head = f"| {'Metric':<24}|{'Cur Usage':>14} |{'Peak Usage':>16} |".ljust(59) + "|"
+        return "\n".join([line, title, line, head, line, *body, line])
+
+    def mem_get_info(self, device: Any = None) -> tuple[int, int]:
+        get_index(device)
+        return free_host_bytes(), total_memory_bytes()
+
+
+def _nothing(*args: Any, **kwargs: Any) -> None:
+    return None
+
+
+def memory_functions(memory: Memory) -> dict[str, Any]:
+    """The functions of ``torch.cuda.memory`` by name."""
+    peaks = (
+        "reset_peak_memory_stats reset_max_memory_allocated reset_max_memory_cached "
+        "reset_accumulated_memory_stats"
+    )
+    quiet = (
+        "empty_cache reset_peak_host_memory_stats reset_accumulated_host_memory_stats "
+        "set_per_process_memory_fraction _record_memory_history _dump_snapshot "
+        "_set_allocator_settings caching_allocator_enable"
+    )
+    return {
+        "memory_allocated": memory.allocated,
+        "memory_reserved": memory.allocated,
+        "memory_cached": memory.allocated,
+        "max_memory_allocated": memory.max_allocated,
+        "max_memory_reserved": memory.max_allocated,
+        "max_memory_cached": memory.max_allocated,
+        "memory_stats": memory.stats,
+        "memory_stats_as_nested_dict": lambda device=None: _nested(memory.stats(device)),
+        "host_memory_stats": lambda: {},
+        "memory_summary": memory.summary,
+        "memory_snapshot": lambda *args, **kwargs: [],
+        "_snapshot": lambda *args, **kwargs: {"segments": [], "device_traces": []},
+        "mem_get_info": memory.mem_get_info,
+        "list_gpu_processes": lambda device=None: "GPU:0\nno processes are running",
+        "get_per_process_memory_fraction": lambda device=None: 1.0,
+        "get_allocator_backend": lambda: "native",
+        **{name: memory.reset_peak for name in peaks.split()},
+        **{name: _nothing for name in quiet.split()},
+    }
+
+
+def _nested(flat: dict[str, Any]) -> dict[str, Any]:
+    tree: dict[str, Any] = {}
+    for key, value in flat.items():
+        *path, last = key.split(".")
+        node = tree
+        for part in path:
+            node = node.setdefault(part, {})
+        node[last] = value
+    return tree

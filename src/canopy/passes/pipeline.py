@@ -1,0 +1,54 @@
+"""The order of the passes, and the loop that runs them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+from canopy.ir.core import Kernel
+from canopy.ir.verifier import verify
+from canopy.passes.cse import share_common_subexpressions
+from canopy.passes.dead_code import eliminate_dead_code
+from canopy.passes.induction import carry_scalars
+from canopy.passes.invariants import hoist_invariants
+from canopy.passes.simplify import simplify
+
+__all__ = ["COMMON", "Pass", "run"]
+
+Pass: TypeAlias = Callable[[Kernel], Kernel]
+
+COMMON: tuple[Pass, ...] = (
+    simplify,  # constants and splats in one form, which the others recognise
+    share_common_subexpressions,
+    hoist_invariants,  # steps of pointers leave the loop
+    carry_scalars,  # tiles that move uniformly become base + scalar
+    simplify,
+    share_common_subexpressions,
+    eliminate_dead_code,  # last: the others leave what they replaced
+)
+
+
+def run(
+    kernel: Kernel,
+    passes: Sequence[Pass] = COMMON,
+    observe: Callable[[str, Kernel], None] | None = None,
+    check: bool | None = None,
+) -> Kernel:
+    """Runs ``passes`` in order. ``observe`` sees the name of each pass and what it made; ``check``
+    verifies before the first and after each (by default where CANOPY_DEBUG is 2 or more)."""
+    checked = _debug_level() >= 2 if check is None else check
+    if checked:
+        verify(kernel)
+    for function in passes:
+        kernel = function(kernel)
+        if checked:
+            verify(kernel)
+        if observe is not None:
+            observe(function.__name__, kernel)
+    return kernel
+
+
+def _debug_level() -> int:
+    level = os.environ.get("CANOPY_DEBUG", "0")
+    return int(level) if level.isdigit() else 0
