@@ -261,3 +261,19 @@ __global__ void row_sums(int rows, int width, const float* x, float* out) {
     Interpreter(kernel, [37, 11, x, out], (2,)).run()
     signs = np.where(np.arange(11) % 2, 1, -1)
     np.testing.assert_allclose(out, (x * signs).sum(1), rtol=1e-4, atol=1e-5)
+
+
+def test_a_loop_with_two_entries_names_the_users_line() -> None:
+    source = """
+__global__ void jump(int n, int* p) {
+  int i = threadIdx.x;
+  if (n > 3) goto middle;
+  while (i < n) {
+    p[i] = 1;
+middle:
+    i += p[i] + 1;
+  }
+}
+"""
+    with pytest.raises(UnsupportedError, match=r"jump.cu:\d+: .*more than one place"):
+        compile_cuda(source, "jump.cu").kernel("jump", (32, 1, 1))

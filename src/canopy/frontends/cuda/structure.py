@@ -84,8 +84,8 @@ class _Structurer:
         condition = self.t.operand(block.terminator.operands[0], block.terminator)
         on_true, on_false = targets
         if block in self.uniformity.divergent_branches:
-            self.edge(block, on_true, self.t.both(mask, condition))
-            self.edge(block, on_false, self.t.both(mask, self.t.inverted(condition)))
+            self._part(block, on_true, mask, condition, holds=True)
+            self._part(block, on_false, mask, condition, holds=False)
             return
         variables = [*self._edge_exports(block, on_true), *self._edge_exports(block, on_false)]
         self.when(
@@ -94,6 +94,16 @@ class _Structurer:
             lambda: self.edge(block, on_false, mask),
             list(dict.fromkeys(variables)),
         )
+
+    def _part(
+        self, source: Block, target: Block, mask: Mask, condition: ir.Value, holds: bool
+    ) -> None:
+        """The threads of ``mask`` for which ``condition`` is ``holds`` go to ``target``."""
+        changes_nothing = not self.placement.edge_variables(source, target)
+        if changes_nothing and not self._is_in_place(source, target):
+            return
+        condition = condition if holds else self.t.inverted(condition)
+        self.edge(source, target, self.t.both(mask, condition))
 
     def _is_in_place(self, source: Block, target: Block) -> bool:
         return target in self.placement.is_inline and not self.flow.is_back_edge(source, target)
@@ -239,7 +249,7 @@ class _Structurer:
             condition = self._stays(loop)
             _, leave = self._header_targets(loop)
             if divergent:
-                self.edge(header, leave, self.t.both(active, self.t.inverted(condition)))
+                self._part(header, leave, active, condition, holds=False)
                 self.t.env[Again(header)] = self.t.both(active, condition)
                 condition = self.t.any_active(self.t.env[Again(header)])
             else:
