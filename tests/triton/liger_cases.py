@@ -1,7 +1,7 @@
 """One case per Triton op module of liger-kernel: inputs, liger's function, and a torch reference.
 
-A case gives leaf tensors (made in float64), the function under test and the same function written in
-plain torch. The reference runs in float64.
+A case gives leaf tensors (made in float64), the function under test and the same function written
+in plain torch. The reference runs in float64.
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ def poly_norm(odd: bool, dtype: torch.dtype) -> Case:
 
     rows, columns = sizes(odd)
     return Case(
-        [normal(rows, columns), normal(3), normal(1)],
+        [normal(rows, columns), normal(3), normal(1)[0]],
         lambda x, w, b: Function.apply(x, w, b, 1e-6, False),
         lambda x, w, b: w[0] * rms(x**3) + w[1] * rms(x**2) + w[2] * rms(x) + b,
         {torch.bfloat16: 6e-2},
@@ -215,9 +215,7 @@ def softmax(odd: bool, dtype: torch.dtype) -> Case:
 def sparsemax(odd: bool, dtype: torch.dtype) -> Case:
     from liger_kernel.ops.sparsemax import LigerSparsemaxFunction as Function
 
-    return Case(
-        [normal(*sizes(odd))], lambda x: Function.apply(x, -1), lambda x: _sparsemax(x)
-    )
+    return Case([normal(*sizes(odd))], lambda x: Function.apply(x, -1), lambda x: _sparsemax(x))
 
 
 def _sparsemax(x: Tensor) -> Tensor:
@@ -275,9 +273,9 @@ def cross_entropy_softcap(odd: bool, dtype: torch.dtype) -> Case:
     target = labels(rows, columns)
     return Case(
         [normal(rows, columns)],
-        lambda x: Function.apply(
-            x, target, None, -100, 0.0, 0.0, "sum", 3.0, False, False, False
-        )[0],
+        lambda x: Function.apply(x, target, None, -100, 0.0, 0.0, "sum", 3.0, False, False, False)[
+            0
+        ],
         lambda x: F.cross_entropy(3 * torch.tanh(x / 3), target, reduction="sum"),
     )
 
@@ -320,7 +318,7 @@ def fused_ce_tvd(odd: bool, dtype: torch.dtype) -> Case:
 
     rows, columns = sizes(odd)
     target = labels(rows, columns, ignore=False)
-    teacher = normal(rows, columns)
+    teacher = normal(rows, columns).to(dtype).double()
 
     def reference(x: Tensor) -> tuple[Tensor, Tensor]:
         distance = (x.softmax(-1) - teacher.softmax(-1)).abs().sum(-1) / 2
@@ -337,7 +335,7 @@ def fused_ce_tvd(odd: bool, dtype: torch.dtype) -> Case:
 def kl_div(odd: bool, dtype: torch.dtype) -> Case:
     from liger_kernel.ops.kl_div import LigerKLDivLossFunction as Function
 
-    target = normal(*sizes(odd)).softmax(-1)
+    target = normal(*sizes(odd)).softmax(-1).to(dtype).double()
     return Case(
         [normal(*sizes(odd)).log_softmax(-1)],
         lambda x: Function.apply(x, target.to(x.dtype), "batchmean", False, 1e-10),
@@ -349,7 +347,7 @@ def kl_div(odd: bool, dtype: torch.dtype) -> Case:
 def jsd(odd: bool, dtype: torch.dtype) -> Case:
     from liger_kernel.ops.jsd import LigerJSDFunction as Function
 
-    target = normal(*sizes(odd)).log_softmax(-1)
+    target = normal(*sizes(odd)).log_softmax(-1).to(dtype).double()
     return Case(
         [normal(*sizes(odd)).log_softmax(-1)],
         lambda x: Function.apply(x, target.to(x.dtype), None, 0.5, -100, None, None),
@@ -376,9 +374,7 @@ def fused_linear_jsd(odd: bool, dtype: torch.dtype) -> Case:
         lambda x, w: Function.apply(
             x, w, teacher.to(x.dtype), teacher_weight.to(x.dtype), None, 0.5, -100, 1.0
         ),
-        lambda x, w: _jsd(
-            (x @ w.T).log_softmax(-1), (teacher @ teacher_weight.T).log_softmax(-1)
-        ),
+        lambda x, w: _jsd((x @ w.T).log_softmax(-1), (teacher @ teacher_weight.T).log_softmax(-1)),
         {torch.bfloat16: 6e-2},
     )
 
@@ -388,7 +384,7 @@ def fused_linear_kl_div(odd: bool, dtype: torch.dtype) -> Case:
     from liger_kernel.ops.fused_linear_kl_div import LigerFusedLinearKLDivFunction as Function
 
     rows, columns = sizes(odd)
-    target = normal(rows, columns).softmax(-1)
+    target = normal(rows, columns).softmax(-1).to(dtype).double()
     return Case(
         [normal(rows, 16), normal(columns, 16) / 4],
         lambda x, w: Function.apply(x, w, target.to(x.dtype), None, "batchmean", -100, 1.0, 1e-10),
@@ -401,7 +397,7 @@ def fused_linear_kl_div(odd: bool, dtype: torch.dtype) -> Case:
 def tvd(odd: bool, dtype: torch.dtype) -> Case:
     from liger_kernel.ops.tvd import LigerTVDLossFunction as Function
 
-    target = normal(*sizes(odd)).softmax(-1)
+    target = normal(*sizes(odd)).softmax(-1).to(dtype).double()
     return Case(
         [normal(*sizes(odd)).softmax(-1)],
         lambda x: Function.apply(x, target.to(x.dtype), None, "batchmean", -100),
@@ -435,9 +431,7 @@ def grpo_loss(odd: bool, dtype: torch.dtype) -> Case:
 
     def run(logits: Tensor) -> Tensor:
         given = (old.float(), before.float(), ids, advantages.float())
-        out = Function.apply(
-            logits, *given, None, 0.9, 0.04, 0.2, 0.4, False, "grpo", None, False
-        )
+        out = Function.apply(logits, *given, None, 0.9, 0.04, 0.2, 0.4, False, "grpo", None, False)
         loss: Tensor = out[0]
         return loss
 
@@ -515,7 +509,7 @@ def llama4_rope(odd: bool, dtype: torch.dtype) -> Case:
 
     return Case(
         [normal(2, length, 4, width), normal(2, length, 2, width)],
-        lambda q, k: Function.apply(q, k, turn.to(torch.complex64), None),
+        lambda q, k: Function.apply(q, k, turn.to(torch.complex64)),
         lambda q, k: (turned(q), turned(k)),
     )
 

@@ -39,8 +39,7 @@ def _run(case: Case, dtype: torch.dtype, function: Any, gradients: list[Any]) ->
     """Results and gradients of ``function`` on leaves of ``dtype``."""
     leaves = [leaf.to(dtype).clone().requires_grad_() for leaf in case.leaves]
     results = _tuple(function(*leaves))
-    for result in results[len(gradients) :]:
-        gradients.append(torch.randn(result.shape, dtype=torch.float64))
+    gradients += [torch.randn(r.shape, dtype=torch.float64) for r in results[len(gradients) :]]
     kept = [result.detach().clone() for result in results]
     total = [g.to(result.dtype) for g, result in zip(gradients, results, strict=True)]
     torch.autograd.backward(results, total)
@@ -88,5 +87,3 @@ def test_every_module_is_classified() -> None:
     modules = {m.name for m in pkgutil.iter_modules(ops.__path__) if not m.ispkg}
     tested = {OTHER_NAMES.get(name, name) for name in CASES}
     assert modules - tested - set(NOT_TRITON) - set(COVERED_THROUGH) == set()
-
-

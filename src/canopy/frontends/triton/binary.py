@@ -46,10 +46,7 @@ class Binary:
         """Raises CacheError for anything but what `pack` made."""
         rest = data[len(_MAGIC) + 32 :]
         is_whole = len(data) >= _PREFIX and data.startswith(_MAGIC)
-        if (
-            not is_whole
-            or hashlib.sha256(rest).digest() != data[len(_MAGIC) : len(_MAGIC) + 32]
-        ):
+        if not is_whole or hashlib.sha256(rest).digest() != data[len(_MAGIC) : len(_MAGIC) + 32]:
             raise CacheError("a compiled kernel in the cache is damaged")
         (length,) = struct.unpack_from("<I", rest)
         fields = json.loads(rest[4 : 4 + length])

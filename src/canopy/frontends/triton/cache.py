@@ -51,7 +51,7 @@ def _warn_once(folder: str, reason: str) -> None:
     )
 
 
-class _VerifiedCache(FileCacheManager):  # type: ignore[misc]
+class _VerifiedCache(FileCacheManager):
     """Triton's file cache with checksums and a fallback folder."""
 
     def __init__(self, key: str, override: bool = False, dump: bool = False) -> None:
@@ -86,9 +86,7 @@ class _VerifiedCache(FileCacheManager):  # type: ignore[misc]
             group: dict[str, str] | None = super().get_group(filename)
             if group is None:
                 return None
-            sums = json.loads(Path(self._make_path(f"__grp__{filename}")).read_text())[
-                "sha256"
-            ]
+            sums = json.loads(Path(self._make_path(f"__grp__{filename}")).read_text())["sha256"]
             is_whole = all(_sum(path) == sums[name] for name, path in group.items())
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None

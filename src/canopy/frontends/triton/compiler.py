@@ -1,8 +1,8 @@
 """The plug-in backend that Triton calls to compile a kernel for the CPU.
 
-Stages: ``ttir`` (Triton's own passes), ``canopy`` (tile IR), ``llir``, ``asm``, ``obj``. Triton keeps
-the text of each in its cache and in ``kernel.asm``. Triton looks for exactly one concrete backend
-class in this module.
+Stages: ``ttir`` (Triton's own passes), ``canopy`` (tile IR), ``llir``, ``asm``, ``obj``. Triton
+keeps the text of each in its cache and in ``kernel.asm``. Triton looks for exactly one concrete
+backend class in this module.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ __all__ = ["CpuBackend"]
 _NOMINAL_SHARED_BYTES = 64 * 1024
 
 
-class CpuBackend(BaseBackend):  # type: ignore[misc]
+class CpuBackend(BaseBackend):
     """Compiles TTIR through the tile IR to machine code of this CPU."""
 
     binary_ext = "obj"
@@ -63,9 +63,7 @@ class CpuBackend(BaseBackend):  # type: ignore[misc]
     def load_dialects(self, context: Any) -> None:
         """All dialects of TTIR are loaded by Triton itself."""
 
-    def add_stages(
-        self, stages: dict[str, Any], options: CpuOptions, language: Language
-    ) -> None:
+    def add_stages(self, stages: dict[str, Any], options: CpuOptions, language: Language) -> None:
         if language != Language.TRITON:
             raise UnsupportedError(
                 "Gluon kernels are written for the layouts of one GPU",
@@ -102,9 +100,7 @@ def _sources_hash() -> str:
             for file in files:
                 if file.endswith(".py"):
                     status = os.stat(os.path.join(parent, file))
-                    stamps.append(
-                        f"{parent}/{file}:{status.st_size}:{status.st_mtime_ns}"
-                    )
+                    stamps.append(f"{parent}/{file}:{status.st_size}:{status.st_mtime_ns}")
     return hashlib.sha256("\n".join(sorted(stamps)).encode()).hexdigest()
 
 
@@ -128,9 +124,7 @@ class _Stage(str):
     kernel: Kernel | None
     executable: Any
 
-    def __new__(
-        cls, text: str, kernel: Kernel | None = None, executable: Any = None
-    ) -> _Stage:
+    def __new__(cls, text: str, kernel: Kernel | None = None, executable: Any = None) -> _Stage:
         made = super().__new__(cls, text)
         made.kernel = kernel
         made.executable = executable
@@ -153,9 +147,7 @@ def _make_ttir(module: Any, metadata: dict[str, Any]) -> Any:
     return module
 
 
-def _make_canopy(
-    module: Any, metadata: dict[str, Any], *, options: CpuOptions
-) -> _Stage:
+def _make_canopy(module: Any, metadata: dict[str, Any], *, options: CpuOptions) -> _Stage:
     start = time.perf_counter()
     text = module.str() if hasattr(module, "str") else str(module)
     kernel = ttir_to_kernel(text)

@@ -1,7 +1,8 @@
 """Triton's refusal of an argument, with the argument's name.
 
 Triton says ``TypeError: failed to specialize argument of type: list``. The functions that bind the
-arguments of a launch are wrapped, for this backend only, so that the error names place and argument.
+arguments of a launch are wrapped, for this backend only, so that the error names place and
+argument.
 """
 
 from __future__ import annotations
@@ -49,9 +50,7 @@ def _refusal(
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
 ) -> LaunchError | None:
-    names = {
-        name: value for name, value in kwargs.items() if name in signature.parameters
-    }
+    names = {name: value for name, value in kwargs.items() if name in signature.parameters}
     for name, value in signature.bind_partial(*args, **names).arguments.items():
         try:
             jit.native_specialize_impl(backend, value, False, False, False)

@@ -1,7 +1,7 @@
 """Launching: from the arguments of ``kernel[grid](...)`` to the native launcher, and errors back.
 
-A launch costs the native launcher's time and one Python call; everything else (hooks, tuples, tensor
-descriptors, recording, the interpreter, error messages) stands off that path.
+A launch costs the native launcher's time and one Python call; everything else (hooks, tuples,
+tensor descriptors, recording, the interpreter, error messages) stands off that path.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from canopy.errors import (
     MissingDependencyError,
 )
 from canopy.frontends.triton.binary import Binary, is_fresh
+from canopy.frontends.triton.options import CpuOptions
 
 __all__ = ["collect_launches", "launch_observers", "load_binary", "make_launcher"]
 
@@ -64,9 +65,7 @@ class LoadedKernel:
 
 # ---- loading -----------------------------------------------------------------------------------
 
-_pending = (
-    threading.local()
-)  # the launcher that was made last: Triton loads its binary next
+_pending = threading.local()  # the launcher that was made last: Triton loads its binary next
 _native_launchers: list[tuple[Binary, Any]] = []
 
 
@@ -85,27 +84,22 @@ def _recompiled() -> bytes:
     import triton
     from triton import knobs
 
-    source, metadata = getattr(_pending, "made", (None, None))
-    if source is None:
+    made = getattr(_pending, "made", None)
+    if made is None:
         raise CacheError(
             "a compiled kernel in the cache is damaged", hint="run `canopy cache clear`"
         )
-    from canopy.frontends.triton.options import CpuOptions
-
-    fields = {
-        name: getattr(metadata, name, None) for name in CpuOptions.__dataclass_fields__
-    }
+    source, metadata = made
+    fields = {name: getattr(metadata, name, None) for name in CpuOptions.__dataclass_fields__}
     options = {name: _as_tuples(value) for name, value in fields.items()}
     with knobs.compilation.scope():
         knobs.compilation.always_compile = True
-        made = triton.compile(source, target=metadata.target, options=options)
-    return bytes(made.asm["obj"])
+        kernel = triton.compile(source, target=metadata.target, options=options)
+    return bytes(kernel.asm["obj"])
 
 
 def _as_tuples(value: Any) -> Any:
-    return (
-        tuple(_as_tuples(item) for item in value) if isinstance(value, list) else value
-    )
+    return tuple(_as_tuples(item) for item in value) if isinstance(value, list) else value
 
 
 def _interpreted(binary: Binary) -> LoadedKernel:
@@ -118,6 +112,7 @@ def _native(binary: Binary) -> LoadedKernel:
     from canopy.compiler import Executable
 
     fields = {
+        "name": binary.name,
         "entry_name": binary.entry_name,
         "scratch_bytes": binary.scratch_bytes,
         "written": list(binary.written),
@@ -146,9 +141,7 @@ def collect_launches() -> None:
 
     for binary, native in _native_launchers:
         if native.launches:
-            trace.record_kernel(
-                binary.name, launches=native.launches, run_s=native.total_ns / 1e9
-            )
+            trace.record_kernel(binary.name, launches=native.launches, run_s=native.total_ns / 1e9)
             native.launches = native.total_ns = 0
 
 
@@ -187,12 +180,9 @@ class _Arguments:
                 expanded = expand_signature([inner], None, "")
                 self.types += expanded
                 self.names += [label] * len(expanded)
-        self.runtime_positions = [
-            i for i, t in enumerate(self.types) if t != "constexpr"
-        ]
+        self.runtime_positions = [i for i, t in enumerate(self.types) if t != "constexpr"]
         self.is_flat = all(
-            isinstance(kind, str) and not kind.startswith("tensordesc")
-            for kind in self.declared
+            isinstance(kind, str) and not kind.startswith("tensordesc") for kind in self.declared
         )
 
     def flat(self, values: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -211,9 +201,7 @@ class _Arguments:
         if type_.startswith("*"):
             return b"W" if is_written else b"P"
         if type_ not in _KINDS:
-            raise LaunchError(
-                f"arguments of the type {type_} cannot be passed to a kernel"
-            )
+            raise LaunchError(f"arguments of the type {type_} cannot be passed to a kernel")
         return _KINDS[type_]
 
     def runtime(self, values: tuple[Any, ...]) -> list[Any]:
@@ -239,9 +227,7 @@ def _explained(error: Exception, binary: Binary, names: list[str]) -> Exception:
         return LaunchError(text, location=location, hint=_argument_hint(text))
     if text.startswith("grid: "):
         hint = "each axis of a grid is a number from 0 to 2147483647"
-        return LaunchError(
-            f"the grid of {binary.name}: {text[6:]}", location=location, hint=hint
-        )
+        return LaunchError(f"the grid of {binary.name}: {text[6:]}", location=location, hint=hint)
     return error
 
 
@@ -340,27 +326,30 @@ def _callable(function: LoadedKernel, arguments: _Arguments) -> Callable[..., No
 
 
 def _interpreting(function: LoadedKernel, arguments: _Arguments) -> Callable[..., None]:
+    from canopy.ir import Bitcast, walk
     from canopy.ir.interpreter import Interpreter
+    from canopy.ir.types import is_pointer
+
+    # Memory behind an address that was computed or loaded belongs to no argument.
+    opaque = [
+        op
+        for op in walk(function.keep.body.ops)
+        if isinstance(op, Bitcast) and is_pointer(op.result.type)
+    ]
 
     def run(grid_x: int, grid_y: int, grid_z: int, *values: Any) -> None:
         grid = (grid_x, grid_y, grid_z)
         for axis, extent in zip("xyz", grid, strict=True):
             if not isinstance(extent, int):
-                raise TypeError(
-                    f"grid: expected an integer along {axis}, got {extent!r}"
-                )
+                raise TypeError(f"grid: expected an integer along {axis}, got {extent!r}")
             if not 0 <= extent <= _MOST_PROGRAMS:
-                raise ValueError(
-                    f"grid: {extent} along {axis} is outside 0..{_MOST_PROGRAMS}"
-                )
+                raise ValueError(f"grid: {extent} along {axis} is outside 0..{_MOST_PROGRAMS}")
         given = arguments.runtime(values)
         for position, value in enumerate(given):
             if getattr(value, "is_meta", False):
                 refused = "expected a tensor in CPU memory, got one on device 'meta'"
-                raise ValueError(
-                    f"argument {arguments.runtime_positions[position]}: {refused}"
-                )
+                raise ValueError(f"argument {arguments.runtime_positions[position]}: {refused}")
         if 0 not in grid:
-            Interpreter(function.keep, given, grid, check=True).run()
+            Interpreter(function.keep, given, grid, check=not opaque).run()
 
     return run

@@ -68,8 +68,6 @@ class CpuOptions:
     arch: str = ""
 
     def __post_init__(self) -> None:
-        if isinstance(self.extern_libs, dict):
-            object.__setattr__(self, "extern_libs", tuple(self.extern_libs.items()))
         if self.num_warps <= 0 or self.num_warps & (self.num_warps - 1):
             raise CompileError(
                 f"num_warps is {self.num_warps}", hint="num_warps must be a power of 2"
@@ -79,10 +77,11 @@ class CpuOptions:
     def from_launch(cls, given: dict[str, Any]) -> CpuOptions:
         """The options among the keyword arguments of a launch."""
         known = cls.__dataclass_fields__
-        return cls(**{k: v for k, v in given.items() if k in known and v is not None})
+        chosen = {k: v for k, v in given.items() if k in known and v is not None}
+        if isinstance(chosen.get("extern_libs"), dict):
+            chosen["extern_libs"] = tuple(chosen["extern_libs"].items())
+        return cls(**chosen)
 
     def hash(self) -> str:
-        key = "_".join(
-            f"{name}-{value}" for name, value in sorted(self.__dict__.items())
-        )
+        key = "_".join(f"{name}-{value}" for name, value in sorted(self.__dict__.items()))
         return hashlib.sha256(key.encode()).hexdigest()

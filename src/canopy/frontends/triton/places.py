@@ -52,11 +52,7 @@ class Places:
             return self._chain(_bare(callee)) + self._chain(_bare(caller))
         if text.startswith("fused"):
             inside = text[text.find("[") + 1 : text.rfind("]")]
-            return [
-                place
-                for piece in inside.split(", ")
-                for place in self._chain(_bare(piece))
-            ]
+            return [place for piece in inside.split(", ") for place in self._chain(_bare(piece))]
         return []
 
 

@@ -71,9 +71,7 @@ def ttir_to_kernel(
     names. Raises UnsupportedError, with the user's place, for what has no rule.
     """
     functions = {function.name: function for function in parse_module(text)}
-    entry = (
-        functions[name] if name else next(f for f in functions.values() if f.is_public)
-    )
+    entry = functions[name] if name else next(f for f in functions.values() if f.is_public)
     parameters = []
     for index, (declared, type_, attributes) in enumerate(entry.parameters):
         label = names[index] if names else declared
@@ -91,9 +89,7 @@ def ttir_to_kernel(
 class Reader:
     """Walks one function; ``build`` appends to the current region."""
 
-    def __init__(
-        self, functions: dict[str, Function], build: Builder, depth: int = 0
-    ) -> None:
+    def __init__(self, functions: dict[str, Function], build: Builder, depth: int = 0) -> None:
         self.functions = functions
         self.build = build
         self.depth = depth
@@ -183,9 +179,7 @@ class Reader:
         ender: type[Any] | None = Yield,
     ) -> Region:
         """A single-block region; a missing terminator is added if ``ender`` is given."""
-        values = tuple(
-            Value(type_, re.sub(r"\W", "_", name)) for name, type_ in arguments
-        )
+        values = tuple(Value(type_, re.sub(r"\W", "_", name)) for name, type_ in arguments)
         region = Region(values)
         outer, self.build = self.build, Builder(region, self.build.location)
         try:
@@ -216,9 +210,7 @@ class Reader:
         callee = Reader(self.functions, self.build, self.depth + 1)
         return callee.run_function(self.functions[name], self.values(op))
 
-    def run_function(
-        self, function: Function, values: Sequence[Value]
-    ) -> tuple[Value, ...]:
+    def run_function(self, function: Function, values: Sequence[Value]) -> tuple[Value, ...]:
         """Reads the body of ``function`` here; gives what it returns."""
         for (name, _, _), value in zip(function.parameters, values, strict=True):
             self.known[name] = value
@@ -244,9 +236,7 @@ class _BlockGraph:
             found = []
             if last.name in ("cf.br", "cf.cond_br"):
                 for label, listed in _TARGET.findall(f"{last.body} : {last.signature}"):
-                    names = re.findall(
-                        r"%([\w$.\-]+(?:#\d+)?)", listed.partition(" : ")[0]
-                    )
+                    names = re.findall(r"%([\w$.\-]+(?:#\d+)?)", listed.partition(" : ")[0])
                     found.append((indices[label], names))
             self.targets.append(found)
         self.exit = len(self.blocks)
@@ -261,9 +251,7 @@ class _BlockGraph:
             after[block] = {block} | set.intersection(*(after[s] for s in successors))
         # Of the blocks that all paths pass, the nearest one has the most of them after itself.
         return [
-            max(after[i] - {i}, key=lambda b: len(after[b]))
-            if i in after
-            else self.exit
+            max(after[i] - {i}, key=lambda b: len(after[b])) if i in after else self.exit
             for i in range(self.exit)
         ]
 
@@ -275,9 +263,7 @@ class _BlockGraph:
         def visit(block: int) -> None:
             if block in state:
                 if not state[block]:
-                    raise UnsupportedError(
-                        "a loop outside for and while", hint="use for or while"
-                    )
+                    raise UnsupportedError("a loop outside for and while", hint="use for or while")
                 return
             state[block] = False
             for target, _ in self.targets[block]:

@@ -188,9 +188,7 @@ def _fma(reader: Reader, op: Operation) -> Value:
 def _clamp(reader: Reader, op: Operation) -> Value:
     source, low, high = reader.values(op)
     propagates = "propagateNan = all" in op.body
-    return reader.add(
-        Clamp, source=source, low=low, high=high, propagate_nan=propagates
-    )
+    return reader.add(Clamp, source=source, low=low, high=high, propagate_nan=propagates)
 
 
 @reads("math.clampf")
@@ -235,15 +233,11 @@ def _compare_floats(reader: Reader, op: Operation) -> Value:
     if name in ("ord", "uno"):
         predicate, combine = ("eq", And) if name == "ord" else ("ne", Or)
         sides = [
-            reader.add(
-                Compare, predicate=predicate, lhs=x, rhs=x, unordered=name == "uno"
-            )
+            reader.add(Compare, predicate=predicate, lhs=x, rhs=x, unordered=name == "uno")
             for x in (lhs, rhs)
         ]
         return reader.add(combine, lhs=sides[0], rhs=sides[1])
-    return reader.add(
-        Compare, predicate=name[1:], lhs=lhs, rhs=rhs, unordered=name.startswith("u")
-    )
+    return reader.add(Compare, predicate=name[1:], lhs=lhs, rhs=rhs, unordered=name.startswith("u"))
 
 
 @reads("arith.select")
@@ -270,21 +264,13 @@ def _poison(reader: Reader, op: Operation) -> Value:
     type_ = parse_type(op.signature)
     element = element_type(type_)
     if not isinstance(element, ScalarType):
-        raise UnsupportedError(
-            "an undefined pointer is used", hint="initialise it on every path"
-        )
-    return reader.constant(
-        False if element == BOOL else 0.0 if is_float(element) else 0, type_
-    )
+        raise UnsupportedError("an undefined pointer is used", hint="initialise it on every path")
+    return reader.constant(False if element == BOOL else 0.0 if is_float(element) else 0, type_)
 
 
 def _dense(reader: Reader, text: str, op: Operation, type_: Type) -> Value:
     """A constant tile of one dimension with different lanes: a chain of selects."""
-    if (
-        not isinstance(type_, TileType)
-        or len(type_.shape) != 1
-        or not text.startswith("[")
-    ):
+    if not isinstance(type_, TileType) or len(type_.shape) != 1 or not text.startswith("["):
         raise UnsupportedError(
             "a constant tile with different lanes is not supported in this shape",
             hint="compute it from tl.arange",

@@ -50,20 +50,14 @@ def _for(reader: Reader, op: Operation) -> tuple[Value, ...]:
     assert match, op.body
     lower, upper, step = (reader.known[match[i]] for i in (3, 4, 5))
     if match[1]:
-        lower, upper, step = (
-            reader.as_unsigned(bound) for bound in (lower, upper, step)
-        )
+        lower, upper, step = (reader.as_unsigned(bound) for bound in (lower, upper, step))
     carried = _CARRIED.findall(op.body[match.end() :])
     initial = tuple(reader.known[name] for _, name in carried)
     arguments = [(match[2], lower.type)]
-    arguments += [
-        (name, value.type) for (name, _), value in zip(carried, initial, strict=True)
-    ]
+    arguments += [(name, value.type) for (name, _), value in zip(carried, initial, strict=True)]
     (block,) = op.regions[0]
     body = reader.region(block, arguments)
-    made = reader.build.effect(
-        For, lower=lower, upper=upper, step=step, initial=initial, body=body
-    )
+    made = reader.build.effect(For, lower=lower, upper=upper, step=step, initial=initial, body=body)
     return made.results
 
 
@@ -72,9 +66,7 @@ def _while(reader: Reader, op: Operation) -> tuple[Value, ...]:
     carried = _CARRIED.findall(op.body)
     initial = tuple(reader.known[name] for _, name in carried)
     (before,), (after,) = op.regions
-    arguments = [
-        (name, value.type) for (name, _), value in zip(carried, initial, strict=True)
-    ]
+    arguments = [(name, value.type) for (name, _), value in zip(carried, initial, strict=True)]
     made = reader.build.effect(
         While,
         initial=initial,
@@ -93,9 +85,7 @@ def _condition(reader: Reader, op: Operation) -> None:
 @reads("scf.if")
 def _if(reader: Reader, op: Operation) -> tuple[Value, ...]:
     condition = reader.known[op.operands[0]]
-    regions = [
-        reader.region(blocks[0] if blocks else Block(), []) for blocks in op.regions
-    ]
+    regions = [reader.region(blocks[0] if blocks else Block(), []) for blocks in op.regions]
     if len(regions) == 1:
         regions.append(Region((), [Yield()]))
     made = reader.build.effect(

@@ -1,6 +1,7 @@
 """Reader rules: numeric conversions and bit casts.
 
-TTIR integers have no sign. Values are signed here, and bitcast to unsigned where an operation says so.
+TTIR integers have no sign. Values are signed here, and bitcast to unsigned where an operation says
+so.
 """
 
 from __future__ import annotations

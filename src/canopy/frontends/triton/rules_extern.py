@@ -73,9 +73,7 @@ _ROUNDINGS = {"rn": "rint", "rd": "floor", "ru": "ceil", "rz": "trunc"}
 _TO_INTEGER = re.compile(r"^(?:float|double)2(int|uint|ll|ull)_(rn|rd|ru|rz)$")
 _TO_FLOAT = re.compile(r"^(int|uint|ll|ull)2(?:float|double)_rn$")
 _TO_INTEGER_NAMED = re.compile(r"^ll(rint|round)f?$")
-_BITS = re.compile(
-    r"^(?:float|double|int|uint|longlong)_as_(?:float|double|int|uint|longlong)$"
-)
+_BITS = re.compile(r"^(?:float|double|int|uint|longlong)_as_(?:float|double|int|uint|longlong)$")
 _BINARY_RN = re.compile(r"^[fd](add|sub|mul|div)_rn$")
 Special = Callable[["Reader", "tuple[Value, ...]", Type], Value]
 Family = Callable[["Reader", "tuple[Value, ...]", Type, "re.Match[str]"], Value]
@@ -115,16 +113,12 @@ def _extern(reader: Reader, op: Operation) -> Value:
     )
 
 
-def _call(
-    reader: Reader, function: str, values: tuple[Value, ...], wanted: Type
-) -> Value:
+def _call(reader: Reader, function: str, values: tuple[Value, ...], wanted: Type) -> Value:
     if function in PREDICATES:
         answer = element_type(wanted)
         return reader.add(MathCall, function=function, arguments=values, type=answer)
     element = element_type(values[0].type)
-    alike = tuple(
-        v if v.type == values[0].type else _cast(reader, v, element) for v in values
-    )
+    alike = tuple(v if v.type == values[0].type else _cast(reader, v, element) for v in values)
     made = reader.add(MathCall, function=function, arguments=alike)
     if function in INTEGER_FUNCTIONS and made.type != wanted:
         return _cast(reader, made, element_type(wanted))
@@ -180,9 +174,7 @@ def _multiply_high(reader: Reader, values: tuple[Value, ...], wanted: Type) -> V
     return reader.add(MulHigh, lhs=values[0], rhs=values[1])
 
 
-def _unsigned_multiply_high(
-    reader: Reader, values: tuple[Value, ...], wanted: Type
-) -> Value:
+def _unsigned_multiply_high(reader: Reader, values: tuple[Value, ...], wanted: Type) -> Value:
     lhs, rhs = (reader.as_unsigned(value) for value in values)
     return reader.as_signed(reader.add(MulHigh, lhs=lhs, rhs=rhs))
 
@@ -213,9 +205,7 @@ def _halving(round_up: bool, is_unsigned: bool) -> Special:
         differing = reader.add(Xor, lhs=lhs, rhs=rhs)
         half = reader.add(ShiftRight, lhs=differing, rhs=_one(reader, lhs.type))
         common = reader.add(Or if round_up else And, lhs=lhs, rhs=rhs)
-        return reader.as_signed(
-            reader.add(Sub if round_up else Add, lhs=common, rhs=half)
-        )
+        return reader.as_signed(reader.add(Sub if round_up else Add, lhs=common, rhs=half))
 
     return halve
 
@@ -274,9 +264,7 @@ def _to_integer(
     reader: Reader, values: tuple[Value, ...], wanted: Type, match: re.Match[str]
 ) -> Value:
     rounded = reader.add(MathCall, function=_ROUNDINGS[match[2]], arguments=values)
-    element = element_type(
-        unsigned(wanted) if match[1].startswith("u") else signed(wanted)
-    )
+    element = element_type(unsigned(wanted) if match[1].startswith("u") else signed(wanted))
     return reader.as_signed(_cast(reader, rounded, element))
 
 

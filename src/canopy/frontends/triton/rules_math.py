@@ -33,9 +33,7 @@ _FUNCTIONS = {
 
 @reads(*_FUNCTIONS)
 def _function(reader: Reader, op: Operation) -> Value:
-    return reader.add(
-        MathCall, function=_FUNCTIONS[op.name], arguments=reader.values(op)
-    )
+    return reader.add(MathCall, function=_FUNCTIONS[op.name], arguments=reader.values(op))
 
 
 @reads("math.isnan", "math.isinf", "math.isfinite")

@@ -59,9 +59,7 @@ def _load(reader: Reader, op: Operation) -> Value:
 @reads("tt.store")
 def _store(reader: Reader, op: Operation) -> None:
     pointer, value, *mask = reader.values(op)
-    reader.build.effect(
-        Store, pointer=pointer, value=value, mask=mask[0] if mask else None
-    )
+    reader.build.effect(Store, pointer=pointer, value=value, mask=mask[0] if mask else None)
 
 
 @reads("tt.atomic_rmw")
@@ -78,18 +76,14 @@ def _atomic(reader: Reader, op: Operation) -> Value:
     }
     if not kind.startswith("u"):
         return reader.add(AtomicRmw, value=value, **fields)
-    return reader.as_signed(
-        reader.add(AtomicRmw, value=reader.as_unsigned(value), **fields)
-    )
+    return reader.as_signed(reader.add(AtomicRmw, value=reader.as_unsigned(value), **fields))
 
 
 @reads("tt.atomic_cas")
 def _compare_and_swap(reader: Reader, op: Operation) -> Value:
     pointer, compare, value = reader.values(op)
     order = _ORDERS[op.body.partition(",")[0].strip()]
-    return reader.add(
-        AtomicCas, pointer=pointer, compare=compare, value=value, order=order
-    )
+    return reader.add(AtomicCas, pointer=pointer, compare=compare, value=value, order=order)
 
 
 @reads("tt.atomic_load")

@@ -103,6 +103,4 @@ def _gather(reader: Reader, op: Operation) -> Value:
 def _histogram(reader: Reader, op: Operation) -> Value:
     source, *mask = reader.values(op)
     (bins,) = _wanted_shape(op)
-    return reader.add(
-        Histogram, source=source, mask=mask[0] if mask else None, bins=bins
-    )
+    return reader.add(Histogram, source=source, mask=mask[0] if mask else None, bins=bins)

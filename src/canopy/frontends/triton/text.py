@@ -1,10 +1,10 @@
 """TTIR as Triton prints it -> a tree of plain operations.
 
 In:   ``%x_3 = tt.load %x_1, %m : tensor<64x!tt.ptr<f32>> loc(#loc7)``
-Out:  ``Operation(name="tt.load", results=("x_3",), operands=("x_1", "m"), signature="tensor<..>", ..)``
+Out:  ``Operation(name="tt.load", results=("x_3",), operands=("x_1", "m"), ..)``
 
-The printed text is read, not the bindings: these have no getter for floats, dense constants, arrays,
-block successors and the locations of operations without results.
+The printed text is read, not the bindings: these have no getter for floats, dense constants,
+arrays, block successors and the locations of operations without results.
 """
 
 from __future__ import annotations
@@ -136,9 +136,7 @@ class _Parser:
     def __init__(self, text: str) -> None:
         lines = text.split("\n")
         self.places = Places(lines)
-        self.lines = [
-            line.strip() for line in lines if line and not line.startswith("#")
-        ]
+        self.lines = [line.strip() for line in lines if line and not line.startswith("#")]
         self.position = 0
 
     def functions(self) -> list[Function]:
@@ -157,20 +155,14 @@ class _Parser:
         match = re.match(r'tt\.func (\w+ )?@("[^"]*"|[\w$.\-]+)\(', header)
         assert match, header
         parameters = []
-        for piece in split_top(
-            header[match.end() : _matching(header, match.end() - 1)]
-        ):
+        for piece in split_top(header[match.end() : _matching(header, match.end() - 1)]):
             piece = piece.partition(" loc(")[0]
             declared, _, attributes = piece.partition(" {")
             name, _, type_ = declared.partition(": ")
-            parameters.append(
-                (name[1:], type_.strip(), _attributes(attributes.rstrip("}"), []))
-            )
+            parameters.append((name[1:], type_.strip(), _attributes(attributes.rstrip("}"), [])))
         region, closing = self._region()
         place = self.places.resolve(_place_text(closing)[1])
-        return Function(
-            match[2].strip('"'), parameters, region, place, match[1] != "private "
-        )
+        return Function(match[2].strip('"'), parameters, region, place, match[1] != "private ")
 
     def _region(self) -> tuple[list[Block], str]:
         """The blocks up to the line that closes the region, and that line."""
@@ -285,9 +277,7 @@ def _last_colon(text: str) -> int:
     start = text.rfind(" : ")
     while start >= 0:
         before = text[:start]
-        if before.count("(") == before.count(")") and before.count("[") == before.count(
-            "]"
-        ):
+        if before.count("(") == before.count(")") and before.count("[") == before.count("]"):
             return start
         start = text.rfind(" : ", 0, start)
     return -1

@@ -78,11 +78,7 @@ def pointee_of(text: str) -> ElementType:
     assert match, text
     inside = match[1]
     if text.startswith("tensor<"):
-        inside = (
-            inside.removesuffix(">")
-            if inside.count(">") > inside.count("<")
-            else inside
-        )
+        inside = inside.removesuffix(">") if inside.count(">") > inside.count("<") else inside
     inside = re.sub(r", \d+$", "", inside)
     pointee = parse_type(inside)
     assert not isinstance(pointee, TileType)
