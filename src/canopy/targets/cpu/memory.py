@@ -18,6 +18,7 @@ from canopy.targets.cpu.llvm import (
     LLValue,
     as_pointer,
     constant,
+    in_entry_block,
     lane_loop,
     type_code,
     vector,
@@ -156,7 +157,7 @@ def each_active_lane(
 
 def stack_slot(builder: Builder, type_: Any) -> LLValue:
     """Memory for one value, made once in the function's entry block."""
-    with builder.goto_entry_block():
+    with in_entry_block(builder):
         slot = builder.alloca(type_)
     slot.type = POINTER  # llvmlite types an alloca's pointer; ours are all opaque
     return slot
