@@ -24,7 +24,7 @@ from canopy.frontends.redirect.devices import (
     set_current,
 )
 from canopy.frontends.redirect.patches import PatchSet
-from canopy.frontends.redirect.tensors import mark, place_of
+from canopy.frontends.redirect.tensors import known_place, mark, place_of
 from canopy.runtime import trace
 
 __all__ = ["CUDA_VERSION", "patch_cuda"]
@@ -240,8 +240,6 @@ def _patch_constructors(patches: PatchSet) -> None:
 
     def init(self: torch.Tensor, *args: Any, **kwargs: Any) -> None:
         with torch._C.DisableTorchFunction():
-            from canopy.frontends.redirect.tensors import known_place
-
             if known_place(self) is None:
                 mark(self, HOST)
 
@@ -251,7 +249,14 @@ def _patch_constructors(patches: PatchSet) -> None:
 
         return make
 
+    def set_storage(self: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+        """As ``torch.load`` uses it: a storage without a mark is the host's."""
+        result: torch.Tensor = torch._C.TensorBase.set_(self, *args, **kwargs)
+        init(result)
+        return result
+
     patches.set(torch.Tensor, "__init__", init)
+    patches.set(torch.Tensor, "set_", set_storage)
     for name in ("from_numpy", "frombuffer", "from_file"):
         patches.set(torch, name, marking(getattr(torch, name)))
 

@@ -33,6 +33,7 @@ class _Session:
             compiling,
             cuda_module,
             distributed,
+            optimizers,
             processes,
             serialization,
             tensors,
@@ -50,6 +51,7 @@ class _Session:
             serialization.patch_serialization(self.patches)
             distributed.patch_distributed(self.patches)
             compiling.patch_compile(self.patches)
+            optimizers.patch_optimizers(self.patches)
             processes.patch_processes(self.patches, self.mode, target)
             _select_triton(self.patches)
             PristineImports(self.patches).install()

@@ -343,17 +343,15 @@ def _type_name(tensor: Tensor) -> str:
 
 def _handle_grad(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     grad = func(*args)
-    if grad is not None:
+    if grad is None:
+        return None
+    try:
+        grad.untyped_storage()._canopy_place
+    except (AttributeError, NotImplementedError, RuntimeError):
         place = known_place(args[0])
         if place is not None:
             _mark_new(grad, place)
     return grad
-
-
-def _handle_set(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    result = func(*args, **kwargs)
-    _mark_new(result, HOST)
-    return result
 
 
 def _handle_get_device(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -401,7 +399,6 @@ def _add_tensor_handlers(mode: CudaMode) -> None:
         _holder(args[0]), _PINNED, False
     )
     handlers[base.record_stream] = lambda func, args, kwargs: None
-    handlers[base.set_] = _handle_set
     handlers[base.backward] = handle_backward
     handlers[base.__repr__] = handle_repr
 
