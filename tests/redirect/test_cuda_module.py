@@ -90,7 +90,9 @@ def test_graph_replay_runs_again_on_the_same_memory() -> None:
 def test_whole_training_step_in_a_graph() -> None:
     def train(graphed: bool) -> list[float]:
         torch.manual_seed(0)
-        model = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.Tanh(), torch.nn.Linear(8, 1)).cuda()
+        model = torch.nn.Sequential(
+            torch.nn.Linear(4, 8), torch.nn.Tanh(), torch.nn.Linear(8, 1)
+        ).cuda()
         optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
         static = torch.zeros(16, 4, device="cuda")
 
@@ -249,7 +251,9 @@ def test_adam_gives_the_same_weights_as_on_the_host(name: str, options: dict[str
     for device, choice in (("cpu", {"foreach": False}), ("cuda", options)):
         torch.manual_seed(0)
         model = torch.nn.Linear(4, 3).to(device)
-        optimizer = getattr(torch.optim, name)(model.parameters(), lr=0.1, weight_decay=0.1, **choice)
+        optimizer = getattr(torch.optim, name)(
+            model.parameters(), lr=0.1, weight_decay=0.1, **choice
+        )
         for _ in range(5):
             optimizer.zero_grad()
             model(torch.ones(2, 4, device=device)).square().sum().backward()
@@ -266,7 +270,9 @@ def test_pinned_memory_and_data_loader() -> None:
     assert torch.empty(2, pin_memory=True).is_pinned()
     data = torch.utils.data.TensorDataset(torch.arange(8.0))
     for workers in (0, 2):
-        loader = torch.utils.data.DataLoader(data, batch_size=4, pin_memory=True, num_workers=workers)
+        loader = torch.utils.data.DataLoader(
+            data, batch_size=4, pin_memory=True, num_workers=workers
+        )
         batches = [batch for (batch,) in loader]
         assert torch.cat(batches).tolist() == list(range(8))
         assert all(batch.is_pinned() and not batch.is_cuda for batch in batches)
@@ -302,7 +308,9 @@ def test_compile_runs_eagerly_and_says_so() -> None:
     trace.reset()
     model = torch.nn.Linear(2, 2).cuda()
     compiled = torch.compile(model, mode="max-autotune")
-    assert torch.equal(compiled(torch.ones(1, 2, device="cuda")), model(torch.ones(1, 2, device="cuda")))
+    assert torch.equal(
+        compiled(torch.ones(1, 2, device="cuda")), model(torch.ones(1, 2, device="cuda"))
+    )
     assert compiled._orig_mod is model and compiled.weight is model.weight
 
     @torch.compile
@@ -318,7 +326,9 @@ def test_data_parallel_on_one_device() -> None:
     model = torch.nn.DataParallel(torch.nn.Linear(2, 2).cuda(), device_ids=[0])
     model(torch.ones(4, 2)).sum().backward()
     assert model.module.weight.grad is not None
-    assert torch.nn.DataParallel(torch.nn.Linear(2, 2)).cuda()(torch.ones(4, 2, device="cuda")).is_cuda
+    assert (
+        torch.nn.DataParallel(torch.nn.Linear(2, 2)).cuda()(torch.ones(4, 2, device="cuda")).is_cuda
+    )
 
 
 def test_checkpointing_recomputes_with_the_same_random_numbers() -> None:

@@ -79,7 +79,9 @@ def test_modules_packages_and_folders(tmp_path: Path) -> None:
     package = tmp_path / "package"
     package.mkdir()
     (package / "__init__.py").touch()
-    body = "import sys, torch\nprint(__name__, __package__, sys.argv[1:], torch.cuda.is_available())\n"
+    body = (
+        "import sys, torch\nprint(__name__, __package__, sys.argv[1:], torch.cuda.is_available())\n"
+    )
     (package / "part.py").write_text(body)
     (package / "__main__.py").write_text(body)
     assert start("--quiet", "-m", "package.part", "a", folder=tmp_path).stdout == (
@@ -102,7 +104,12 @@ def test_interrupt(tmp_path: Path) -> None:
     (tmp_path / "wait.py").write_text("import time\nprint('up', flush=True)\ntime.sleep(60)\n")
     line = [sys.executable, "-m", "canopy.frontends.redirect", "--quiet", "wait.py"]
     with subprocess.Popen(
-        line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment(), cwd=tmp_path
+        line,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(),
+        cwd=tmp_path,
     ) as process:
         assert process.stdout is not None and process.stdout.readline() == "up\n"
         time.sleep(0.1)

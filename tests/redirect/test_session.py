@@ -93,6 +93,10 @@ def test_parts_of_torch_loaded_inside_keep_no_patched_names() -> None:
         "assert f(torch.ones(1)).item() == 2\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", source], env=environment(), capture_output=True, text=True, timeout=180
+        [sys.executable, "-c", source],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=180,
     )
     assert done.returncode == 0, done.stderr

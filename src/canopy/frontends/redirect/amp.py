@@ -76,7 +76,9 @@ def products_in_float32(mode: CudaMode) -> None:
         torch.einsum, torch.chain_matmul,
     ]  # fmt: skip
     for name in ("matmul", "mm", "bmm", "mv", "addmm", "baddbmm", "addmv", "addbmm", "__matmul__"):
-        functions += [getattr(owner, name) for owner in (torch, torch.Tensor) if hasattr(owner, name)]
+        functions += [
+            getattr(owner, name) for owner in (torch, torch.Tensor) if hasattr(owner, name)
+        ]
 
     def handle(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if not _computes_in_float16(args):

@@ -35,9 +35,7 @@ def run(
     def finish() -> None:
         if os.getpid() != owner:
             return  # a forked child
-        facts = reporting.collect(
-            program, target, time.perf_counter() - started_s, outcome["code"]
-        )
+        facts = reporting.collect(program, target, time.perf_counter() - started_s, outcome["code"])
         if not quiet:
             reporting.show(facts)
         if report is not None:
@@ -48,9 +46,7 @@ def run(
 
     atexit.register(finish)
     try:
-        outcome["code"] = runner.run_script(
-            program, argv, module=module, target=target, keep=True
-        )
+        outcome["code"] = runner.run_script(program, argv, module=module, target=target, keep=True)
     except CanopyError as error:
         atexit.unregister(finish)
         print(f"canopy: {error}", file=sys.stderr)

@@ -257,6 +257,7 @@ def _patch_constructors(patches: PatchSet) -> None:
 
     patches.set(torch.Tensor, "__init__", init)
     patches.set(torch.Tensor, "set_", set_storage)
+    patches.set(torch.Tensor, "record_stream", _none)
     for name in ("from_numpy", "frombuffer", "from_file"):
         patches.set(torch, name, marking(getattr(torch, name)))
 

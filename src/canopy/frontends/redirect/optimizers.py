@@ -36,7 +36,9 @@ def patch_optimizers(patches: PatchSet) -> None:
     scaler: Any = torch.amp.GradScaler
     patches.set(scaler, "_unscale_grads_", _quiet(scaler._unscale_grads_))
     clip: Any = importlib.import_module("torch.nn.utils.clip_grad")
-    clips = {name: _quiet_clip(getattr(clip, name)) for name in ("clip_grad_norm_", "clip_grad_value_")}
+    clips = {
+        name: _quiet_clip(getattr(clip, name)) for name in ("clip_grad_norm_", "clip_grad_value_")
+    }
     patches.set_many([clip, torch.nn.utils], clips)
 
 

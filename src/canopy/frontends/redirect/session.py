@@ -1,7 +1,7 @@
 """One redirect from begin to end: the mode and all patches, counted for nesting.
 
-    with cuda_as("cpu"):
-        x = torch.ones(3, device="cuda")     # host memory; x.is_cuda is True
+with cuda_as("cpu"):
+    x = torch.ones(3, device="cuda")     # host memory; x.is_cuda is True
 """
 
 from __future__ import annotations

@@ -246,9 +246,7 @@ class Event:
     def elapsed_time(self, end_event: Event) -> float:
         """Milliseconds between the two records."""
         if not (self.enable_timing and end_event.enable_timing):
-            raise ValueError(
-                "Both events must be created with argument 'enable_timing=True'."
-            )
+            raise ValueError("Both events must be created with argument 'enable_timing=True'.")
         if self._time_s is None or end_event._time_s is None:
             raise ValueError("Both events must be recorded before calculating elapsed time.")
         return (end_event._time_s - self._time_s) * 1e3
