@@ -1,7 +1,9 @@
-"""How much slower a small-transformer training loop is under the redirect than the same loop edited to "cpu".
+"""How much slower a small-transformer training loop is under the redirect than the same loop edited
+to "cpu".
 
-Both loops run in this process, in turn, several times; the ratio of the best rounds is printed. The first line leaves the choice
-of optimizer implementation to torch, as most programs do; the second and third fix the same one on both sides.
+Both loops run in this process, in turn, several times; the ratio of the best rounds is printed. The
+first line leaves the choice of optimizer implementation to torch, as most programs do; the second
+and third fix the same one on both sides.
 
     python benchmarks/redirect_overhead.py [--steps 20] [--rounds 7] [--width 128]
 """

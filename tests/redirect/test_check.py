@@ -53,7 +53,9 @@ def test_guarded_imports_do_not_stop_the_program() -> None:
         cupy = None
     """
     result = check.check_source(textwrap.dedent(source), "train.py")
-    assert result.runs and not result.missing and len(result.findings) == 1
+    assert result.runs
+    assert not result.missing
+    assert len(result.findings) == 1
 
 
 def test_missing_packages_name_what_to_install(tmp_path: Path) -> None:

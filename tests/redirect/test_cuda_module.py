@@ -14,8 +14,10 @@ pytestmark = pytest.mark.usefixtures("cuda")
 
 
 def test_device_queries() -> None:
-    assert torch.cuda.is_available() and torch.cuda.is_initialized()
-    assert torch.cuda.device_count() == 1 and torch.cuda.current_device() == 0
+    assert torch.cuda.is_available()
+    assert torch.cuda.is_initialized()
+    assert torch.cuda.device_count() == 1
+    assert torch.cuda.current_device() == 0
     torch.cuda.init()
     torch.cuda.set_device("cuda:0")
     torch.cuda.set_device(0)
@@ -23,13 +25,16 @@ def test_device_queries() -> None:
         pass
     assert "Canopy" in torch.cuda.get_device_name(0)
     properties = torch.cuda.get_device_properties("cuda")
-    assert properties.total_memory > 0 and properties.multi_processor_count >= 1
+    assert properties.total_memory > 0
+    assert properties.multi_processor_count >= 1
     assert torch.cuda.get_device_capability() == (properties.major, properties.minor)
     free, total = torch.cuda.mem_get_info()
     assert 0 < free <= total
-    assert torch.cuda.is_bf16_supported() and torch.version.cuda
+    assert torch.cuda.is_bf16_supported()
+    assert torch.version.cuda
     assert torch.cuda.get_arch_list() == ["sm_80"]
-    assert torch.backends.cudnn.is_available() and torch.backends.cuda.is_built()
+    assert torch.backends.cudnn.is_available()
+    assert torch.backends.cuda.is_built()
 
 
 def test_memory_figures_grow_with_tensors() -> None:
@@ -65,7 +70,8 @@ def test_streams() -> None:
         x.record_stream(stream)
     stream.wait_stream(torch.cuda.current_stream())
     stream.record_event().synchronize()
-    assert stream.query() and torch.cuda.current_stream() != stream
+    assert stream.query()
+    assert torch.cuda.current_stream() != stream
     with torch.cuda.stream(None):
         pass
 
@@ -84,7 +90,8 @@ def test_graph_replay_runs_again_on_the_same_memory() -> None:
         static.fill_(value)
         graph.replay()
         assert out.tolist() == [2 * (2 * value + 1)] * 2
-    assert out.data_ptr() == address and counter.item() == 2
+    assert out.data_ptr() == address
+    assert counter.item() == 2
 
 
 def test_whole_training_step_in_a_graph() -> None:
@@ -166,7 +173,8 @@ def test_make_graphed_callables() -> None:
     out = graphed(x)
     assert torch.allclose(out, expected)
     out.square().sum().backward()
-    assert torch.allclose(x.grad, want[0]) and torch.allclose(model.weight.grad, want[1])  # type: ignore[arg-type]
+    assert torch.allclose(x.grad, want[0])
+    assert torch.allclose(model.weight.grad, want[1])
 
 
 def test_random_state_and_seeds() -> None:
@@ -182,11 +190,13 @@ def test_random_state_and_seeds() -> None:
     torch.cuda.set_rng_state_all(states)
     assert torch.cuda.initial_seed() == 3
     generator = torch.Generator(device="cuda").manual_seed(1)
-    assert generator.device.type == "cuda" and isinstance(generator, torch.Generator)
+    assert generator.device.type == "cuda"
+    assert isinstance(generator, torch.Generator)
     assert isinstance(torch.default_generator, torch.Generator)
     a = torch.randn(2, device="cuda", generator=generator)
     b = torch.randn(2, device="cuda", generator=torch.Generator("cuda").manual_seed(1))
-    assert torch.equal(a, b) and a.is_cuda
+    assert torch.equal(a, b)
+    assert a.is_cuda
     with torch.random.fork_rng(devices=[0]):
         torch.rand(1)
 
@@ -202,12 +212,15 @@ def test_autocast_computes_in_the_dtype_asked_for(autocast: Any, dtype: torch.dt
     model = torch.nn.Linear(8, 4).cuda()
     x = torch.randn(2, 8, device="cuda")
     with autocast(dtype):
-        assert torch.is_autocast_enabled() and torch.get_autocast_dtype("cuda") == dtype
+        assert torch.is_autocast_enabled()
+        assert torch.get_autocast_dtype("cuda") == dtype
         y = model(x)
         assert (x @ x.T).dtype == dtype
         with torch.autocast("cuda", enabled=False):
             assert model(x).dtype == torch.float32
-    assert y.dtype == dtype and y.is_cuda and not torch.is_autocast_enabled()
+    assert y.dtype == dtype
+    assert y.is_cuda
+    assert not torch.is_autocast_enabled()
     assert torch.allclose(y.float(), model(x), atol=0.05)
 
 
@@ -219,7 +232,8 @@ def test_float16_products_are_rounded_once_and_reported() -> None:
     assert product.dtype == torch.float16
     assert (product.double() - reference).abs().max() <= reference.abs().max() * 2**-10
     product.sum().backward()
-    assert a.grad is not None and a.grad.dtype == torch.float16
+    assert a.grad is not None
+    assert a.grad.dtype == torch.float16
 
 
 @pytest.mark.parametrize("optimizer_type", [torch.optim.AdamW, torch.optim.SGD, torch.optim.Adam])
@@ -241,7 +255,9 @@ def test_grad_scaler(optimizer_type: Any) -> None:
         scaler.step(optimizer)
         scaler.update()
         losses.append(loss.item())
-    assert losses[-1] < losses[0] and scaler.is_enabled() and scaler.get_scale() > 1
+    assert losses[-1] < losses[0]
+    assert scaler.is_enabled()
+    assert scaler.get_scale() > 1
 
 
 @pytest.mark.parametrize("options", [{}, {"foreach": True}, {"foreach": False}, {"fused": True}])
@@ -266,7 +282,9 @@ def test_adam_gives_the_same_weights_as_on_the_host(name: str, options: dict[str
 
 def test_pinned_memory_and_data_loader() -> None:
     h = torch.ones(2).pin_memory()
-    assert h.is_pinned() and not torch.ones(2).is_pinned() and h.cuda(non_blocking=True).is_cuda
+    assert h.is_pinned()
+    assert not torch.ones(2).is_pinned()
+    assert h.cuda(non_blocking=True).is_cuda
     assert torch.empty(2, pin_memory=True).is_pinned()
     data = torch.utils.data.TensorDataset(torch.arange(8.0))
     for workers in (0, 2):
@@ -297,9 +315,11 @@ def test_switches_and_nvtx() -> None:
 
 
 def test_accelerator() -> None:
-    assert torch.accelerator.is_available() and torch.accelerator.device_count() == 1
+    assert torch.accelerator.is_available()
+    assert torch.accelerator.device_count() == 1
     device = torch.accelerator.current_accelerator()
-    assert device is not None and device.type == "cuda"
+    assert device is not None
+    assert device.type == "cuda"
     assert torch.ones(1).to(device).is_cuda
     torch.accelerator.synchronize()
 
@@ -311,7 +331,8 @@ def test_compile_runs_eagerly_and_says_so() -> None:
     assert torch.equal(
         compiled(torch.ones(1, 2, device="cuda")), model(torch.ones(1, 2, device="cuda"))
     )
-    assert compiled._orig_mod is model and compiled.weight is model.weight
+    assert compiled._orig_mod is model
+    assert compiled.weight is model.weight
 
     @torch.compile
     def double(x: torch.Tensor) -> torch.Tensor:
@@ -319,7 +340,8 @@ def test_compile_runs_eagerly_and_says_so() -> None:
 
     assert double(torch.ones(1, device="cuda")).item() == 2
     facts = trace.snapshot()["fallbacks"]
-    assert len(facts) == 2 and all("test_cuda_module.py:" in fact["location"] for fact in facts)
+    assert len(facts) == 2
+    assert all("test_cuda_module.py:" in fact["location"] for fact in facts)
 
 
 def test_data_parallel_on_one_device() -> None:
@@ -337,4 +359,5 @@ def test_checkpointing_recomputes_with_the_same_random_numbers() -> None:
     x = torch.ones(64, device="cuda", requires_grad=True)
     out = checkpoint(lambda t: torch.nn.functional.dropout(t, 0.5), x, use_reentrant=False)
     out.sum().backward()
-    assert x.grad is not None and torch.equal(x.grad, out.detach())
+    assert x.grad is not None
+    assert torch.equal(x.grad, out.detach())

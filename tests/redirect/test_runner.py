@@ -57,13 +57,16 @@ except RuntimeError as error:
         [sys.executable, str(tmp_path / "script.py")],
         capture_output=True, text=True, env=environment(), timeout=60,
     )  # fmt: skip
-    assert done.returncode == 1 and "canopy" not in done.stderr
+    assert done.returncode == 1
+    assert "canopy" not in done.stderr
     assert done.stderr == plain.stderr
 
 
 def test_syntax_error_and_excepthook(run: Any) -> None:
     done = run("x = = 1\n")
-    assert done.returncode == 1 and "SyntaxError" in done.stderr and "canopy" not in done.stderr
+    assert done.returncode == 1
+    assert "SyntaxError" in done.stderr
+    assert "canopy" not in done.stderr
     done = run("import sys\nsys.excepthook = lambda *e: print('mine')\n1 / 0\n")
     assert (done.returncode, done.stdout) == (1, "mine\n")
 
@@ -90,13 +93,15 @@ def test_modules_packages_and_folders(tmp_path: Path) -> None:
     assert start("--quiet", "-m", "package", folder=tmp_path).stdout == "__main__ package [] True\n"
     assert start("--quiet", "package", "b", folder=tmp_path).stdout == "__main__  ['b'] True\n"
     missing = start("--quiet", "-m", "nowhere", folder=tmp_path)
-    assert missing.returncode == 1 and "No module named nowhere" in missing.stderr
+    assert missing.returncode == 1
+    assert "No module named nowhere" in missing.stderr
 
 
 def test_missing_script(tmp_path: Path) -> None:
     done = start("nothing.py", folder=tmp_path)
     assert done.returncode == 2
-    assert "there is no script nothing.py" in done.stderr and "hint:" in done.stderr
+    assert "there is no script nothing.py" in done.stderr
+    assert "hint:" in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -111,11 +116,14 @@ def test_interrupt(tmp_path: Path) -> None:
         env=environment(),
         cwd=tmp_path,
     ) as process:
-        assert process.stdout is not None and process.stdout.readline() == "up\n"
+        assert process.stdout is not None
+        assert process.stdout.readline() == "up\n"
         time.sleep(0.1)
         process.send_signal(signal.SIGINT)
         _, stderr = process.communicate(timeout=60)
-    assert process.returncode == 130 and "KeyboardInterrupt" in stderr and "canopy" not in stderr
+    assert process.returncode == 130
+    assert "KeyboardInterrupt" in stderr
+    assert "canopy" not in stderr
 
 
 WORKERS = """
@@ -160,16 +168,19 @@ def test_report(run: Any, tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     facts = json.loads(path.read_text())
-    assert facts["counts"]["tensors moved to cuda"] == 1 and facts["exit_code"] == 0
+    assert facts["counts"]["tensors moved to cuda"] == 1
+    assert facts["exit_code"] == 0
     assert facts["kernels"][0]["launches"] == 3
     assert facts["fallbacks"][0]["location"].endswith("script.py:4")
     assert "softmax: 3 launches, 2.000 ms, compiled in 0.50 s, 2 cache hits" in done.stderr
-    assert "script.py:4: torch.compile runs eagerly" in done.stderr and "\x1b" not in done.stderr
+    assert "script.py:4: torch.compile runs eagerly" in done.stderr
+    assert "\x1b" not in done.stderr
 
 
 def test_report_that_cannot_be_written(run: Any) -> None:
     done = run("pass", options=("--quiet", "--report", "/nonexistent/folder/out.json"))
-    assert done.returncode == 0 and "cannot be written" in done.stderr
+    assert done.returncode == 0
+    assert "cannot be written" in done.stderr
 
 
 DDP = """

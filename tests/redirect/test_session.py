@@ -42,7 +42,8 @@ def test_every_patch_is_undone() -> None:
     registry, path = list(torch.serialization._package_registry), list(sys.meta_path)
     modes = len(torch.overrides._get_current_function_mode_stack())
     with cuda_as("cpu"), cuda_as("cpu"):
-        assert is_active() and snapshot() != names
+        assert is_active()
+        assert snapshot() != names
         torch.set_default_device("cuda")
         torch.autocast("cuda").__enter__()
         x = torch.ones(1, device="cuda")
@@ -51,9 +52,12 @@ def test_every_patch_is_undone() -> None:
         changed = {key for key in before.keys() | after.keys() if before.get(key) != after.get(key)}
         assert not changed - {"__warningregistry__"}, owner
     assert dict(os.environ) == environment_before
-    assert torch.serialization._package_registry == registry and sys.meta_path == path
+    assert torch.serialization._package_registry == registry
+    assert sys.meta_path == path
     assert len(torch.overrides._get_current_function_mode_stack()) == modes
-    assert not torch.cuda.is_available() and not x.is_cuda and torch.zeros(1).device.type == "cpu"
+    assert not torch.cuda.is_available()
+    assert not x.is_cuda
+    assert torch.zeros(1).device.type == "cpu"
     assert not torch.is_autocast_enabled("cpu")
     with pytest.raises((RuntimeError, AssertionError)):
         torch.ones(1, device="cuda")

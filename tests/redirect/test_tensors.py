@@ -21,8 +21,11 @@ CUDA0 = torch.device("cuda", 0)
 @pytest.mark.parametrize("device", ["cuda", "cuda:0", 0, CUDA0, torch.device("cuda")])
 def test_factories_take_every_spelling_of_the_device(device: Any) -> None:
     x = torch.ones(3, device=device)
-    assert x.is_cuda and not x.is_cpu
-    assert x.device == CUDA0 and x.device.type == "cuda" and x.get_device() == 0
+    assert x.is_cuda
+    assert not x.is_cpu
+    assert x.device == CUDA0
+    assert x.device.type == "cuda"
+    assert x.get_device() == 0
     assert x.sum().item() == 3
 
 
@@ -74,7 +77,8 @@ def test_host_tensors_stay_on_the_host() -> None:
         torch.cat([torch.ones(1), torch.ones(1)]), torch.zeros_like(torch.ones(2)),
     ]  # fmt: skip
     for tensor in host:
-        assert not tensor.is_cuda and tensor.device == torch.device("cpu")
+        assert not tensor.is_cuda
+        assert tensor.device == torch.device("cpu")
         assert tensor.get_device() == -1
 
 
@@ -84,10 +88,12 @@ def test_results_follow_operands() -> None:
               torch.nn.functional.softmax(x, -1), x.max(dim=0).values, x.split(1)[0], -x, x > 0,
               torch.stack([x, x]), x.detach(), x.data, torch.zeros_like(x), x.new_ones(2),
               x.float(), x.long(), x.clone(), x.contiguous(), torch.where(x > 0, x, 0)):  # fmt: skip
-        assert y.is_cuda and y.device == CUDA0
+        assert y.is_cuda
+        assert y.device == CUDA0
     for y in (h + 1, h.T, h[0], torch.cat([h, h]), h.sum(), h.cpu(), h.double()):
         assert not y.is_cuda
-    assert not x.cpu().is_cuda and not (x.cpu() + 1).is_cuda
+    assert not x.cpu().is_cuda
+    assert not (x.cpu() + 1).is_cuda
     assert not h.copy_(x).is_cuda
 
 
@@ -99,8 +105,11 @@ def test_moves_copy_exactly_where_cuda_copies() -> None:
     back = there.cpu()
     back.add_(5)
     assert there.tolist() == [0, 0, 0]
-    assert there.cuda() is there and there.to("cuda:0") is there and there.to(0) is there
-    assert host.cpu() is host and host.to("cpu") is host
+    assert there.cuda() is there
+    assert there.to("cuda:0") is there
+    assert there.to(0) is there
+    assert host.cpu() is host
+    assert host.to("cpu") is host
     assert there.to("cuda", copy=True) is not there
     product = there + 1
     assert product.to("cuda") is product
@@ -108,7 +117,8 @@ def test_moves_copy_exactly_where_cuda_copies() -> None:
     moved = torch.from_numpy(array).to("cuda")
     shared = torch.as_tensor(array, device="cuda")
     array[:] = 9
-    assert moved.tolist() == [1, 1, 1] and shared.tolist() == [1, 1, 1]
+    assert moved.tolist() == [1, 1, 1]
+    assert shared.tolist() == [1, 1, 1]
 
 
 def test_best_weights_survive_an_optimizer_step() -> None:
@@ -125,10 +135,13 @@ def test_best_weights_survive_an_optimizer_step() -> None:
 def test_gradients_follow_moves() -> None:
     host = torch.ones(3, requires_grad=True)
     (host.cuda() * 2).sum().backward()
-    assert host.grad is not None and host.grad.tolist() == [2, 2, 2] and not host.grad.is_cuda
+    assert host.grad is not None
+    assert host.grad.tolist() == [2, 2, 2]
+    assert not host.grad.is_cuda
     leaf = torch.ones(3, device="cuda", requires_grad=True)
     leaf.mul(3).sum().backward()
-    assert leaf.grad is not None and leaf.grad.is_cuda
+    assert leaf.grad is not None
+    assert leaf.grad.is_cuda
     (grad,) = torch.autograd.grad(leaf.sum(), [leaf])
     assert grad.is_cuda
 
@@ -153,7 +166,8 @@ def test_custom_functions_see_cuda_in_both_directions() -> None:
     x.register_hook(lambda grad: seen.update(hook=grad.is_cuda))
     Double.apply(x).sum().backward()
     assert seen == {"forward": True, "grad": True, "saved": True, "hook": True}
-    assert x.grad is not None and x.grad.tolist() == [2, 2, 2]
+    assert x.grad is not None
+    assert x.grad.tolist() == [2, 2, 2]
 
 
 def test_numpy_refuses_cuda_tensors_as_cuda_does() -> None:
@@ -180,7 +194,8 @@ def test_pickle_deepcopy_and_dlpack_keep_the_place() -> None:
     assert not pickle.loads(pickle.dumps(torch.ones(2))).is_cuda
     model = torch.nn.Linear(2, 2).cuda()
     clone = copy.deepcopy(model)
-    assert clone.weight.is_cuda and clone.weight is not model.weight
+    assert clone.weight.is_cuda
+    assert clone.weight is not model.weight
     assert torch.from_dlpack(x).is_cuda
     assert np.from_dlpack(torch.ones(2)).tolist() == [1, 1]
 
@@ -211,16 +226,19 @@ def test_a_file_from_cuda_needs_map_location_outside() -> None:
 
 def test_default_device_contexts() -> None:
     with torch.device("cuda"):
-        assert torch.zeros(1).is_cuda and torch.nn.Linear(1, 1).weight.is_cuda
+        assert torch.zeros(1).is_cuda
+        assert torch.nn.Linear(1, 1).weight.is_cuda
         assert not torch.zeros(1, device="cpu").is_cuda
         assert torch.tensor([1.0]).is_cuda
     assert not torch.zeros(1).is_cuda
     torch.set_default_device("cuda")
     try:
-        assert torch.zeros(1).is_cuda and torch.get_default_device().type == "cuda"
+        assert torch.zeros(1).is_cuda
+        assert torch.get_default_device().type == "cuda"
     finally:
         torch.set_default_device(None)
-    assert torch.device(0) == CUDA0 and isinstance(CUDA0, torch.device)
+    assert torch.device(0) == CUDA0
+    assert isinstance(CUDA0, torch.device)
 
 
 def test_module_moves_and_back() -> None:
@@ -229,9 +247,11 @@ def test_module_moves_and_back() -> None:
     weight = model[0].weight
     model.cpu()
     assert not any(value.is_cuda for value in model.state_dict().values())
-    assert model[0].weight is weight and not weight.is_cuda
+    assert model[0].weight is weight
+    assert not weight.is_cuda
     model.to(0, torch.float64)
-    assert weight.is_cuda and weight.dtype == torch.float64
+    assert weight.is_cuda
+    assert weight.dtype == torch.float64
 
 
 def test_a_missing_device_is_an_error() -> None:
@@ -252,13 +272,15 @@ def test_threads_are_redirected() -> None:
 def test_meta_tensors_keep_their_device() -> None:
     with torch.device("meta"):
         model = torch.nn.Linear(2, 2)
-    assert model.weight.device.type == "meta" and not model.weight.is_cuda
+    assert model.weight.device.type == "meta"
+    assert not model.weight.is_cuda
     assert model.to_empty(device="cuda").weight.is_cuda
 
 
 def test_legacy_cuda_types() -> None:
     x = torch.cuda.FloatTensor([1.0, 2.0])
-    assert x.is_cuda and isinstance(x, torch.cuda.FloatTensor)
+    assert x.is_cuda
+    assert isinstance(x, torch.cuda.FloatTensor)
     assert not isinstance(torch.ones(1), torch.cuda.FloatTensor)
     assert torch.ones(1).type(torch.cuda.FloatTensor).is_cuda
 
@@ -266,4 +288,5 @@ def test_legacy_cuda_types() -> None:
 def test_nested_contexts() -> None:
     with cuda_as("cpu"):
         x = torch.ones(1, device="cuda")
-    assert x.is_cuda and (x + 1).is_cuda
+    assert x.is_cuda
+    assert (x + 1).is_cuda

@@ -1,7 +1,9 @@
-"""Mixed precision: autocast for "cuda" switches the host's autocast, and float16 products stay fast.
+"""Mixed precision: autocast for "cuda" switches the host's autocast, and float16 products stay
+fast.
 
-On a host without float16 arithmetic a float16 matrix product takes hundreds of times longer than a float32 one. There,
-products of float16 operands are computed in float32 and rounded to float16 once: what tensor cores do.
+On a host without float16 arithmetic a float16 matrix product takes hundreds of times longer than a
+float32 one. There, products of float16 operands are computed in float32 and rounded to float16
+once: what tensor cores do.
 """
 
 from __future__ import annotations

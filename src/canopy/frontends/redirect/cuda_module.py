@@ -1,8 +1,10 @@
-"""``torch.cuda``, ``torch.accelerator`` and ``torch.backends``: the functions that answer for the one device here."""
+"""``torch.cuda``, ``torch.accelerator`` and ``torch.backends``: the functions that answer for the
+one device here."""
 
 from __future__ import annotations
 
 import contextlib
+import importlib
 from types import ModuleType
 from typing import Any
 
@@ -17,7 +19,6 @@ from canopy.frontends.redirect.devices import (
     cuda_place,
     current_index,
     device_count,
-    device_name,
     get_index,
     properties,
     resolve,
@@ -275,7 +276,7 @@ def _patch_default_type(patches: PatchSet) -> None:
         torch.set_default_device("cuda")
 
     def restore_device() -> None:
-        if torch.utils._device.CURRENT_DEVICE != before:
+        if before != torch.utils._device.CURRENT_DEVICE:
             torch.set_default_device(before)
 
     patches.on_undo(restore_device)
@@ -317,6 +318,8 @@ def _patch_backends(patches: PatchSet) -> None:
     patches.set(backends.cuda, "is_flash_attention_available", _bool(True))
     patches.set(backends.cudnn.__class__, "is_available", staticmethod(_bool(True)))
     patches.set(backends.cudnn.__class__, "version", staticmethod(lambda: CUDNN_VERSION))
+    patches.set(backends.cudnn.__class__, "is_acceptable", staticmethod(_bool(False)))
+    _patch_profiler(patches)
     attention: Any = torch.nn.attention
     real = attention.sdpa_kernel
 
@@ -328,3 +331,17 @@ def _patch_backends(patches: PatchSet) -> None:
         return real(wanted, set_priority)
 
     patches.set(attention, "sdpa_kernel", sdpa_kernel)
+
+
+def _patch_profiler(patches: PatchSet) -> None:
+    """A profile of CUDA activity is one of CPU activity."""
+    profiler: Any = importlib.import_module("torch.profiler.profiler")
+    activity: Any = torch.profiler.ProfilerActivity
+    kind: Any = profiler._KinetoProfile
+    real = kind.__init__
+
+    def init(self: Any, *, activities: Any = None, **options: Any) -> None:
+        wanted = {activity.CPU, *(activities or ())} - {activity.CUDA}
+        real(self, activities=wanted, **options)
+
+    patches.set(kind, "__init__", init)

@@ -28,7 +28,8 @@ def patch_optimizers(patches: PatchSet) -> None:
     """Patches ``torch.optim``, gradient clipping and ``GradScaler``."""
     _patch_adam(patches)
     optim: Any = torch.optim
-    for kind in {value for value in vars(optim).values() if isinstance(value, type)}:
+    kinds: set[Any] = {value for value in vars(optim).values() if isinstance(value, type)}
+    for kind in kinds:
         if "_init_group" in vars(kind):
             patches.set(kind, "_init_group", _quiet_init_group(kind._init_group))
     patches.set(optim.Optimizer, "zero_grad", _quiet(optim.Optimizer.zero_grad))
@@ -84,7 +85,7 @@ def _quiet(real: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _quiet_init_group(real: Callable[..., Any]) -> Callable[..., Any]:
-    """``_init_group`` with the mode off; new state is where its parameter is, step counters where CUDA has them."""
+    """``_init_group`` with the mode off; new state is placed as CUDA places it."""
 
     def init_group(self: Any, group: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
         states = len(self.state)

@@ -1,4 +1,5 @@
-"""The report at the end of ``canopy run``: what was redirected, kernels, fallbacks. Text on stderr, or JSON.
+"""The report at the end of ``canopy run``: what was redirected, kernels, fallbacks. Text on stderr,
+or JSON.
 
 canopy: ran train.py on cpu in 12.3 s
   redirected: 1,204 tensors moved to cuda, 31 synchronizations

@@ -1,7 +1,8 @@
 """Runs a script or module as Python itself would, with CUDA redirected.
 
-``__main__`` is a fresh module, ``sys.argv`` and ``sys.path[0]`` are what ``python`` would set, an uncaught exception prints
-the traceback that Python would print (frames of Canopy and of this runner left out), and the exit code is Python's.
+``__main__`` is a fresh module, ``sys.argv`` and ``sys.path[0]`` are what ``python`` would set, an
+uncaught exception prints the traceback that Python would print (frames of Canopy and of this runner
+left out), and the exit code is Python's.
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ class _Session:
 
         self.target = target
         self.patches = PatchSet()
-        self.mode = tensors.CudaMode()
+        self.mode: Any = tensors.CudaMode()
         try:
             amp.products_in_float32(self.mode)
             tensors.patch_autograd(self.patches)
@@ -79,7 +79,7 @@ def _select_triton(patches: Any) -> None:
     driver_module = sys.modules.get("triton.runtime.driver")
     if driver_module is None:
         return
-    config: Any = driver_module.driver  # type: ignore[attr-defined]
+    config: Any = driver_module.driver
     backend = getattr(sys.modules.get("triton.backends"), "backends", {}).get("cpu")
     before = config._active
     patches.on_undo(lambda: setattr(config, "_active", before))
@@ -93,7 +93,7 @@ def is_active() -> bool:
 
 
 def begin(target: str = "cpu") -> bool:
-    """Opens the redirect in this process and the calling thread; the answer is for the matching ``end``."""
+    """Opens the redirect in this process and thread; the answer is for the matching ``end``."""
     global _depth, _session
     if target not in TARGETS:
         raise UnsupportedError(
@@ -125,7 +125,7 @@ def end(entered: bool) -> None:
 
 @contextmanager
 def cuda_as(target: str = "cpu") -> Iterator[None]:
-    """Inside, what a program does with CUDA happens on ``target``. Nests; undoes all patches at the end.
+    """Inside, what a program does with CUDA happens on ``target``. Nests; ends without a trace.
 
     Raises UnsupportedError for an unknown target, MissingDependencyError without torch.
     """

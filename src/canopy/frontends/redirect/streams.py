@@ -1,7 +1,7 @@
 """Streams and events: work runs in order and at once, so a stream is a name and an event is a time.
 
-A Triton driver whose launches run behind the caller's back registers a function with ``on_synchronize``; it is called
-before an event takes its time and wherever CUDA would wait.
+A Triton driver whose launches run behind the caller's back registers a function with
+``on_synchronize``; it is called before an event takes its time and wherever CUDA would wait.
 """
 
 from __future__ import annotations
@@ -271,9 +271,8 @@ class DeviceContext:
         if self.idx >= 0:
             set_current(self.idx)
 
-    def __exit__(self, *error: object) -> bool:
+    def __exit__(self, *error: object) -> None:
         set_current(self.prev_idx)
-        return False
 
 
 class DeviceOf(DeviceContext):
