@@ -190,7 +190,8 @@ torch.cuda.set_device(rank)
 dist.init_process_group("nccl")
 device = torch.device("cuda", rank)
 torch.manual_seed(0)
-model = torch.nn.parallel.DistributedDataParallel(torch.nn.Linear(2, 1).to(device), device_ids=[rank])
+model = torch.nn.Linear(2, 1).to(device)
+model = torch.nn.parallel.DistributedDataParallel(model, device_ids=[rank])
 model(torch.full((1, 2), float(rank + 1), device=device)).sum().backward()
 total = torch.ones(1, device=device) * (rank + 1)
 dist.all_reduce(total)
@@ -222,3 +223,16 @@ def test_process_group_with_torchrun_variables(tmp_path: Path, world: int) -> No
         stdout, stderr = process.communicate(timeout=120)
         assert process.returncode == 0, stderr
         assert stdout == f"{rank} {float(total)} cuda:{rank} [[{gradient}, {gradient}]]\n"
+
+
+def test_torchs_launcher_starts_redirected_workers(tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text(DDP)
+    done = start(
+        "--quiet", "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
+        "train.py", folder=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert sorted(done.stdout.splitlines()) == [
+        "0 3.0 cuda:0 [[1.5, 1.5]]",
+        "1 3.0 cuda:1 [[1.5, 1.5]]",
+    ]

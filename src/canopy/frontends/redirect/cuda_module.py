@@ -199,7 +199,7 @@ def _tensor_type(name: str, dtype: torch.dtype) -> type:
 
 
 def _patch_core(patches: PatchSet) -> None:
-    """Names outside ``torch.cuda``: devices, generators, module moves, constructors that modes miss."""
+    """Names outside ``torch.cuda``: devices, generators, module moves, constructors."""
     core: Any = torch._C
     patches.set(torch, "device", DeviceFactory)
     patches.set(torch, "Generator", random.Generator)
@@ -324,7 +324,7 @@ def _patch_backends(patches: PatchSet) -> None:
     real = attention.sdpa_kernel
 
     def sdpa_kernel(backends: Any, set_priority: bool = False) -> Any:
-        """The host has no kernel of its own for some choices; plain mathematics is always allowed."""
+        """The host lacks some kernels; plain mathematics is always allowed."""
         wanted = list(backends) if isinstance(backends, list | tuple) else [backends]
         if attention.SDPBackend.MATH not in wanted:
             wanted.append(attention.SDPBackend.MATH)

@@ -6,10 +6,11 @@ saved tensors agree by themselves. A ``TorchFunctionMode`` sees each call into t
 Python. It rewrites device arguments, and marks results that have a storage of their own with the
 place of their operands (0.8 us for the mode, 0.5 us for the mark).
 
-    marked host       made by a factory without a device, ``.cpu()``, ``from_numpy``, ``torch.load(map_location="cpu")``
+    marked host       made without a device, ``.cpu()``, ``from_numpy``, loaded with "cpu"
     marked cuda:N     made on or moved to "cuda", or computed from such
-    unmarked          made inside C++ (gradients that reach a hook or a custom backward): reported as the place of the
-                      tensor whose ``backward`` runs, else "cuda" once the program has used it; moves always copy
+    unmarked          made inside C++ (gradients that reach a hook or a custom backward): reported as
+                      the place of the tensor whose ``backward`` runs, else "cuda" once the program
+                      has used it; moves always copy
 """
 
 from __future__ import annotations
@@ -52,6 +53,12 @@ def mark_storage(storage: Any, place: torch.device) -> None:
     if place is not HOST:
         _used_cuda = True
     setattr(storage, _PLACE, place)
+
+
+def forget_use() -> None:
+    """From now on guesses say "cpu" again, until something is placed on "cuda"."""
+    global _used_cuda
+    _used_cuda = False
 
 
 def mark(tensor: Tensor, place: torch.device) -> Tensor:
@@ -232,7 +239,7 @@ def _has_tensor(values: Any) -> bool:
 
 
 def move(func: Any, tensor: Tensor, place: torch.device, options: dict[str, Any]) -> Tensor:
-    """``tensor.to(place, **options)``: copies exactly where CUDA copies, and where it is not known."""
+    """``tensor.to(place, **options)``: copies where CUDA does, or where in doubt."""
     if tensor.device.type != "cpu":
         return tensor.to(place if place is HOST else HOST, **options)
     if known_place(tensor) == place:
@@ -487,5 +494,6 @@ def patch_autograd(patches: PatchSet) -> None:
     checks: Any = checkpoint._allowed_determinism_checks_to_fns
     real_describe = checks["default"]
     patches.set_item(checks, "default", describe)
+    patches.on_undo(forget_use)
     patches.set(autograd, "has_torch_function", overridden)
     patches.set(autograd, "grad", grad)
