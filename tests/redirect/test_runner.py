@@ -105,6 +105,15 @@ def test_missing_script(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_relative_paths_are_as_in_python(tmp_path: Path) -> None:
+    (tmp_path / "here.py").write_text("import sys\nprint(__file__, sys.argv, sys.path[0])\n1 / 0\n")
+    plain = subprocess.run(
+        [sys.executable, "here.py", "a"], capture_output=True, text=True, cwd=tmp_path, timeout=60
+    )
+    done = start("--quiet", "here.py", "a", folder=tmp_path)
+    assert (done.stdout, done.stderr) == (plain.stdout, plain.stderr)
+
+
 def test_interrupt(tmp_path: Path) -> None:
     (tmp_path / "wait.py").write_text("import time\nprint('up', flush=True)\ntime.sleep(60)\n")
     line = [sys.executable, "-m", "canopy.frontends.redirect", "--quiet", "wait.py"]

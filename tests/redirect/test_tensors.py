@@ -188,6 +188,25 @@ def test_printing_says_where() -> None:
     assert torch.ones(1, device="cuda").type() == "torch.cuda.FloatTensor"
 
 
+def test_subclasses_follow() -> None:
+    class Named(torch.Tensor):
+        pass
+
+    x = torch.ones(2, device="cuda").as_subclass(Named)
+    assert type(x + 1) is Named
+    assert (x + 1).is_cuda
+    assert repr(x) == "Named([1., 1.], device='cuda:0')"
+
+
+def test_saved_tensor_hooks_see_cuda() -> None:
+    x = torch.ones(3, device="cuda", requires_grad=True)
+    with torch.autograd.graph.save_on_cpu(pin_memory=True):
+        y = (x * x).sum()
+    y.backward()
+    assert x.grad is not None
+    assert x.grad.tolist() == [2, 2, 2]
+
+
 def test_pickle_deepcopy_and_dlpack_keep_the_place() -> None:
     x = torch.ones(2, device="cuda")
     assert pickle.loads(pickle.dumps(x)).is_cuda

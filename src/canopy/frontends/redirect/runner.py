@@ -130,12 +130,13 @@ def _execute(name: str, module: bool) -> int:
 
 
 def _run_file(path: str, main: Any) -> None:
+    path = os.path.abspath(path)  # as Python does
     main.__file__ = path
     main.__cached__ = None
     from importlib.machinery import SourceFileLoader
 
     main.__loader__ = SourceFileLoader("__main__", path)
-    with io.open_code(os.path.abspath(path)) as file:
+    with io.open_code(path) as file:
         source = file.read()
     exec(compile(source, path, "exec", dont_inherit=True), main.__dict__)
 

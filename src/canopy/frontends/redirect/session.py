@@ -45,7 +45,7 @@ class _Session:
         self.mode: Any = tensors.CudaMode()
         try:
             amp.products_in_float32(self.mode)
-            tensors.patch_autograd(self.patches)
+            tensors.patch_autograd(self.patches, self.mode)
             cuda_module.patch_cuda(self.patches)
             amp.patch_autocast(self.patches)
             serialization.patch_serialization(self.patches)

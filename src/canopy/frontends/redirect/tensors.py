@@ -8,9 +8,9 @@ place of their operands (0.8 us for the mode, 0.5 us for the mark).
 
     marked host       made without a device, ``.cpu()``, ``from_numpy``, loaded with "cpu"
     marked cuda:N     made on or moved to "cuda", or computed from such
-    unmarked          made inside C++ (gradients that reach a hook or a custom backward): reported as
-                      the place of the tensor whose ``backward`` runs, else "cuda" once the program
-                      has used it; moves always copy
+    unmarked          made inside C++ (gradients that reach a hook or a custom backward): reported
+                      as the place of the tensor whose ``backward`` runs, else "cuda" once the
+                      program has used it; moves always copy
 """
 
 from __future__ import annotations
@@ -188,6 +188,17 @@ class CudaMode(TorchFunctionMode):
         """Whether this mode is on the calling thread's stack."""
         overrides: Any = torch.overrides
         return any(mode is self for mode in overrides._get_current_function_mode_stack())
+
+    def around(self, hook: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        """``hook`` with this mode on, for hooks that torch calls in the middle of an operation."""
+
+        def call(value: Any) -> Any:
+            if self.is_entered():
+                return hook(value)
+            with self:
+                return hook(value)
+
+        return call
 
     def propagate(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Calls ``func`` and gives unmarked results the place of the operands."""
@@ -392,7 +403,7 @@ def _add_tensor_handlers(mode: CudaMode) -> None:
             )
 
     def handle_repr(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        with mode:
+        with torch._C.DisableTorchFunctionSubclass(), mode:
             return printing._str(args[0], **kwargs)
 
     getter("device", place_of)
@@ -460,7 +471,7 @@ def _add_factory_handlers(mode: CudaMode) -> None:
 # --- autograd -------------------------------------------------------------------------------------
 
 
-def patch_autograd(patches: PatchSet) -> None:
+def patch_autograd(patches: PatchSet, mode: CudaMode) -> None:
     """``torch.autograd.grad`` keeps the mode on for hooks, and marks its results."""
     autograd: Any = torch.autograd
     real_grad = autograd.grad
@@ -494,6 +505,13 @@ def patch_autograd(patches: PatchSet) -> None:
     checks: Any = checkpoint._allowed_determinism_checks_to_fns
     real_describe = checks["default"]
     patches.set_item(checks, "default", describe)
+    hooks: Any = autograd.graph.saved_tensors_hooks
+    real_hooks = hooks.__init__
+
+    def init_hooks(self: Any, pack_hook: Any, unpack_hook: Any) -> None:
+        real_hooks(self, mode.around(pack_hook), mode.around(unpack_hook))
+
+    patches.set(hooks, "__init__", init_hooks)
     patches.on_undo(forget_use)
     patches.set(autograd, "has_torch_function", overridden)
     patches.set(autograd, "grad", grad)
