@@ -236,6 +236,18 @@ def test_float16_products_are_rounded_once_and_reported() -> None:
     assert a.grad.dtype == torch.float16
 
 
+def test_float16_products_write_their_out_argument_and_reject_mixed_dtypes() -> None:
+    a = torch.ones(2, 2, device="cuda").half()
+    out = torch.empty_like(a)
+    assert torch.mm(a, a, out=out) is out
+    assert out.tolist() == [[2, 2], [2, 2]]
+    with pytest.raises(RuntimeError, match="dtype"):
+        a @ a.float()
+    weight = torch.ones(3, 3, 2, 2, device="cuda").half()
+    image = torch.ones(1, 3, 4, 4, device="cuda").half()
+    assert torch.nn.functional.conv2d(image, weight).dtype == torch.float16
+
+
 @pytest.mark.parametrize("optimizer_type", [torch.optim.AdamW, torch.optim.SGD, torch.optim.Adam])
 def test_grad_scaler(optimizer_type: Any) -> None:
     torch.manual_seed(0)

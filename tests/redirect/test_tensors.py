@@ -198,6 +198,14 @@ def test_subclasses_follow() -> None:
     assert repr(x) == "Named([1., 1.], device='cuda:0')"
 
 
+def test_packed_sequences_keep_their_sizes_on_the_host() -> None:
+    x = torch.ones(2, 3, 1, device="cuda")
+    packed = torch.nn.utils.rnn.pack_padded_sequence(x, torch.tensor([3, 2]), batch_first=True)
+    assert packed.data.is_cuda
+    assert not packed.batch_sizes.is_cuda
+    assert torch.nn.LSTM(1, 2).cuda()(packed)[0].data.is_cuda
+
+
 def test_saved_tensor_hooks_see_cuda() -> None:
     x = torch.ones(3, device="cuda", requires_grad=True)
     with torch.autograd.graph.save_on_cpu(pin_memory=True):

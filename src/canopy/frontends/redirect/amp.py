@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
+from torch.utils._pytree import tree_leaves
 
 from canopy.frontends.redirect.patches import PatchSet
 from canopy.runtime import trace
@@ -92,7 +93,10 @@ def products_in_float32(mode: CudaMode) -> None:
             "torch.bfloat16 is faster here",
         )
         with torch.autocast("cpu", enabled=False):
+            out = kwargs.pop("out", None)
             result = func(*_widen(args), **_widen(kwargs)).to(torch.float16)
+        if out is not None:
+            return out.copy_(result)
         return mode.propagate(lambda *a, **k: result, args, kwargs)
 
     for function in functions:
@@ -100,18 +104,17 @@ def products_in_float32(mode: CudaMode) -> None:
 
 
 def _computes_in_float16(args: tuple[Any, ...]) -> bool:
-    first = next((a for a in args if isinstance(a, torch.Tensor)), None)
-    if first is None:
-        first = next((a[0] for a in args if isinstance(a, list | tuple) and a), None)
-    if not isinstance(first, torch.Tensor):
-        return False
-    if first.dtype is torch.float16:
+    """Whether the product would be one of float16 operands; mixed dtypes are left to torch's error."""
+    dtypes = {leaf.dtype for leaf in tree_leaves(args) if isinstance(leaf, torch.Tensor)}
+    dtypes = {dtype for dtype in dtypes if dtype.is_floating_point}
+    if dtypes == {torch.float16}:
         return True
     # autocast would round float32 operands to float16
     return (
-        torch.is_autocast_enabled("cpu")
+        bool(dtypes)
+        and torch.is_autocast_enabled("cpu")
         and torch.get_autocast_dtype("cpu") is torch.float16
-        and first.dtype in (torch.float32, torch.bfloat16)
+        and dtypes <= {torch.float16, torch.bfloat16, torch.float32}
     )
 
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.utils._device as device_context
@@ -375,6 +375,14 @@ def _handle_grad(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> An
     return grad
 
 
+def _handle_pack_padded(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """The one operation on CUDA tensors whose second result is on the host: the batch sizes."""
+    data, batch_sizes = func(*args, **kwargs)
+    mark(batch_sizes, HOST)
+    _mark_results(data, args, kwargs)
+    return data, batch_sizes
+
+
 def _handle_get_device(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     place = place_of(args[0])
     return place.index if place.index is not None else -1
@@ -411,6 +419,7 @@ def _add_tensor_handlers(mode: CudaMode) -> None:
     getter("is_cpu", lambda tensor: place_of(tensor).type == "cpu")
     handlers[base.grad.__get__] = _handle_grad
     handlers[base.get_device] = handlers[torch.get_device] = _handle_get_device
+    handlers[cast("Any", torch)._pack_padded_sequence] = _handle_pack_padded
     handlers[base.to] = _handle_to
     handlers[base.cuda] = _handle_cuda
     handlers[base.cpu] = _handle_cpu
