@@ -104,18 +104,17 @@ def products_in_float32(mode: CudaMode) -> None:
 
 
 def _computes_in_float16(args: tuple[Any, ...]) -> bool:
-    """Whether the product would be one of float16 operands; mixed dtypes are left to torch's error."""
+    """Whether the product would be one of float16 operands; torch judges mixed dtypes itself."""
+    # autocast would round float32 operands to float16
+    autocast = torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") is torch.float16
+    first = args[0] if args else None
+    if not autocast and isinstance(first, torch.Tensor) and first.dtype is not torch.float16:
+        return False
     dtypes = {leaf.dtype for leaf in tree_leaves(args) if isinstance(leaf, torch.Tensor)}
     dtypes = {dtype for dtype in dtypes if dtype.is_floating_point}
-    if dtypes == {torch.float16}:
-        return True
-    # autocast would round float32 operands to float16
-    return (
-        bool(dtypes)
-        and torch.is_autocast_enabled("cpu")
-        and torch.get_autocast_dtype("cpu") is torch.float16
-        and dtypes <= {torch.float16, torch.bfloat16, torch.float32}
-    )
+    if autocast:
+        return bool(dtypes) and dtypes <= {torch.float16, torch.bfloat16, torch.float32}
+    return dtypes == {torch.float16}
 
 
 def _widen(value: Any) -> Any:
