@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import llvmlite.ir as ll
 
 from canopy import ir
-from canopy.ir.types import ElementType, PointerType, element_type, is_bool, is_signed
+from canopy.ir.types import ElementType, PointerType, ScalarType, element_type, is_bool, is_signed
 from canopy.targets.cpu import conversions, memory
 from canopy.targets.cpu.arithmetic import constant_of, emit_elementwise, widen_index
 from canopy.targets.cpu.forms import (
@@ -49,6 +49,8 @@ if TYPE_CHECKING:
 __all__ = ["Nest", "Root"]
 
 Point = tuple[Index, ...]
+# Bytes or elements that the lanes of one strip may span for its index to be taken not to wrap.
+LONGEST_STRIP = 1 << 24
 
 
 class Root(Protocol):
@@ -82,7 +84,8 @@ class Nest:
         self.lanes = lanes
         self.reduce_axis = reduce_axis
         self.fast = False
-        self.guards: list[LLValue] | None = None
+        self.guards: list[LLValue] | None = None  # a list while they are collected
+        self._assumed: dict[int, LLValue] = {}  # counts of prefixes that this strip's guards check
         self.point: list[Index] = [self._fixed(0) for _ in shape]
         self._levels: list[Any] = []  # the block of each level that is not the innermost
         self._caches: list[dict[tuple[ir.Value, Point], Form]] = [{}]
@@ -164,7 +167,7 @@ class Nest:
         """Pulls addresses and masks ahead, assuming the fast case, and gives the conditions for it."""
         if self.lanes == 1:
             return []
-        self.fast, self.guards = True, []
+        self.fast, self.guards, self._assumed = True, [], {}
         seen: set[tuple[ir.Value, Point]] = set()
         for root in roots:
             for value in root.inputs():
@@ -182,7 +185,9 @@ class Nest:
         plan = self.program.plan
         if plan.is_structural(value):
             if is_bool(value.type) or isinstance(element_type(value.type), PointerType):
-                self.pull(value, point)
+                form = self.pull(value, point)
+                if isinstance(form, Prefix):
+                    self.assume_all(form)
             return
         if self.program.buffer_of(value) is not None or value.op is None:
             return
@@ -212,19 +217,32 @@ class Nest:
 
     @contextmanager
     def _at(self, level: int) -> Iterator[None]:
+        """Inside, the builder stands at the end of the given loop level, behind what is there.
+
+        The block ends in a branch into the next loop. What is emitted may add blocks; the branch
+        then moves to the last of them.
+        """
         if level >= len(self._levels):
             yield
             return
-        block = self._levels[level]
         builder, fast, guards = self.builder, self.fast, self.guards
-        saved_block, saved_anchor = builder._block, builder._anchor
-        at_end = saved_anchor >= len(saved_block.instructions)
-        builder.position_before(block.terminator)
+        here, anchor = builder._block, builder._anchor
+        at_end = anchor >= len(here.instructions)
+        block = self._levels[level]
+        branch = block.instructions.pop()
+        block.terminator = None
+        builder.position_at_end(block)
         self.fast, self.guards = False, None
         yield
         self.fast, self.guards = fast, guards
-        builder._block = saved_block
-        builder._anchor = len(saved_block.instructions) if at_end else _anchor_after(saved_block, saved_anchor, block)
+        last = builder.block
+        last.instructions.append(branch)
+        last.terminator = branch
+        if last is not block:
+            self._levels[level] = last
+            _enter_from(branch.operands[0], block, last)
+        builder._block = here
+        builder._anchor = len(here.instructions) if at_end else anchor
 
     def lane_vector(self, value: ir.Value, point: Point) -> LLValue:
         """The value at a point as a vector of the nest's lanes."""
@@ -240,15 +258,20 @@ class Nest:
             case Affine(base=base, step=step):
                 return progression(self.builder, base, step, self.lanes)
             case Prefix(count=count):
-                if self.fast:
+                if self.assume_all(form):
                     return all_true(self.lanes)
                 return prefix_mask(self.builder, count, self.lanes)
 
-    def prefix(self, count: LLValue) -> Form:
-        """The mask of the lanes below count; in the fast version a guard makes it all lanes."""
-        if self.guards is not None:
-            self.guards.append(self.builder.icmp_signed(">=", count, constant(I64, self.lanes)))
-        return Prefix(count)
+    def assume_all(self, mask: Prefix) -> bool:
+        """Whether this version of the strip may take every lane of the mask to be true.
+
+        It may where a guard checks so: one is asked for here while guards are collected. Forms come
+        from outer loop levels too, so that only the strip itself can tell.
+        """
+        if self.guards is not None and id(mask.count) not in self._assumed:
+            self.guards.append(self.builder.icmp_signed(">=", mask.count, constant(I64, self.lanes)))
+            self._assumed[id(mask.count)] = mask.count
+        return self.fast and id(mask.count) in self._assumed
 
     def _compute(self, value: ir.Value, point: Point) -> Form:
         buffer = self.program.buffer_of(value)
@@ -457,8 +480,9 @@ class Nest:
         b = self.builder
         extent = op.lhs.shape[0]
         index = point[0]
-        at_left = self._clamped(index, 0, extent)
-        at_right = self._clamped(index, extent, op.rhs.shape[0])
+        level = max(i.level for i in point)  # where the clamped index is computed
+        at_left = self._clamped(index, level, 0, extent)
+        at_right = self._clamped(index, level, extent, op.rhs.shape[0])
         left = self.pull(op.lhs, (at_left, *point[1:]))
         right = self.pull(op.rhs, (at_right, *point[1:]))
         match index.form:
@@ -471,7 +495,7 @@ class Nest:
                 first = b.icmp_unsigned("<", lanes, constant(lanes.type, extent))
         return Lanes(b.select(first, self.vector(left), self.vector(right)))
 
-    def _clamped(self, index: Index, start: int, extent: int) -> Index:
+    def _clamped(self, index: Index, level: int, start: int, extent: int) -> Index:
         b = self.builder
 
         def limit(value: LLValue) -> LLValue:
@@ -481,8 +505,8 @@ class Nest:
             return call_intrinsic(b, "llvm.smin", type_, [above, constant(type_, extent - 1)], [type_])
 
         if isinstance(index.form, Uniform):
-            return Index(Uniform(limit(index.form.value)), index.level)
-        return Index(Lanes(limit(self.vector(index.form))), index.level)
+            return Index(Uniform(limit(index.form.value)), level)
+        return Index(Lanes(limit(self.vector(index.form))), level)
 
     def _gather(self, op: ir.Gather, point: Point) -> Form:
         form = self.pull(op.indices, point)
@@ -540,7 +564,7 @@ class Nest:
         if mask is None:
             return None
         form = self.pull(mask, point)
-        if isinstance(form, Prefix) and self.fast:
+        if isinstance(form, Prefix) and self.assume_all(form):
             return None
         if isinstance(form, Uniform) and isinstance(form.value, ll.Constant) and form.value.constant == 1:
             return None
@@ -594,7 +618,7 @@ class Nest:
                 return self._affine_product(a, u)
             case ir.Offset(), [pointer, index] if isinstance(pointer, (Uniform, Affine)):
                 return self._offset(op, pointer, index)
-            case ir.Cast(), [Affine(base=base, step=step)] if _keeps_progression(op):
+            case ir.Cast(), [Affine(base=base, step=step) as a] if self._keeps_progression(op, a):
                 return Affine(emit_elementwise(self.builder, op, [base]), step)
             case ir.Bitcast(), [Affine(base=base, step=step)]:
                 return Affine(emit_elementwise(self.builder, op, [base]), step)
@@ -603,12 +627,12 @@ class Nest:
             case ir.And(), [Prefix(count=a), Prefix(count=b)]:
                 return Prefix(call_intrinsic(self.builder, "llvm.smin", I64, [a, b], [I64]))
             case ir.And(), [Prefix(count=a), Uniform(value=u)] | [Uniform(value=u), Prefix(count=a)]:
-                return self.prefix(self.builder.select(u, a, constant(I64, 0)))
-            case ir.And(), [Prefix(), other] | [other, Prefix()] if self.fast:
+                return Prefix(self.builder.select(u, a, constant(I64, 0)))
+            case ir.And(), [Prefix() as p, other] | [other, Prefix() as p] if self.assume_all(p):
                 return other
-            case ir.Rem() | ir.Div(), [Affine(step=1) as a, Uniform() as u] if self.fast:
+            case ir.Rem() | ir.Div(), [Affine(step=1) as a, Uniform() as u] if self.guards is not None:
                 return self._guarded_modulo(op, a, u)
-            case ir.Select(), [Prefix(), chosen, _] if self.fast:
+            case ir.Select(), [Prefix() as p, chosen, _] if self.assume_all(p):
                 return chosen
             case _:
                 return None
@@ -619,6 +643,34 @@ class Nest:
         base = emit_elementwise(self.builder, op, bases)
         step = steps[0] + sign * steps[1]
         return Affine(base, step) if step else Uniform(base)
+
+    def _keeps_progression(self, op: ir.Cast, progress: Affine) -> bool:
+        """Whether the cast of a progression is one, with the same step."""
+        source = element_type(op.source.type)
+        integers = ("int", "uint")
+        if isinstance(source, PointerType) or source.kind not in integers or op.type.kind not in integers:
+            return False
+        return op.type.bits <= source.bits or self._widens(source, progress)
+
+    def _widens(self, source: ScalarType, progress: Affine) -> bool:
+        """Whether a progression may be extended to more bits by its base.
+
+        Signed indices of 32 bits are taken not to wrap inside a strip (see `forms`), small steps
+        provided; a guard checks unsigned ones; narrower ones are data.
+        """
+        reach = progress.step * (self.lanes - 1)
+        if source.bits >= 64:
+            return True
+        if source.bits < 32 or abs(reach) >= LONGEST_STRIP:
+            return False
+        if source.kind == "int":
+            return True
+        if self.guards is None:
+            return False
+        b = self.builder
+        last = b.add(b.zext(progress.base, I64), constant(I64, reach))
+        self.guards.append(b.icmp_unsigned("<", last, constant(I64, 1 << source.bits)))
+        return True
 
     def _affine_product(self, progress: Affine, factor: Uniform) -> Form | None:
         value = factor.value
@@ -633,6 +685,8 @@ class Nest:
         start = pointer.value if isinstance(pointer, Uniform) else pointer.base
         step = 0 if isinstance(pointer, Uniform) else pointer.step
         match index:
+            case Affine(base=value) as progress if not self._widens(_integer(op.index), progress):
+                return None
             case Uniform(value=value) | Affine(base=value):
                 wide = widen_index(b, value, op.index)
                 base = b.add(start, b.mul(wide, constant(I64, op.scale)))
@@ -654,39 +708,44 @@ class Nest:
         if progress.step != 1 or predicate not in ("lt", "le") or isinstance(element_type(op.lhs.type), PointerType):
             return None
         assert isinstance(limit, Uniform)
+        if not self._widens(_integer(op.lhs), progress):
+            return None
         count = b.sub(widen_index(b, limit.value, op.lhs), widen_index(b, progress.base, op.lhs))
         if predicate == "le":
             count = b.add(count, constant(I64, 1))
-        return self.prefix(count)
+        return Prefix(count)
 
     def _guarded_modulo(self, op: ir.Rem | ir.Div, progress: Affine, modulus: Uniform) -> Form:
         """index % n and index / n of a strip that stays inside one period, which a guard checks."""
         b = self.builder
         type_ = progress.base.type
         remainder = emit_elementwise(b, ir.Rem(lhs=op.lhs, rhs=op.rhs), [progress.base, modulus.value])
-        if self.guards is not None:
-            last = b.add(widen_index(b, remainder, op.lhs), constant(I64, self.lanes - 1))
-            inside = b.icmp_signed("<", last, widen_index(b, modulus.value, op.lhs))
-            if is_signed(element_type(op.lhs.type)):
-                inside = b.and_(inside, b.icmp_signed(">=", progress.base, constant(type_, 0)))
-            self.guards.append(inside)
+        assert self.guards is not None
+        last = b.add(widen_index(b, remainder, op.lhs), constant(I64, self.lanes - 1))
+        inside = b.icmp_signed("<", last, widen_index(b, modulus.value, op.lhs))
+        if is_signed(element_type(op.lhs.type)):
+            inside = b.and_(inside, b.icmp_signed(">=", progress.base, constant(type_, 0)))
+        self.guards.append(inside)
         if isinstance(op, ir.Rem):
             return Affine(remainder, 1)
         return Uniform(emit_elementwise(b, op, [progress.base, modulus.value]))
 
 
-def _anchor_after(block: Any, anchor: int, changed: Any) -> int:
-    """Where to go on inside ``block`` after instructions were put before its terminator."""
-    return len(block.instructions) - 1 if block is changed else anchor
+def _enter_from(loop: Any, old: Any, new: Any) -> None:
+    """Tells a loop's first block that it is entered from another block than before."""
+    for phi in loop.instructions:
+        if isinstance(phi, ll.PhiInstr):
+            phi.incomings = [(value, new if at is old else at) for value, at in phi.incomings]
+
+
+def _integer(value: ir.Value) -> ScalarType:
+    element = element_type(value.type)
+    assert isinstance(element, ScalarType)
+    return element
 
 
 def _has_lanes(point: Point) -> bool:
     return any(not isinstance(index.form, Uniform) for index in point)
-
-
-def _keeps_progression(op: ir.Cast) -> bool:
-    source = element_type(op.source.type)
-    return not isinstance(source, PointerType) and source.kind in ("int", "uint") and op.type.kind in ("int", "uint")
 
 
 def _matching_group(source: tuple[int, ...], target: tuple[int, ...], s: int, t: int) -> tuple[int, int]:

@@ -11,8 +11,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from canopy import ir
-from canopy.ir.types import is_float
+from canopy.ir.types import element_type, is_float
 from canopy.passes.memory import WRITES, Bases, memory_ops
+from canopy.targets.cpu.strides import has_distinct_lanes
 
 __all__ = ["INLINE", "KernelPlan", "is_inline", "loads_reached"]
 
@@ -58,6 +59,7 @@ class KernelPlan:
     dual: set[ir.Value] = field(default_factory=set)
     _structural: dict[ir.Value, bool] = field(default_factory=dict)
     _cost: dict[ir.Value, int] = field(default_factory=dict)
+    _distinct: dict[ir.Value, bool] = field(default_factory=dict)
 
     @classmethod
     def of(cls, kernel: ir.Kernel, bases: Bases, *, disjoint: bool) -> KernelPlan:
@@ -83,6 +85,14 @@ class KernelPlan:
         if not isinstance(value.op, _STRUCTURAL):
             return False
         return all(self.is_structural(v) for v in value.op.operands)
+
+    def is_distinct(self, store: ir.Store) -> bool:
+        """Whether it is known that no two lanes of the store touch the same byte."""
+        known = self._distinct.get(store.pointer)
+        if known is None:
+            known = has_distinct_lanes(store.pointer, element_type(store.value.type).bytes)
+            self._distinct[store.pointer] = known
+        return known
 
     def may_alias(self, first: ir.Value, second: ir.Value) -> bool:
         return self.bases.may_alias(first, second, disjoint=self.disjoint)
@@ -160,11 +170,12 @@ class _BlockPlanner:
                 found.add(Site(position, "nested"))
             elif not is_inline(user):
                 found.add(Site(position, "same"))
-            elif user.results[0] in self.plan.kept:
-                found.add(Site(position, _edge_kind(user, value)))
             else:
                 kind = _edge_kind(user, value)
                 for result in user.results:
+                    if result in self.plan.kept:
+                        found.add(Site(position, kind))
+                        continue
                     for site in self.sites.get(result, ()):
                         found.add(Site(site.position, site.kind if kind == "same" else kind))
         return sorted(found, key=lambda site: (site.position, site.kind))
@@ -210,6 +221,7 @@ class _BlockPlanner:
                 and site.kind == "same"
                 and isinstance(write, ir.Store)
                 and write.pointer is load.pointer
+                and self.plan.is_distinct(write)
             )
             if not lane_to_lane:
                 return True

@@ -300,7 +300,15 @@ class Program:
             return False
         if any(self._reads_pending(value) for value in root.inputs()):
             return False
+        if axes - {len(shape) - 1} and any(self._needs_lane_order(r) for r in [*self._pending, root]):
+            return False
         return not self._memory_conflict(root)
+
+    def _needs_lane_order(self, root: Root) -> bool:
+        """Whether the root must run on its lanes in row-major order: they may touch the same memory."""
+        if isinstance(root, StoreRoot):
+            return not self.plan.is_distinct(root.op)
+        return isinstance(root, AtomicRoot)
 
     def _reads_pending(self, value: ir.Value) -> bool:
         """Whether computing the value reads a result of the pending group other than lane to lane."""
@@ -329,22 +337,27 @@ class Program:
         for store in stores:
             for value in root.inputs():
                 for load, same in loads_reached(self.plan, value):
-                    if self.plan.may_alias(load.pointer, store.pointer) and not (same and load.pointer is store.pointer):
+                    if self._conflicts(store, load.pointer, same):
                         return True
         if not isinstance(root, StoreRoot):
             return False
         for other in self._pending:
             if isinstance(other, StoreRoot):
-                if other.op.pointer is not root.op.pointer and self.plan.may_alias(other.op.pointer, root.op.pointer):
+                if self._conflicts(root.op, other.op.pointer, same=True):
                     return True
                 continue
             for value in other.inputs():
                 for load, same in loads_reached(self.plan, value):
-                    if self.plan.may_alias(load.pointer, root.op.pointer) and not (
-                        same and load.pointer is root.op.pointer
-                    ):
+                    if self._conflicts(root.op, load.pointer, same):
                         return True
         return False
+
+    def _conflicts(self, store: ir.Store, pointer: ir.Value, same: bool) -> bool:
+        """Whether a store and another access in one nest may meet out of order; ``same``: the access
+        is on the store's own lane."""
+        if not self.plan.may_alias(pointer, store.pointer):
+            return False
+        return not (same and pointer is store.pointer and self.plan.is_distinct(store))
 
     def flush(self) -> None:
         """Emits the pending group as one loop nest."""
@@ -353,7 +366,7 @@ class Program:
             return
         shape = self._pending_shape
         reduce_axis = next((r.reduce_axis for r in roots if r.reduce_axis is not None), None)
-        lane_axis = self._lane_axis(shape)
+        lane_axis = self._lane_axis(shape, roots)
         lanes = self._lanes(shape[lane_axis], roots)
         nest = Nest(self, shape, lane_axis, lanes, reduce_axis)
         nest.run(roots)
@@ -364,9 +377,9 @@ class Program:
         self._pending_buffers.clear()
         self._pending_results.clear()
 
-    def _lane_axis(self, shape: tuple[int, ...]) -> int:
+    def _lane_axis(self, shape: tuple[int, ...], roots: list[Root]) -> int:
         last = len(shape) - 1
-        if shape[last] >= 8:
+        if shape[last] >= 8 or any(self._needs_lane_order(root) for root in roots):
             return last
         return max(range(len(shape)), key=lambda axis: (shape[axis], axis))
 

@@ -263,7 +263,8 @@ class ScanRoot:
         point = list(nest.point)
         if self.op.reverse:
             step = nest.lanes if along else 1
-            turned = b.sub(constant(I64, nest.shape[axis] - step), position)
+            start = constant(I64, nest.shape[axis] - step)
+            turned = start if isinstance(position, ll.Constant) else b.sub(start, position)
             form: Form = Affine(turned, 1) if isinstance(index.form, Affine) else Uniform(turned)
             point[axis] = Index(form, index.level)
         return first, tuple(point)
