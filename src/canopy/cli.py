@@ -128,7 +128,7 @@ def check(
     """Say, without running it, what of a script will run and which line will not."""
     if not path.exists():
         raise CanopyError(f"{path}: there is no such file or folder")
-    raise typer.Exit(int(_load("canopy.frontends.redirect.commands").check(path)))
+    raise typer.Exit(int(_load("canopy.frontends.redirect.commands").check(str(path))))
 
 
 @app.command(no_args_is_help=True)
@@ -173,11 +173,8 @@ def demo(ctx: typer.Context) -> None:
     """Train a small GPT with a script written for an NVIDIA GPU (needs the repository)."""
     script = _repository_file("examples/char_gpt/train.py")
     commands = _load("canopy.frontends.redirect.commands")
-    words = [str(script), *ctx.args]
     target = config.target()
-    _scripts.append(
-        lambda: commands.run(target=target, quiet=False, report=None, module=None, argv=words)
-    )
+    _scripts.append(lambda: commands.run(str(script), ctx.args, target=target))
 
 
 @app.command(

@@ -21,6 +21,7 @@ __all__ = [
     "Variable",
     "cache_dir",
     "debug_level",
+    "device_count",
     "interpret",
     "num_threads",
     "target",
@@ -30,6 +31,7 @@ T = TypeVar("T")
 
 MAX_THREADS = 1024
 MAX_DEBUG_LEVEL = 4
+MAX_DEVICES = 64
 TRUE_WORDS = frozenset({"1", "true", "yes", "on"})
 FALSE_WORDS = frozenset({"", "0", "false", "no", "off"})
 
@@ -98,6 +100,12 @@ def _usable_cpus() -> int:
     return max(1, os.cpu_count() or 1)
 
 
+def _local_world_size() -> int:
+    """What torchrun sets: a device for each of its processes on this machine."""
+    text = os.environ.get("LOCAL_WORLD_SIZE", "")
+    return min(max(int(text), 1), MAX_DEVICES) if text.isdecimal() else 1
+
+
 def _default_cache_dir() -> Path:
     """``$XDG_CACHE_HOME/canopy``, or ``~/.cache/canopy``."""
     base = os.environ.get("XDG_CACHE_HOME", "")
@@ -156,12 +164,22 @@ _TARGET = Variable(
     meaning="the target that `canopy run` uses when `--target` is not given",
 )
 
+_DEVICE_COUNT = Variable(
+    name="CANOPY_DEVICE_COUNT",
+    parse=_parse_integer(1, MAX_DEVICES),
+    default=_local_world_size,
+    expects=f"a whole number from 1 to {MAX_DEVICES}",
+    default_text="`LOCAL_WORLD_SIZE`, else 1",
+    meaning="CUDA devices that a script under `canopy run` sees",
+)
+
 VARIABLES: tuple[Variable[int] | Variable[bool] | Variable[Path] | Variable[str], ...] = (
     _DEBUG,
     _INTERPRET,
     _NUM_THREADS,
     _CACHE_DIR,
     _TARGET,
+    _DEVICE_COUNT,
 )
 
 
@@ -188,3 +206,8 @@ def cache_dir() -> Path:
 def target() -> str:
     """CANOPY_TARGET: the default target's name, lower case, not checked against what exists."""
     return _TARGET.value()
+
+
+def device_count() -> int:
+    """CANOPY_DEVICE_COUNT: how many CUDA devices a redirected script sees, at least 1."""
+    return _DEVICE_COUNT.value()

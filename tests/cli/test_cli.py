@@ -17,8 +17,8 @@ FAKE_COMMANDS = """
     import json, sys
     from types import ModuleType
 
-    def run(target, quiet, report, module, argv):
-        print(json.dumps([target, quiet, report and str(report), module, argv]))
+    def run(program, argv=(), *, module=False, target="cpu", quiet=False, report=None):
+        print(json.dumps([target, quiet, report, module, program, *argv]))
         return 7
 
     def check(path):
@@ -58,19 +58,22 @@ def canopy(
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (["s.py"], '["cpu", false, null, null, ["s.py"]]'),
+        (["s.py"], '["cpu", false, null, false, "s.py"]'),
         (
             ["s.py", "--lr", "3", "--help", "--", "--target", "x"],
-            '["cpu", false, null, null, ["s.py", "--lr", "3", "--help", "--", "--target", "x"]]',
+            '["cpu", false, null, false, "s.py", "--lr", "3", "--help", "--", "--target", "x"]',
         ),
         (
             ["--target", "npu", "--quiet", "--report", "o.json", "s.py", "--quiet"],
-            '["npu", true, "o.json", null, ["s.py", "--quiet"]]',
+            '["npu", true, "o.json", false, "s.py", "--quiet"]',
         ),
-        (["-m", "pkg.mod", "--help", "-m"], '["cpu", false, null, "pkg.mod", ["--help", "-m"]]'),
-        (["--quiet", "-mpkg.mod", "-q"], '["cpu", true, null, "pkg.mod", ["-q"]]'),
-        (["--module=pkg", "a b"], '["cpu", false, null, "pkg", ["a b"]]'),
-        (["--target=cpu", "-m", "pkg"], '["cpu", false, null, "pkg", []]'),
+        (
+            ["-m", "pkg.mod", "--help", "-m"],
+            '["cpu", false, null, true, "pkg.mod", "--help", "-m"]',
+        ),
+        (["--quiet", "-mpkg.mod", "-q"], '["cpu", true, null, true, "pkg.mod", "-q"]'),
+        (["--module=pkg", "a b"], '["cpu", false, null, true, "pkg", "a b"]'),
+        (["--target=cpu", "-m", "pkg"], '["cpu", false, null, true, "pkg"]'),
     ],
 )
 def test_run_passes_everything_on(words: list[str], expected: str):
@@ -91,7 +94,7 @@ def test_run_passes_everything_on(words: list[str], expected: str):
     ],
 )
 def test_a_script_ends_as_under_python(statement: str, status: int, message: str):
-    prelude = textwrap.dedent(FAKE_COMMANDS) + f"\ndef run(**_): {statement}\nfake.run = run\n"
+    prelude = textwrap.dedent(FAKE_COMMANDS) + f"\ndef run(*_, **__): {statement}\nfake.run = run\n"
     done = canopy("run", "s.py", prelude=prelude)
     assert done.returncode == status, done.stderr
     assert message in done.stderr

@@ -11,7 +11,8 @@ import pytest
 from canopy.errors import KernelError, LaunchError
 from canopy.runtime import launch_errors, make_launcher
 from canopy.runtime.native_library import native
-from tests.runtime.conftest import Kernels
+
+from .conftest import Kernels
 
 
 def slots_of(kernels: Kernels, kinds: str, *args: Any) -> list[int]:

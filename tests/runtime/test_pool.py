@@ -24,7 +24,8 @@ from canopy.runtime import (
     symbols,
 )
 from canopy.runtime.launch import launch
-from tests.runtime.conftest import Kernels
+
+from .conftest import Kernels
 
 
 def address(array: np.ndarray) -> int:
@@ -247,14 +248,16 @@ def test_many_launches_do_not_grow_memory(kernels: Kernels) -> None:
 
 def test_ctrl_c_is_seen_after_the_kernel(kernels: Kernels) -> None:
     code = f"""
-import os, signal, threading, numpy as np
-from tests.runtime.test_pool import Kernels, launch, pack_slots
-kernels = Kernels({str(kernels.path)!r})
-out = np.zeros(4, np.uint64)
+import ctypes, os, signal, threading
+from canopy.runtime import pack_slots
+from canopy.runtime.launch import launch
+out = (ctypes.c_uint64 * 4)()
+packed = pack_slots(ctypes.addressof(out), 20_000_000)
+entry = ctypes.cast(ctypes.CDLL({str(kernels.path)!r}).note_thread, ctypes.c_void_p).value
 threading.Timer(0.05, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
 try:
     while True:
-        launch(kernels.note_thread, (4,), pack_slots(int(out.ctypes.data), 20_000_000))
+        launch(entry, (4,), packed)
 except KeyboardInterrupt:
     print("stopped")
 """

@@ -97,6 +97,7 @@ class _Sweeper(Rewriter):
             initial=tuple(self.values[value] for value in pick(op.initial)),
             body=self.region(body),
             location=op.location,
+            results=tuple(Value(value.type, value.name) for value in results),
         )
         made = dict(zip(results, self.emit(narrowed).results, strict=True))
         return tuple(made.get(result, result) for result in op.results)

@@ -119,14 +119,18 @@ class _Carrier(Rewriter):
         starts = [self.values[value] for value in op.initial]
         initial: list[Value] = []
         args = [Value(op.lower.type, op.body.args[0].name)]
-        for start, arg, motion in zip(starts, op.body.args[1:], motions, strict=True):
+        results: list[Value] = []
+        carried = zip(starts, op.body.args[1:], op.results, motions, strict=True)
+        for start, arg, result, motion in carried:
             if motion is None:
                 initial.append(start)
                 args.append(Value(arg.type, arg.name))
+                results.append(Value(arg.type, result.name))
             elif motion.steps:
                 counter = motion.counter_type(arg)
                 initial.append(self.make(Constant, value=0, type=counter, location=op.location))
                 args.append(Value(counter))
+                results.append(Value(counter))
         body = self.build(tuple(args), lambda: self._body(op, motions, starts, args))
         made = For(
             lower=self.values[op.lower],
@@ -135,6 +139,7 @@ class _Carrier(Rewriter):
             initial=tuple(initial),
             body=body,
             location=op.location,
+            results=tuple(results),
         )
         return self._unpacked(op, motions, starts, self.emit(made).results)
 

@@ -12,11 +12,13 @@ import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from canopy.errors import KernelError, LaunchError
+from canopy.errors import CanopyError, KernelError, LaunchError
 from canopy.runtime.native_library import native
 
 __all__ = [
+    "KernelFailure",
     "Launcher",
+    "explain",
     "launch",
     "launch_errors",
     "make_launcher",
@@ -24,21 +26,30 @@ __all__ = [
     "symbols",
 ]
 
+KernelFailure = native.KernelFailure
 Launcher = native.Launcher
 make_launcher = native.make_launcher
 symbols = native.symbols
 
 
+def explain(error: Exception, kernel: str = "") -> CanopyError:
+    """The LaunchError or KernelError for what a launcher raised.
+
+    For a hot path: ``except (KernelFailure, TypeError, ValueError) as error: raise explain(error)``
+    costs nothing while nothing is raised.
+    """
+    if isinstance(error, KernelFailure):
+        return KernelError(str(error))
+    return LaunchError(f"{kernel}: {error}" if kernel else str(error))
+
+
 @contextmanager
 def launch_errors(kernel: str = "") -> Iterator[None]:
     """Turns what the native part raises into LaunchError and KernelError, naming the kernel."""
-    place = f"{kernel}: " if kernel else ""
     try:
         yield
-    except native.KernelFailure as error:
-        raise KernelError(f"{error}") from None
-    except (TypeError, ValueError) as error:
-        raise LaunchError(f"{place}{error}") from None
+    except (KernelFailure, TypeError, ValueError) as error:
+        raise explain(error, kernel) from None
 
 
 def pack_slots(*values: float, may_alias: bool = True) -> bytes:

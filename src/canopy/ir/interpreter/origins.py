@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from canopy.ir.contraction import Reduce, Scan
 from canopy.ir.control import For, If, While
 from canopy.ir.core import Kernel, Op, Region, Value, walk
+from canopy.ir.memory import AtomicCas, AtomicRmw, Load, Scratch
 from canopy.ir.types import is_pointer
 
 __all__ = ["Origins", "pointer_origins"]
@@ -31,7 +32,7 @@ def pointer_origins(kernel: Kernel) -> Origins:
                     *(origins.get(source, frozenset()) for source in sources)
                 )
                 if not sources:
-                    merged |= {target if op.mnemonic() == "scratch" else None}
+                    merged |= {target if isinstance(op, Scratch) else None}
                 if merged != origins.get(target, frozenset()):
                     origins[target] = merged
                     changed = True
@@ -65,7 +66,7 @@ def _transfers(op: Op) -> Iterator[tuple[Value, Iterable[Value]]]:
             yield from zip(op.combine.args, sources * 2, strict=False)
             yield from zip(op.results, sources, strict=False)
         case _:
-            from_memory = op.mnemonic() in ("load", "atomic_rmw", "atomic_cas")
+            from_memory = isinstance(op, Load | AtomicRmw | AtomicCas)
             for result in op.results:
                 yield result, () if from_memory else op.operands
 

@@ -1,8 +1,10 @@
 #include "allocator.h"
 
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #define HEADER_BYTES 64
 #define SMALLEST_BYTES 128 /* header included */
@@ -94,15 +96,26 @@ void *canopy_alloc(uint64_t bytes) {
     return (char *)block + HEADER_BYTES;
 }
 
+/* A quarter of the machine's memory. */
+static uint64_t cache_limit(void) {
+    static uint64_t limit; /* guarded by the lock */
+    if (!limit) limit = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE) / 4;
+    return limit;
+}
+
 void canopy_free(void *pointer) {
     if (!pointer) return;
     header *block = (header *)((char *)pointer - HEADER_BYTES);
     pthread_mutex_lock(&lock);
     stats.used_bytes -= block->bytes;
-    stats.cached_bytes += block->bytes;
-    block->next = cached[block->class_index];
-    cached[block->class_index] = block;
+    bool keep = stats.cached_bytes + block->bytes <= cache_limit();
+    if (keep) {
+        stats.cached_bytes += block->bytes;
+        block->next = cached[block->class_index];
+        cached[block->class_index] = block;
+    }
     pthread_mutex_unlock(&lock);
+    if (!keep) unmap(block);
 }
 
 void canopy_alloc_trim(void) {

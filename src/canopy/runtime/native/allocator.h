@@ -18,6 +18,7 @@ typedef struct {
 
 /* NULL where memory is out. 0 bytes give a block of the smallest class. */
 CANOPY_EXPORT void *canopy_alloc(uint64_t bytes);
+/* Keeps the block for reuse, as long as a quarter of the machine's memory is not exceeded. */
 CANOPY_EXPORT void canopy_free(void *block);
 /* Returns cached blocks to the system. */
 CANOPY_EXPORT void canopy_alloc_trim(void);

@@ -12,29 +12,40 @@ from canopy.ir.types import ElementType, element_type
 from canopy.targets.cpu import conversions, memory
 from canopy.targets.cpu.arithmetic import emit_elementwise
 from canopy.targets.cpu.forms import Affine, Form, Index, Lanes, Prefix, Uniform, all_true
-from canopy.targets.cpu.llvm import I1, I32, I64, Builder, LLValue, as_pointer, constant, lanes_of, splat
+from canopy.targets.cpu.llvm import I1, I32, I64, LLValue, as_pointer, constant, lanes_of, splat
 
 if TYPE_CHECKING:
     from canopy.targets.cpu.nest import Nest
-    from canopy.targets.cpu.program import Buffer
+    from canopy.targets.cpu.program import Buffer, Program
 
 __all__ = ["AnyLaneRoot", "KeepRoot", "ReduceRoot", "ScanRoot", "StoreRoot", "combine"]
 
 
-def combine(builder: Builder, region: ir.Region, arguments: list[LLValue]) -> list[LLValue]:
-    """Emits a combine region on scalars or vectors and gives what it yields."""
+def combine(program: Program, region: ir.Region, arguments: list[LLValue]) -> list[LLValue]:
+    """Emits a combine region on scalars or vectors and gives what it yields.
+
+    The region may use scalars from outside.
+    """
+    builder = program.builder
     known = dict(zip(region.args, arguments, strict=True))
     lanes = max(lanes_of(value) for value in arguments)
+
+    def operand(value: ir.Value) -> LLValue:
+        if value in known:
+            return known[value]
+        scalar = program.scalar(value)
+        return splat(builder, scalar, lanes) if lanes else scalar
+
     for op in region.ops:
         if isinstance(op, ir.Yield):
-            return [known[value] for value in op.values]
+            return [operand(value) for value in op.values]
         if isinstance(op, ir.Constant):
             from canopy.targets.cpu.arithmetic import constant_of
 
             scalar = constant_of(element_type(op.type), op.value)
             known[op.result] = splat(builder, scalar, lanes) if lanes else scalar
         else:
-            known[op.result] = emit_elementwise(builder, op, [known[v] for v in op.operands])
+            known[op.result] = emit_elementwise(builder, op, [operand(v) for v in op.operands])
     raise AssertionError("a combine region ends in a yield")
 
 
@@ -150,7 +161,7 @@ class ReduceRoot:
         axis = self.op.axis
         if nest.trips(axis) > 1:
             held = [b.load(slot, typ=slot.allocated_type) for slot in self._slots]
-            merged = combine(b, self.op.combine, held + fresh)
+            merged = combine(nest.program, self.op.combine, held + fresh)
             form = nest.point[axis].form
             position = form.base if isinstance(form, Affine) else form.value  # type: ignore[union-attr]
             first = b.icmp_unsigned("==", position, constant(I64, 0))
@@ -170,7 +181,7 @@ class ReduceRoot:
         totals = [b.load(slot, typ=slot.allocated_type) for slot in self._slots]
         across = self.op.axis == nest.lane_axis and nest.lanes > 1
         if across:
-            totals = _across_lanes(b, self.op.combine, totals, nest.lanes)
+            totals = _across_lanes(nest.program, self.op.combine, totals, nest.lanes)
         if self.buffers is None:
             self.scalars = totals
             return
@@ -179,8 +190,9 @@ class ReduceRoot:
             nest.write(buffer, point, Lanes(total) if lanes_of(total) else Uniform(total))
 
 
-def _across_lanes(builder: Builder, region: ir.Region, vectors: list[LLValue], lanes: int) -> list[LLValue]:
+def _across_lanes(program: Program, region: ir.Region, vectors: list[LLValue], lanes: int) -> list[LLValue]:
     """Folds vectors in halves down to scalars."""
+    builder = program.builder
     while lanes > 1:
         half = lanes // 2
         low = ll.Constant(ll.VectorType(I32, half), [ll.Constant(I32, i) for i in range(half)])
@@ -188,7 +200,7 @@ def _across_lanes(builder: Builder, region: ir.Region, vectors: list[LLValue], l
         undefined = [ll.Constant(v.type, ll.Undefined) for v in vectors]
         lows = [builder.shuffle_vector(v, u, low) for v, u in zip(vectors, undefined, strict=True)]
         highs = [builder.shuffle_vector(v, u, high) for v, u in zip(vectors, undefined, strict=True)]
-        vectors = combine(builder, region, lows + highs)
+        vectors = combine(program, region, lows + highs)
         lanes = half
     return [builder.extract_element(v, ll.Constant(I32, 0)) for v in vectors]
 
@@ -228,11 +240,11 @@ class ScanRoot:
             form = nest.pull(source, point)
             values.append(form.value if nest.lanes == 1 else nest.vector(form))  # type: ignore[union-attr]
         if along and nest.lanes > 1:
-            values = self._inside(b, values, nest.lanes)
+            values = self._inside(nest, values, nest.lanes)
         carried = [b.load(slot, typ=slot.allocated_type) for slot in self._slots]
         if along and nest.lanes > 1:
             carried = [splat(b, c, nest.lanes) for c in carried]
-        merged = combine(b, self.op.combine, carried + values)
+        merged = combine(nest.program, self.op.combine, carried + values)
         values = [b.select(first, new, both) for new, both in zip(values, merged, strict=True)]
         for buffer, value in zip(self.buffers, values, strict=True):
             nest.write(buffer, point, Lanes(value) if lanes_of(value) else Uniform(value))
@@ -256,9 +268,9 @@ class ScanRoot:
             point[axis] = Index(form, index.level)
         return first, tuple(point)
 
-    def _inside(self, b: Builder, values: list[LLValue], lanes: int) -> list[LLValue]:
+    def _inside(self, nest: Nest, values: list[LLValue], lanes: int) -> list[LLValue]:
         """The scan inside a vector, in log2(lanes) steps."""
-        distance = 1
+        b, distance = nest.builder, 1
         reverse = self.op.reverse
         while distance < lanes:
             source = [(i + distance if reverse else i - distance) for i in range(lanes)]
@@ -268,7 +280,7 @@ class ScanRoot:
                 ll.VectorType(I32, lanes), [ll.Constant(I32, i if k else 0) for i, k in zip(source, inside, strict=True)]
             )
             moved = [b.shuffle_vector(v, ll.Constant(v.type, ll.Undefined), order) for v in values]
-            merged = combine(b, self.op.combine, moved + values)
+            merged = combine(nest.program, self.op.combine, moved + values)
             values = [b.select(mask, new, old) for new, old in zip(merged, values, strict=True)]
             distance *= 2
         return values

@@ -9,6 +9,7 @@ from typing import Any
 
 from llvmlite import ir
 
+from canopy.ir.math import FUNCTIONS
 from canopy.targets.cpu.math_functions import exponentials, simple, single, trigonometry, wide
 from canopy.targets.cpu.math_functions.lanes import (
     Lanes,
@@ -82,6 +83,8 @@ def emit_math(builder: Any, function: str, arguments: list[LLVMValue]) -> LLVMVa
     one type, which the result has too; isnan, isinf, isfinite and signbit give i32 lanes 0 or 1.
     Raises KeyError for an unknown function.
     """
+    if function not in FUNCTIONS:
+        raise KeyError(function)
     type_ = arguments[0].type
     lanes = [Lanes(builder, value) for value in arguments]
     if not lanes[0].is_float:
@@ -131,12 +134,17 @@ def _run(implementation: Implementation, arguments: list[Lanes]) -> Lanes:
 def _emit_reduced(
     builder: Any, function: str, arguments: list[Lanes], implementation: Implementation
 ) -> None:
-    """The fast body, unless a lane is beyond the range of its argument reduction."""
+    """The fast body, and libm in the lanes beyond its argument reduction, if there are any.
+
+    A lane's result thus never depends on its neighbours.
+    """
     x = arguments[0]
-    beyond = trigonometry.any_beyond(x, trigonometry.REDUCTION_LIMIT[x.format.bits])
-    with builder.if_then(beyond.value, likely=False):
-        builder.ret(emit_lane_loop(builder, function, [x.value]))
-    builder.ret(_run(implementation, arguments).value)
+    beyond = trigonometry.beyond_reduction(x)
+    fast = _run(implementation, arguments)
+    with builder.if_then(trigonometry.any_lane(beyond).value, likely=False):
+        exact = Lanes(builder, emit_lane_loop(builder, function, [x.value]))
+        builder.ret(beyond.where(exact, fast).value)
+    builder.ret(fast.value)
 
 
 def _in_chunks(builder: Any, function: str, values: tuple[LLVMValue, ...], chunk: int) -> LLVMValue:

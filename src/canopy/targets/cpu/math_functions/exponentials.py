@@ -26,6 +26,7 @@ __all__ = [
     "split",
 ]
 
+Polynomial = Callable[[Lanes], Lanes]
 NAN, INFINITY = math.nan, math.inf
 
 
@@ -103,16 +104,26 @@ def exp_reduced(x: Lanes) -> tuple[Lanes, Lanes]:
     return shifted, n.fma(-low, n.fma(-high, x))
 
 
+def _exp_tail(r: Lanes) -> Lanes:
+    return r.polynomial(fit.EXP_F32 if r.format.bits == 32 else fit.EXP_F64)
+
+
 def exp_polynomial(r: Lanes) -> Lanes:
     """exp(r) for |r| <= ln 2 / 2."""
-    tail = r.polynomial(fit.EXP_F32 if r.format.bits == 32 else fit.EXP_F64)
-    return (r * r).fma(tail, r) + 1.0
+    return (r * r).fma(_exp_tail(r), r) + 1.0
 
 
-def exp(x: Lanes) -> Lanes:
+def careful_exp_polynomial(r: Lanes) -> Lanes:
+    """`exp_polynomial` a quarter ulp better: what 1 + r loses is added to the small terms."""
+    high = r + 1.0
+    low = r - (high - 1.0)
+    return high + (r * r).fma(_exp_tail(r), low)
+
+
+def exp(x: Lanes, polynomial: Polynomial = exp_polynomial) -> Lanes:
     clamped, is_low = _clamped(x, 1.0)
     shifted, r = exp_reduced(clamped)
-    return scale_by_power(exp_polynomial(r), shifted, is_low)
+    return scale_by_power(polynomial(r), shifted, is_low)
 
 
 def exp2(x: Lanes) -> Lanes:
@@ -138,16 +149,25 @@ def expm1(x: Lanes) -> Lanes:
     lowest, highest = (-30.0, 89.0) if form.bits == 32 else (-50.0, 710.0)
     clamped = x.at_least(lowest).at_most(highest)
     shifted, r = exp_reduced(clamped)
-    tail = r.polynomial(fit.EXP_F32 if form.bits == 32 else fit.EXP_F64)
+    tail = _exp_tail(r)
     half_power = (shifted.bits() << form.mantissa).as_float()
     result = half_power.fma((r * r).fma(tail, r), half_power - 0.5) * 2.0
     return (x.abs() < 2.0 ** -(form.mantissa + 2)).where(x, result)
 
 
 def sigmoid(x: Lanes) -> Lanes:
-    """1 / (1 + exp(-x)), from exp(-|x|) so that small results keep their accuracy."""
-    small = exp(-x.abs())
-    return (x < 0.0).where(small, x.of(1.0)) / (small + 1.0)
+    """1 / (1 + exp(-x)), from exp(-|x|) so that small results keep their accuracy.
+
+    One correction of the quotient takes back its rounding and that of the sum below it.
+    """
+    small = exp(-x.abs(), careful_exp_polynomial)
+    divisor = small + 1.0
+    lost = small - (divisor - 1.0)
+    numerator = (x < 0.0).where(small, x.of(1.0))
+    quotient = numerator / divisor
+    residual = quotient.fma(-lost, quotient.fma(-divisor, numerator))
+    reciprocal = divisor.fma(-0.5, 1.457)  # of 1 to 2, to 5 percent
+    return residual.fma(reciprocal, quotient)
 
 
 def log_parts(x: Lanes) -> tuple[Lanes, Lanes, Lanes]:

@@ -15,7 +15,7 @@ from canopy.targets.cpu.math_functions import coefficients as fit
 from canopy.targets.cpu.math_functions.exponentials import PI, split
 from canopy.targets.cpu.math_functions.lanes import Lanes, constant, declare, lanes_of
 
-__all__ = ["REDUCED", "REDUCTION_LIMIT", "TURNS", "any_beyond"]
+__all__ = ["REDUCED", "REDUCTION_LIMIT", "TURNS", "any_lane", "beyond_reduction"]
 
 REDUCTION_LIMIT = {32: 65536.0, 64: 1048576.0}
 
@@ -119,15 +119,20 @@ def cospi(x: Lanes) -> Lanes:
     return _sign_from_bit_1(value, quadrant + 1) + 0.0
 
 
-def any_beyond(x: Lanes, limit: float) -> Lanes:
-    """Whether some lane is above ``limit`` in magnitude, or NaN: one i1."""
-    magnitude = x.abs().value
-    builder = x.builder
-    outside = builder.fcmp_unordered(">", magnitude, constant(magnitude.type, limit))
-    if not lanes_of(outside.type):
-        return Lanes(builder, outside)
-    function = declare(builder.module, "vector.reduce.or", ir.IntType(1), [outside.type])
-    return Lanes(builder, builder.call(function, [outside]))
+def beyond_reduction(x: Lanes) -> Lanes:
+    """The lanes, as i1, that are finite and too large for `_reduce`; infinities give NaN there."""
+    magnitude = x.abs()
+    is_large = magnitude > REDUCTION_LIMIT[x.format.bits]
+    return is_large & (magnitude < math.inf)
+
+
+def any_lane(condition: Lanes) -> Lanes:
+    """Whether some lane is set: one i1."""
+    if not lanes_of(condition.type):
+        return condition
+    builder = condition.builder
+    function = declare(builder.module, "vector.reduce.or", ir.IntType(1), [condition.type])
+    return Lanes(builder, builder.call(function, [condition.value]))
 
 
 REDUCED: dict[str, Callable[[Lanes], Lanes]] = {"sin": sin, "cos": cos, "tan": tan}
