@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,14 @@ import pytest
 pytest.importorskip("ziglang")
 
 from canopy import ir
+from canopy.compiler import compile_kernel
 from canopy.errors import CompileError, LaunchError, UnsupportedError
 from canopy.frontends.cuda import CudaModule, compile_cuda
 from canopy.ir.interpreter import Interpreter
+from canopy.ir.types import F32
+from canopy.ir.verifier import verify
+from canopy.runtime.launch import launch as run_entry
+from canopy.runtime.launch import pack_slots
 
 KERNELS = Path(__file__).parent / "kernels"
 RNG = np.random.default_rng(7)
@@ -27,12 +33,43 @@ def module_of(name: str) -> CudaModule:
     return _MODULES[name]
 
 
-def launch(
-    name: str, kernel: str, grid: tuple[int, ...], block: tuple[int, int, int], *args: Any
-) -> ir.Kernel:
-    lowered = module_of(name).kernel(kernel, block)
-    Interpreter(lowered, args, grid).run()
-    return lowered
+class Runner:
+    """Runs a kernel of a file on ``where``: the interpreter, or the CPU target."""
+
+    def __init__(self, where: str) -> None:
+        self.where = where
+
+    def __call__(
+        self, name: str, kernel: str, grid: tuple[int, ...], block: tuple[int, int, int], *args: Any
+    ) -> None:
+        lowered = module_of(name).kernel(kernel, block)
+        verify(lowered)
+        if self.where == "interpreter":
+            Interpreter(lowered, args, grid).run()
+        else:
+            run_on_cpu(lowered, args, grid, block)
+
+
+def run_on_cpu(
+    kernel: ir.Kernel, args: Sequence[Any], grid: Sequence[int], block: Sequence[int]
+) -> None:
+    executable = compile_kernel(kernel, "cpu")
+    slots = pack_slots(*map(slot_of, kernel.parameters, args))
+    run_entry(executable.load(), grid, slots, executable.scratch_bytes, block=block)
+
+
+def slot_of(parameter: ir.Parameter, argument: Any) -> int:
+    """The address of an array, an integer, or the bits of a float."""
+    if isinstance(argument, np.ndarray):
+        return argument.ctypes.data
+    if parameter.value.type == F32:
+        return int(np.float32(argument).view(np.uint32))
+    return int(argument)
+
+
+@pytest.fixture(params=["interpreter", "cpu"])
+def launch(request: pytest.FixtureRequest) -> Runner:
+    return Runner(request.param)
 
 
 def floats(*shape: int) -> np.ndarray:
@@ -41,7 +78,7 @@ def floats(*shape: int) -> np.ndarray:
 
 @pytest.mark.parametrize("kernel", ["saxpy", "saxpy_early_return"])
 @pytest.mark.parametrize("n", [0, 1, 7, 250, 1003])
-def test_saxpy(kernel: str, n: int) -> None:
+def test_saxpy(launch: Runner, kernel: str, n: int) -> None:
     x, y = floats(n), floats(n)
     expected = np.float32(2.5) * x + y
     launch("saxpy.cu", kernel, (8,), (128, 1, 1), n, 2.5, x, y)
@@ -51,7 +88,7 @@ def test_saxpy(kernel: str, n: int) -> None:
 @pytest.mark.parametrize("type_", ["float", "double", "int"])
 @pytest.mark.parametrize("n", [0, 1, 31, 257, 5003])
 @pytest.mark.parametrize("threads", [32, 256])
-def test_block_reduce(type_: str, n: int, threads: int) -> None:
+def test_block_reduce(launch: Runner, type_: str, n: int, threads: int) -> None:
     dtype = {"float": np.float32, "double": np.float64, "int": np.int32}[type_]
     x = (RNG.standard_normal(n) * 100).astype(dtype)
     out = np.full(3, 99, dtype)
@@ -61,7 +98,7 @@ def test_block_reduce(type_: str, n: int, threads: int) -> None:
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (7, 19), (33, 40)])
 @pytest.mark.parametrize("block", [(16, 4, 1), (5, 3, 1), (8, 1, 1)])
-def test_stencil(height: int, width: int, block: tuple[int, int, int]) -> None:
+def test_stencil(launch: Runner, height: int, width: int, block: tuple[int, int, int]) -> None:
     image, out = floats(height, width), np.full((height, width), 9, np.float32)
     grid = (-(-width // block[0]), -(-height // block[1]))
     launch("stencil.cu", "stencil", grid, block, height, width, image, out)
@@ -72,7 +109,7 @@ def test_stencil(height: int, width: int, block: tuple[int, int, int]) -> None:
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (17, 31), (40, 33)])
 @pytest.mark.parametrize("rows", [4, 16])
-def test_transpose(height: int, width: int, rows: int) -> None:
+def test_transpose(launch: Runner, height: int, width: int, rows: int) -> None:
     image, out = floats(height, width), np.zeros((width, height), np.float32)
     grid = (-(-width // 16), -(-height // 16))
     launch("transpose.cu", "transpose", grid, (16, rows, 1), height, width, image, out)
@@ -80,7 +117,7 @@ def test_transpose(height: int, width: int, rows: int) -> None:
 
 
 @pytest.mark.parametrize("n", [0, 1, 777])
-def test_histogram(n: int) -> None:
+def test_histogram(launch: Runner, n: int) -> None:
     data = RNG.integers(0, 256, n).astype(np.uint8)
     bins = np.zeros(256, np.uint32)
     launch("histogram.cu", "histogram", (3,), (96, 1, 1), n, data, bins)
@@ -88,7 +125,7 @@ def test_histogram(n: int) -> None:
 
 
 @pytest.mark.parametrize("n", [1, 45, 100])
-def test_collatz(n: int) -> None:
+def test_collatz(launch: Runner, n: int) -> None:
     start, steps = np.arange(1, n + 1, dtype=np.uint32), np.full(n, -5, np.int32)
     launch("control.cu", "collatz", (2,), (64, 1, 1), n, start, steps)
 
@@ -99,7 +136,7 @@ def test_collatz(n: int) -> None:
 
 
 @pytest.mark.parametrize("width", [0, 1, 13])
-def test_find_first(width: int) -> None:
+def test_find_first(launch: Runner, width: int) -> None:
     rows, found = floats(50, width), np.full(50, -7, np.int32)
     launch("control.cu", "find_first", (2,), (32, 1, 1), 50, width, rows, 1.0, found)
     expected = [next((c for c in range(width) if row[c] > 1), -1) for row in rows]
@@ -107,7 +144,7 @@ def test_find_first(width: int) -> None:
 
 
 @pytest.mark.parametrize("limit", [1.0, 50.0])
-def test_uniform_break(limit: float) -> None:
+def test_uniform_break(launch: Runner, limit: float) -> None:
     x, out = floats(37), np.zeros(48, np.float32)
     launch("control.cu", "uniform_break", (1,), (48, 1, 1), 37, x, limit, out)
     total, k = np.zeros(48), 0
@@ -117,7 +154,7 @@ def test_uniform_break(limit: float) -> None:
     np.testing.assert_allclose(out, total + k, rtol=1e-5)
 
 
-def test_nested() -> None:
+def test_nested(launch: Runner) -> None:
     n = 60
     limits, out = RNG.integers(0, 8, n).astype(np.int32), np.zeros(n, np.int32)
     launch("control.cu", "nested", (2,), (32, 1, 1), n, limits, out)
@@ -138,7 +175,7 @@ def test_nested() -> None:
 
 
 @pytest.mark.parametrize("n", [90, 110])
-def test_classify(n: int) -> None:
+def test_classify(launch: Runner, n: int) -> None:
     x, out = RNG.integers(-50, 50, n).astype(np.int32), np.zeros(n, np.int32)
     launch("control.cu", "classify", (4,), (32, 1, 1), n, x, out)
 
@@ -151,7 +188,7 @@ def test_classify(n: int) -> None:
     np.testing.assert_array_equal(out, [one(int(v)) for v in x])
 
 
-def test_local_array() -> None:
+def test_local_array(launch: Runner) -> None:
     x, out = RNG.integers(0, 1 << 30, 70).astype(np.int32), np.zeros(70, np.int32)
     launch("control.cu", "local_array", (3,), (32, 1, 1), 70, x, out)
 
@@ -163,7 +200,7 @@ def test_local_array() -> None:
 
 
 @pytest.mark.parametrize("special", [False, True])
-def test_warp_ops(special: bool) -> None:
+def test_warp_ops(launch: Runner, special: bool) -> None:
     x = RNG.integers(-60, 60, 96).astype(np.int32)
     x[40] = 77 if special else 1
     ballot, rotated, prefix, any_ = (np.zeros(96, np.int32) for _ in range(4))
@@ -205,3 +242,38 @@ def test_errors_name_the_users_line() -> None:
         module_of("block_reduce.cu").kernel("reduce", (32, 1, 1))
     with pytest.raises(LaunchError, match="2048"):
         module_of("saxpy.cu").kernel("saxpy", (2048, 1, 1))
+
+
+def test_a_loop_with_a_uniform_count_is_a_for() -> None:
+    source = """
+__global__ void row_sums(int rows, int width, const float* x, float* out) {
+  int r = blockIdx.x * blockDim.x + threadIdx.x;
+  if (r >= rows) return;
+  float sum = 0;
+  for (int c = 0; c < width; c++) sum += x[r * width + c] * (c % 2 ? 1 : -1);
+  out[r] = sum;
+}
+"""
+    kernel = compile_cuda(source, "sums.cu").kernel("row_sums", (32, 1, 1))
+    verify(kernel)
+    assert [type(op) for op in ir.walk(kernel.body.ops) if isinstance(op, ir.For)] == [ir.For]
+    x, out = floats(37, 11), np.zeros(37, np.float32)
+    Interpreter(kernel, [37, 11, x, out], (2,)).run()
+    signs = np.where(np.arange(11) % 2, 1, -1)
+    np.testing.assert_allclose(out, (x * signs).sum(1), rtol=1e-4, atol=1e-5)
+
+
+def test_a_loop_with_two_entries_names_the_users_line() -> None:
+    source = """
+__global__ void jump(int n, int* p) {
+  int i = threadIdx.x;
+  if (n > 3) goto middle;
+  while (i < n) {
+    p[i] = 1;
+middle:
+    i += p[i] + 1;
+  }
+}
+"""
+    with pytest.raises(UnsupportedError, match=r"jump.cu:\d+: .*more than one place"):
+        compile_cuda(source, "jump.cu").kernel("jump", (32, 1, 1))

@@ -1,4 +1,4 @@
-"""Calls in device code: the thread's place, barriers, warp operations, memory blocks, mathematics."""
+"""Calls in device code: the thread's place, barriers, warp operations, memory, mathematics."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def _nothing(t: Translator, i: Instruction, mask: Mask) -> None:
 
 
 def _barrier_vote(t: Translator, i: Instruction, mask: Mask) -> ir.Value:
-    """__syncthreads_count, _and, _or: a barrier that counts or combines a condition of all threads."""
+    """__syncthreads_count, _and, _or: a barrier that counts or combines a condition."""
     t.builder.effect(ir.Barrier)
     holds = _holds(t, i, len(i.operands) - 1)
     if ".popc" in i.callee:
@@ -81,7 +81,11 @@ def _barrier_vote(t: Translator, i: Instruction, mask: Mask) -> ir.Value:
     every = ".and" in i.callee
     kind: type[ir.Binary] = ir.And if every else ir.Or
     found = _reduced(t, t.flat(_in_play(t, holds, mask, every)), kind, axis=0)
-    return found if element_type(t.variable_type(i)) is BOOL else t.add(ir.Cast, source=found, type=I32)
+    return (
+        found
+        if element_type(t.variable_type(i)) is BOOL
+        else t.add(ir.Cast, source=found, type=I32)
+    )
 
 
 def _holds(t: Translator, i: Instruction, position: int) -> ir.Value:
@@ -239,7 +243,10 @@ def _unsigned_extreme(t: Translator, i: Instruction, mask: Mask) -> ir.Value:
     lhs, rhs = _arguments(t, i)
     element = element_type(lhs.type)
     to = unsigned(element)
-    sides = {"lhs": t.add(ir.Bitcast, source=lhs, type=to), "rhs": t.add(ir.Bitcast, source=rhs, type=to)}
+    sides = {
+        "lhs": t.add(ir.Bitcast, source=lhs, type=to),
+        "rhs": t.add(ir.Bitcast, source=rhs, type=to),
+    }
     made = t.add(ir.Min if "umin" in i.callee else ir.Max, **sides)
     return t.add(ir.Bitcast, source=made, type=element)
 

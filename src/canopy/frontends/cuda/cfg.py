@@ -3,8 +3,8 @@
 `ControlFlow` takes the blocks of a function whose control flow is reducible; UnsupportedError names
 the user's line otherwise.
 
-The **forward graph** leaves out back edges; a latch instead points to the exits of its loop, so that
-"every lane that comes here later passes there" is post-dominance in it.
+The **forward graph** leaves out back edges; a latch instead points to the exits of its loop, so
+that "every lane that comes here later passes there" is post-dominance in it.
 """
 
 from __future__ import annotations
@@ -154,7 +154,9 @@ class ControlFlow:
         return found
 
 
-def _reverse_post_order(entry: Block, successors: Callable[[Block], Sequence[Block]]) -> list[Block]:
+def _reverse_post_order(
+    entry: Block, successors: Callable[[Block], Sequence[Block]]
+) -> list[Block]:
     order: list[Block] = []
     seen = {entry}
     stack = [(entry, iter(successors(entry)))]

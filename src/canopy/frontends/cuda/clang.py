@@ -20,20 +20,40 @@ __all__ = ["HEADER", "device_ir", "find_zig"]
 HEADER = Path(__file__).parent / "headers" / "canopy_cuda.h"
 
 # -O2 with -disable-llvm-passes: functions are not marked optnone, and nothing is optimised.
-_FLAGS = (
-    "-triple nvptx64-nvidia-cuda -aux-triple x86_64-unknown-linux-gnu -target-cpu sm_80 "
-    "-target-feature +ptx83 -x cuda -fcuda-is-device -std=c++17 -target-sdk-version=12.3 "
-    "-nobuiltininc -nostdsysteminc -fconvergent-functions -fdeclspec "
-    "-ffp-contract=fast -O2 -disable-llvm-passes -disable-lifetime-markers -debug-info-kind=line-tables-only "
-    "-emit-llvm"
-).split()
+_FLAGS = [
+    "-triple",
+    "nvptx64-nvidia-cuda",
+    "-aux-triple",
+    "x86_64-unknown-linux-gnu",
+    "-target-cpu",
+    "sm_80",
+    "-target-feature",
+    "+ptx83",
+    "-x",
+    "cuda",
+    "-fcuda-is-device",
+    "-std=c++17",
+    "-target-sdk-version=12.3",
+    "-nobuiltininc",
+    "-nostdsysteminc",
+    "-fconvergent-functions",
+    "-fdeclspec",
+    "-ffp-contract=fast",
+    "-O2",
+    "-disable-llvm-passes",
+    "-disable-lifetime-markers",
+    "-debug-info-kind=line-tables-only",
+    "-emit-llvm",
+]
 
-_DIAGNOSTIC = re.compile(r"^(?P<file>.*?):(?P<line>\d+):(?P<column>\d+): (?:fatal )?error: (?P<fact>.*)$")
+_DIAGNOSTIC = re.compile(
+    r"^(?P<file>.*?):(?P<line>\d+):(?P<column>\d+): (?:fatal )?error: (?P<fact>.*)$"
+)
 
 
 @cache
 def find_zig() -> Path:
-    """The ``zig`` program of the ziglang wheel; MissingDependencyError where it is not installed."""
+    """The ``zig`` program of the ziglang wheel; MissingDependencyError where there is none."""
     spec = importlib.util.find_spec("ziglang")
     places = list(spec.submodule_search_locations or ()) if spec else []
     for place in places:

@@ -12,9 +12,9 @@ from canopy import ir
 from canopy.errors import UnsupportedError
 from canopy.frontends.cuda.calls import translate_call
 from canopy.frontends.cuda.llvm_reader import Instruction, Number
-from canopy.frontends.cuda.llvm_types import IntType, size_of
+from canopy.frontends.cuda.llvm_types import size_of
 from canopy.frontends.cuda.translator import Mask, Translator
-from canopy.ir.types import BOOL, I32, I64, SHARED_PTR, ScalarType, Type, element_type, unsigned
+from canopy.ir.types import BOOL, I32, I64, ScalarType, Type, element_type, unsigned
 from canopy.ir.types import is_bool as _is_bool
 
 __all__ = ["translate"]
@@ -50,19 +50,28 @@ def _operands(t: Translator, i: Instruction) -> list[ir.Value]:
     return [t.operand(o, i, tile=divergent) for o in i.operands]
 
 
-def _as_unsigned(t: Translator, value: ir.Value) -> ir.Value:
-    type_ = unsigned(value.type)
-    return value if type_ == value.type else t.add(ir.Bitcast, source=value, type=element_type(type_))
-
-
 def _like(t: Translator, value: ir.Value, element: Any) -> ir.Value:
-    return value if element_type(value.type) == element else t.add(ir.Bitcast, source=value, type=element)
+    return (
+        value
+        if element_type(value.type) == element
+        else t.add(ir.Bitcast, source=value, type=element)
+    )
 
 
 _BINARY: dict[str, type[ir.Binary]] = {
-    **{"add": ir.Add, "sub": ir.Sub, "mul": ir.Mul, "and": ir.And, "or": ir.Or, "xor": ir.Xor},
-    **{"shl": ir.ShiftLeft, "ashr": ir.ShiftRight},
-    **{"fadd": ir.Add, "fsub": ir.Sub, "fmul": ir.Mul, "fdiv": ir.Div, "frem": ir.Rem},
+    "add": ir.Add,
+    "sub": ir.Sub,
+    "mul": ir.Mul,
+    "and": ir.And,
+    "or": ir.Or,
+    "xor": ir.Xor,
+    "shl": ir.ShiftLeft,
+    "ashr": ir.ShiftRight,
+    "fadd": ir.Add,
+    "fsub": ir.Sub,
+    "fmul": ir.Mul,
+    "fdiv": ir.Div,
+    "frem": ir.Rem,
 }
 
 
@@ -75,7 +84,10 @@ def _binary(t: Translator, i: Instruction, mask: Mask) -> ir.Value:
 
 
 _DIVISIONS: dict[str, type[ir.Binary]] = {
-    **{"sdiv": ir.Div, "udiv": ir.Div, "srem": ir.Rem, "urem": ir.Rem}
+    "sdiv": ir.Div,
+    "udiv": ir.Div,
+    "srem": ir.Rem,
+    "urem": ir.Rem,
 }
 
 
@@ -86,7 +98,7 @@ def _division(t: Translator, i: Instruction, mask: Mask) -> ir.Value:
         rhs = _safe_divisor(t, rhs, mask)
     if i.opcode in ("sdiv", "srem"):
         return t.add(_DIVISIONS[i.opcode], lhs=lhs, rhs=rhs)
-    made = t.add(_DIVISIONS[i.opcode], lhs=_as_unsigned(t, lhs), rhs=_as_unsigned(t, rhs))
+    made = t.add(_DIVISIONS[i.opcode], lhs=t.as_unsigned(lhs), rhs=t.as_unsigned(rhs))
     return _like(t, made, element_type(lhs.type))
 
 
@@ -100,7 +112,7 @@ def _safe_divisor(t: Translator, divisor: ir.Value, mask: ir.Value) -> ir.Value:
 
 @_rule("lshr")
 def _logical_shift(t: Translator, i: Instruction, mask: Mask) -> ir.Value:
-    lhs, rhs = (_as_unsigned(t, o) for o in _operands(t, i))
+    lhs, rhs = (t.as_unsigned(o) for o in _operands(t, i))
     made = t.add(ir.ShiftRight, lhs=lhs, rhs=rhs)
     return _like(t, made, t.element_of(i, i.location))
 
@@ -122,7 +134,7 @@ def _compare_integers(t: Translator, i: Instruction, mask: Mask) -> ir.Value:
         return t.add(ir.Compare, predicate=name, lhs=lhs, rhs=_same_pointer(t, lhs, rhs))
     if name[0] == "u":
         lhs, rhs = _as_number(t, lhs), _as_number(t, rhs)
-        lhs, rhs = _as_unsigned(t, lhs), _as_unsigned(t, rhs)
+        lhs, rhs = t.as_unsigned(lhs), t.as_unsigned(rhs)
     return t.add(ir.Compare, predicate=_PREDICATES[name[1:]], lhs=lhs, rhs=rhs)
 
 
@@ -140,8 +152,12 @@ def _compare_floats(t: Translator, i: Instruction, mask: Mask) -> ir.Value:
     lhs, rhs = _operands(t, i)
     if i.predicate in ("ord", "uno"):
         unordered = i.predicate == "uno"
-        left = t.add(ir.Compare, predicate="ne" if unordered else "eq", lhs=lhs, rhs=lhs, unordered=unordered)
-        right = t.add(ir.Compare, predicate="ne" if unordered else "eq", lhs=rhs, rhs=rhs, unordered=unordered)
+        left = t.add(
+            ir.Compare, predicate="ne" if unordered else "eq", lhs=lhs, rhs=lhs, unordered=unordered
+        )
+        right = t.add(
+            ir.Compare, predicate="ne" if unordered else "eq", lhs=rhs, rhs=rhs, unordered=unordered
+        )
         return t.add(ir.Or if unordered else ir.And, lhs=left, rhs=right)
     predicate = _PREDICATES[i.predicate[1:]]
     return t.add(ir.Compare, predicate=predicate, lhs=lhs, rhs=rhs, unordered=i.predicate[0] == "u")
@@ -184,7 +200,9 @@ def _cast(t: Translator, i: Instruction, mask: Mask) -> ir.Value:
 @_rule("zext", "uitofp")
 def _cast_unsigned(t: Translator, i: Instruction, mask: Mask) -> ir.Value:
     (source,) = _operands(t, i)
-    made = t.add(ir.Cast, source=_as_unsigned(t, source), type=_result_element(t, i, as_unsigned=True))
+    made = t.add(
+        ir.Cast, source=t.as_unsigned(source), type=_result_element(t, i, as_unsigned=True)
+    )
     return _like(t, made, t.element_of(i, i.location))
 
 
@@ -217,17 +235,18 @@ def _address_space_cast(t: Translator, i: Instruction, mask: Mask) -> ir.Value:
 @_rule("getelementptr")
 def _element_pointer(t: Translator, i: Instruction, mask: Mask) -> ir.Value:
     pointer = t.operand(i.operands[0], i)
-    offset, moving = 0, []
+    offset = 0
+    moving: list[tuple[int, ir.Value]] = []
     for scale, index in t.steps(i.source_type, i.operands[1:], i.location):
         if isinstance(index, Number):
             offset += scale * int(index.value)
         else:
             moving.append((scale, t.operand(index, i)))
     pointer = t.advanced(pointer, offset)
-    for scale, index in sorted(moving, key=lambda m: m[1].is_tile):  # scalars first stay scalars
-        if pointer.is_tile or index.is_tile:
-            pointer, index = t.as_tile(pointer), t.as_tile(index)
-        pointer = t.add(ir.Offset, pointer=pointer, index=index, scale=scale)
+    for scale, amount in sorted(moving, key=lambda m: m[1].is_tile):  # scalars first stay scalars
+        if pointer.is_tile or amount.is_tile:
+            pointer, amount = t.as_tile(pointer), t.as_tile(amount)
+        pointer = t.add(ir.Offset, pointer=pointer, index=amount, scale=scale)
     return t.as_tile(pointer) if i in t.uniformity.divergent_values else pointer
 
 
@@ -263,9 +282,22 @@ def _alloca(t: Translator, i: Instruction, mask: Mask) -> ir.Value:
 
 
 _ATOMICS = {
-    **{"add": "add", "sub": "sub", "and": "and", "or": "or", "xor": "xor", "xchg": "exchange"},
-    **{"max": "max", "min": "min", "umax": "max", "umin": "min", "fadd": "add", "fsub": "sub"},
-    **{"fmax": "max", "fmin": "min", "uinc_wrap": "inc", "udec_wrap": "dec"},
+    "add": "add",
+    "sub": "sub",
+    "and": "and",
+    "or": "or",
+    "xor": "xor",
+    "xchg": "exchange",
+    "max": "max",
+    "min": "min",
+    "umax": "max",
+    "umin": "min",
+    "fadd": "add",
+    "fsub": "sub",
+    "fmax": "max",
+    "fmin": "min",
+    "uinc_wrap": "inc",
+    "udec_wrap": "dec",
 }
 _ORDERS = {"monotonic": "relaxed", "acquire": "acquire", "release": "release", "acq_rel": "acq_rel"}
 
@@ -277,10 +309,12 @@ def _atomic(t: Translator, i: Instruction, mask: Mask) -> ir.Value:
     pointer, value = _operands(t, i)
     element = element_type(value.type)
     if kind in ("umax", "umin", "uinc_wrap", "udec_wrap"):
-        value = _as_unsigned(t, value)
+        value = t.as_unsigned(value)
     order = next((_ORDERS[w] for w in words if w in _ORDERS), "acq_rel")
     if kind not in _ATOMICS:
-        raise UnsupportedError(f"the atomic operation {kind} is not supported yet", location=i.location)
+        raise UnsupportedError(
+            f"the atomic operation {kind} is not supported yet", location=i.location
+        )
     made = t.add(
         ir.AtomicRmw, kind=_ATOMICS[kind], pointer=pointer, value=value, mask=mask, order=order
     )
@@ -313,5 +347,3 @@ def _nothing(t: Translator, i: Instruction, mask: Mask) -> None:
 @_rule("call")
 def _call(t: Translator, i: Instruction, mask: Mask) -> ir.Value | None:
     return translate_call(t, i, mask)
-
-

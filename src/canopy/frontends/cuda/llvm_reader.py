@@ -15,16 +15,12 @@ from llvmlite import binding as llvm
 
 from canopy.errors import UNKNOWN_LOCATION, CompileError, Location
 from canopy.frontends.cuda.debug_info import DebugInfo
-from canopy.frontends.cuda.pipeline import is_kernel
 from canopy.frontends.cuda.llvm_types import (
-    ArrayType,
-    FloatType,
-    IntType,
     LlvmType,
-    OtherType,
     PtrType,
     TypeParser,
 )
+from canopy.frontends.cuda.pipeline import is_kernel
 
 __all__ = [
     "Argument",
@@ -89,8 +85,8 @@ class Argument(LlvmValue):
 
 @dataclass(eq=False, slots=True)
 class Instruction(LlvmValue):
-    """One instruction. ``targets`` are the blocks of a branch (true, false), ``incoming`` those of a
-    phi, beside its operands; ``text`` is its line without metadata."""
+    """One instruction. ``targets`` are the blocks of a branch (true, false), ``incoming`` those of
+    a phi, beside its operands; ``text`` is its line without metadata."""
 
     opcode: str
     operands: tuple[LlvmValue, ...]
@@ -167,7 +163,9 @@ def _resolve_trivial_phis(blocks: list[Block]) -> None:
 _DEFINE = re.compile(r'^define .*?@("[^"]*"|[-\w.$]+)\(')
 _DBG = re.compile(r", !dbg !(\d+)")
 _METADATA = re.compile(r"(, ![\w.]+ !\d+)+$")
-_PREDICATE = re.compile(r"\b[if]cmp (?:(?:contract|fast|nnan|ninf|nsz|arcp|afn|reassoc|samesign) )*(\w+) ")
+_PREDICATE = re.compile(
+    r"\b[if]cmp (?:(?:contract|fast|nnan|ninf|nsz|arcp|afn|reassoc|samesign) )*(\w+) "
+)
 _GEP_TYPE = re.compile(r"getelementptr (?:(?:inbounds|nuw|nusw|inrange\([^)]*\)) )*(.*)$")
 _ALLOCA_TYPE = re.compile(r"alloca (?:inalloca )?(.*)$")
 _ALIGN = re.compile(r", align (\d+)")
@@ -183,8 +181,8 @@ class _Reader:
         self._module = module
         self._lines = str(module).splitlines()
         self._debug = DebugInfo(self._lines, filename)
-        structs = (line.split(" = type ", 1) for line in self._lines if " = type " in line)
-        self._types = TypeParser({name: text for name, text in structs})
+        structs = (line.partition(" = type ")[::2] for line in self._lines if " = type " in line)
+        self._types = TypeParser(dict(structs))
         self._type_cache: dict[str, LlvmType] = {}
         self._globals: dict[str, Global] = {}
 
@@ -237,9 +235,9 @@ class _Reader:
         arguments = []
         for argument in ref.arguments:
             by_value = any(a.startswith(b"byval") for a in argument.attributes)
-            made = Argument(self._type(argument.type), argument.name, by_value)
-            values[argument] = made
-            arguments.append(made)
+            taken = Argument(self._type(argument.type), argument.name, by_value)
+            values[argument] = taken
+            arguments.append(taken)
         blocks = {block: Block(block.name) for block in ref.blocks}
         pairs = self._instructions(ref, blocks, values, lines)
         for instruction, made in pairs:
@@ -250,7 +248,9 @@ class _Reader:
         _resolve_trivial_phis(list(blocks.values()))
         subprogram = re.search(r"!dbg !(\d+)", define)
         display, place = self._debug.subprogram(int(subprogram[1]) if subprogram else -1)
-        return Function(ref.name, display or ref.name, tuple(arguments), list(blocks.values()), place)
+        return Function(
+            ref.name, display or ref.name, tuple(arguments), list(blocks.values()), place
+        )
 
     def _instructions(
         self,
@@ -266,7 +266,9 @@ class _Reader:
             for instruction in block.instructions:
                 line = next(remaining, "")
                 if not re.search(rf"\b{instruction.opcode}\b", line):
-                    raise CompileError(f"the text of {ref.name} does not match its instructions: {line}")
+                    raise CompileError(
+                        f"the text of {ref.name} does not match its instructions: {line}"
+                    )
                 made = self._instruction(instruction, line, blocks[block])
                 place = made.location = made.location if made.location.line else place
                 blocks[block].instructions.append(made)

@@ -1,4 +1,4 @@
-"""LLVM types as the front-end needs them: parsed from text, with sizes and field offsets in bytes."""
+"""LLVM types as the front-end needs them: parsed from text, with sizes and offsets in bytes."""
 
 from __future__ import annotations
 

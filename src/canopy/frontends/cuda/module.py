@@ -1,7 +1,7 @@
 """A compiled CUDA C++ source, and its kernels as tile IR.
 
-    module = compile_cuda(source, "saxpy.cu")
-    kernel = module.kernel("saxpy", block=(256, 1, 1))
+module = compile_cuda(source, "saxpy.cu")
+kernel = module.kernel("saxpy", block=(256, 1, 1))
 """
 
 from __future__ import annotations
@@ -79,7 +79,9 @@ class CudaModule:
         if len(found) == 1:
             return found[0]
         known = ", ".join(f"{f.display_name} ({f.name})" for f in kernels.values()) or "none"
-        fact = f"no kernel is named {name}" if not found else f"{len(found)} kernels are named {name}"
+        fact = (
+            f"no kernel is named {name}" if not found else f"{len(found)} kernels are named {name}"
+        )
         raise CompileError(
             fact,
             location=Location(self.filename),

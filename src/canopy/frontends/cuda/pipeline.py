@@ -1,7 +1,7 @@
 """The short LLVM pipeline between clang and the reader.
 
-Inlines every device function, promotes memory to registers, tidies control flow, and unrolls what is
-marked or small. Nothing here merges memory accesses or moves them across barriers.
+Inlines every device function, promotes memory to registers, tidies control flow, and unrolls what
+is marked or small. Nothing here merges memory accesses or moves them across barriers.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from canopy.errors import CompileError, Location
 __all__ = ["is_kernel", "parse_and_prepare"]
 
 _KERNEL = re.compile(r"^define (?:[\w()]+ )*?ptx_kernel ")
-_TARGET_ATTRIBUTE = re.compile(r'"target-(?:cpu|features)"="[^"]*"')  # a GPU's, and passes ask the host
+_TARGET_ATTRIBUTE = re.compile(
+    r'"target-(?:cpu|features)"="[^"]*"'
+)  # a GPU's, and passes ask the host
 
 
 def parse_and_prepare(ir: str, filename: str) -> llvm.ModuleRef:

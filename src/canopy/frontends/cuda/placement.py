@@ -1,9 +1,9 @@
 """Where each block of a reducible control-flow graph goes in structured code.
 
-After Ramsey, "Beyond Relooper" (ICFP 2022): a block with one forward predecessor is written in place,
-at its predecessor's branch (*inline*); any other block is a *follower*: it is written after the code
-of its immediate dominator, or after the loop that it leaves. Threads that go to a follower are noted
-in a variable, `Pending`, unless all that entered arrive there.
+After Ramsey, "Beyond Relooper" (ICFP 2022): a block with one forward predecessor is written in
+place, at its predecessor's branch (*inline*); any other block is a *follower*: it is written after
+the code of its immediate dominator, or after the loop that it leaves. Threads that go to a follower
+are noted in a variable, `Pending`, unless all that entered arrive there.
 """
 
 from __future__ import annotations
@@ -127,13 +127,13 @@ class Placement:
         return PendingKind.SCALAR
 
     def _again_kind(self, loop: Loop) -> PendingKind:
-        """How the threads that go on to the next trip are known; ALL: the header decides it alone."""
+        """How the threads that make the next trip are known; ALL: the header decides alone."""
         if loop in self._uniformity.divergent_loops:
             return PendingKind.LANES
         return PendingKind.ALL if self.tests_at_top(loop) else PendingKind.SCALAR
 
     def tests_at_top(self, loop: Loop) -> bool:
-        """Whether the loop is a `while` with its test in the header (of a uniform one, its only test)."""
+        """Whether the loop tests in its header; of a uniform loop that must be its only test."""
         inside = [s for s in loop.header.successors if s in loop.blocks and s is not loop.header]
         if len(loop.header.successors) != 2 or len(inside) != 1:
             return False

@@ -1,8 +1,9 @@
-"""Structured emission: the blocks of a function as for, while and if, with masks where threads part.
+"""Structured emission: a function's blocks as for, while and if, with masks where threads part.
 
-Every value that a branch may change is a variable (`placement`); an if or while yields the variables
-that its blocks assign for code outside. A uniform branch is an `If`; a divergent one runs both sides
-under masks; a uniform loop is a scalar `While` or `For`; a divergent one runs while any lane is active.
+Every value that a branch may change is a variable (`placement`); an if or while yields the
+variables that its blocks assign for code outside. A uniform branch is an `If`; a divergent one runs
+both sides under masks; a uniform loop is a scalar `While` or `For`; a divergent one runs while any
+lane is active.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Callable, Hashable, Sequence
 
 from canopy import ir
 from canopy.frontends.cuda.cfg import ControlFlow, Loop
+from canopy.frontends.cuda.counted import Counted, find_counted
 from canopy.frontends.cuda.instructions import translate
 from canopy.frontends.cuda.llvm_reader import Block, Instruction
 from canopy.frontends.cuda.placement import Again, Next, Pending, PendingKind, VariableKey
@@ -82,8 +84,8 @@ class _Structurer:
         condition = self.t.operand(block.terminator.operands[0], block.terminator)
         on_true, on_false = targets
         if block in self.uniformity.divergent_branches:
-            self.edge(block, on_true, self.t.both(mask, condition))
-            self.edge(block, on_false, self.t.both(mask, self.t.inverted(condition)))
+            self._part(block, on_true, mask, condition, holds=True)
+            self._part(block, on_false, mask, condition, holds=False)
             return
         variables = [*self._edge_exports(block, on_true), *self._edge_exports(block, on_false)]
         self.when(
@@ -92,6 +94,16 @@ class _Structurer:
             lambda: self.edge(block, on_false, mask),
             list(dict.fromkeys(variables)),
         )
+
+    def _part(
+        self, source: Block, target: Block, mask: Mask, condition: ir.Value, holds: bool
+    ) -> None:
+        """The threads of ``mask`` for which ``condition`` is ``holds`` go to ``target``."""
+        changes_nothing = not self.placement.edge_variables(source, target)
+        if changes_nothing and not self._is_in_place(source, target):
+            return
+        condition = condition if holds else self.t.inverted(condition)
+        self.edge(source, target, self.t.both(mask, condition))
 
     def _is_in_place(self, source: Block, target: Block) -> bool:
         return target in self.placement.is_inline and not self.flow.is_back_edge(source, target)
@@ -133,7 +145,12 @@ class _Structurer:
         type_ = self.t.variable_type(key)
         value = self.t.coerced(value, type_)
         old = self.t.env.get(key)
-        if isinstance(type_, TileType) and mask is not None and old is not None and old is not value:
+        if (
+            isinstance(type_, TileType)
+            and mask is not None
+            and old is not None
+            and old is not value
+        ):
             value = self.t.add(ir.Select, condition=mask, if_true=value, if_false=old)
         self.t.env[key] = value
 
@@ -206,14 +223,17 @@ class _Structurer:
         if loop in self.uniformity.divergent_loops:
             carried.append(Again(header))
             initial.append(self.t.all_lanes() if mask is None else mask)
+        counted = find_counted(loop, self.flow, self.placement)
+        if counted and loop not in self.uniformity.divergent_loops:
+            self._counted(loop, counted, exports, mask)
+            return
         emit = self._top_tested if self.placement.tests_at_top(loop) else self._bottom_tested
         before, body = ir.Region(_arguments(initial)), ir.Region()
         emit(loop, carried, mask, before, body)
         made = ir.While(initial=tuple(initial), before=before, body=body, location=location)
         self.t.builder.insert(made)
-        results = dict(zip(carried, made.results, strict=False))
-        results.pop(Again(header), None)
-        self.t.env.update(results)
+        self.t.env.update(zip(carried, made.results, strict=False))
+        self.t.env.pop(Again(header), None)
 
     def _top_tested(
         self, loop: Loop, carried: list[VariableKey], mask: Mask, before: ir.Region, body: ir.Region
@@ -229,7 +249,7 @@ class _Structurer:
             condition = self._stays(loop)
             _, leave = self._header_targets(loop)
             if divergent:
-                self.edge(header, leave, self.t.both(active, self.t.inverted(condition)))
+                self._part(header, leave, active, condition, holds=False)
                 self.t.env[Again(header)] = self.t.both(active, condition)
                 condition = self.t.any_active(self.t.env[Again(header)])
             else:
@@ -272,6 +292,49 @@ class _Structurer:
         body.args = _arguments(values)
         body.ops.append(ir.Yield(values=body.args, location=header.terminator.location))
 
+    def _counted(
+        self, loop: Loop, counted: Counted, exports: list[VariableKey], mask: Mask
+    ) -> None:
+        """A For: the header holds only phis and the test, so it is not emitted as code."""
+        header = loop.header
+        location = self.t.builder.location
+        element = self.t.element_of(counted.phi, location)
+
+        def bound_in_type(value: ir.Value) -> ir.Value:
+            return value if counted.is_signed else self.t.as_unsigned(value)
+
+        lower = bound_in_type(self.current(counted.phi))
+        upper = bound_in_type(self.t.operand_at(counted.upper, header, location))
+        step = bound_in_type(self.t.constant(counted.step, element))
+        carried = [key for key in [*header.phis, *exports] if key is not counted.phi]
+        initial = [self.t.coerced(self.current(k), self.t.variable_type(k)) for k in carried]
+        body = ir.Region((ir.Value(lower.type), *_arguments(initial)))
+
+        def trip() -> list[ir.Value]:
+            index, *values = body.args
+            self.t.env.update(zip(carried, values, strict=True))
+            self.t.env[counted.phi] = self.t.coerced(index, element)
+            self._begin_trip(loop, mask)
+            stay, _ = self._header_targets(loop)
+            self.edge(header, stay, mask)
+            self._emit_followers(self.placement.followers[header], mask)
+            return self._next_values(loop, carried)
+
+        values = self._inside(body, trip)
+        body.ops.append(ir.Yield(values=tuple(values), location=header.terminator.location))
+        made = ir.For(
+            lower=lower,
+            upper=upper,
+            step=step,
+            initial=tuple(initial),
+            body=body,
+            location=location,
+        )
+        self.t.builder.insert(made)
+        self.t.env.update(zip(carried, made.results, strict=True))
+        _, leave = self._header_targets(loop)
+        self.edge(header, leave, mask)
+
     def _bind(self, keys: Sequence[Hashable], region: ir.Region) -> None:
         self.t.env.update(zip(keys, region.args, strict=True))
 
@@ -286,7 +349,10 @@ class _Structurer:
 
     def _next_values(self, loop: Loop, carried: list[VariableKey]) -> list[ir.Value]:
         phis = set(loop.header.phis)
-        return [self.current(Next(k) if k in phis else k) for k in carried]  # type: ignore[arg-type]
+        return [
+            self.current(Next(k) if isinstance(k, Instruction) and k in phis else k)
+            for k in carried
+        ]
 
     def _header_values(self, loop: Loop) -> list[Instruction]:
         """What the header computes for the rest of the loop."""

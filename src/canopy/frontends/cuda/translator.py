@@ -22,6 +22,7 @@ from canopy.frontends.cuda.llvm_reader import (
     Number,
     Undefined,
 )
+from canopy.frontends.cuda.llvm_types import ArrayType as LlvmArray
 from canopy.frontends.cuda.llvm_types import (
     FloatType,
     IntType,
@@ -31,7 +32,6 @@ from canopy.frontends.cuda.llvm_types import (
     field_offset,
     size_of,
 )
-from canopy.frontends.cuda.llvm_types import ArrayType as LlvmArray
 from canopy.frontends.cuda.placement import Again, LiveOut, Next, Pending, PendingKind, Placement
 from canopy.frontends.cuda.uniformity import Uniformity
 from canopy.ir.types import (
@@ -51,6 +51,7 @@ from canopy.ir.types import (
     TileType,
     Type,
     element_type,
+    unsigned,
 )
 
 __all__ = ["Mask", "Translator"]
@@ -129,7 +130,7 @@ class Translator:
 
     # ---- building
 
-    def add(self, kind: type[ir.Op], **fields: Any) -> ir.Value:
+    def add(self, kind: type[ir.Op], /, **fields: Any) -> ir.Value:
         return self.builder.add(kind, **fields)
 
     def constant(self, value: float | bool, type_: Type) -> ir.Value:
@@ -167,6 +168,13 @@ class Translator:
         if value.type != type_:
             value = self.add(ir.Bitcast, source=value, type=element_type(type_))
         return value
+
+    def as_unsigned(self, value: ir.Value) -> ir.Value:
+        """The same integer bits under the unsigned type."""
+        type_ = unsigned(value.type)
+        if type_ == value.type:
+            return value
+        return self.add(ir.Bitcast, source=value, type=element_type(type_))
 
     def inverted(self, condition: ir.Value) -> ir.Value:
         key = ("not", condition)

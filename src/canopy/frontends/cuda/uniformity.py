@@ -1,16 +1,20 @@
 """Which values and branches are equal in all threads of a block (uniform), and which diverge.
 
 A value diverges if it comes from the thread's index, from a divergent operand, from memory at a
-divergent address, or from a join of paths that different threads took; and, seen from outside a loop
-that threads leave at different times, if it was made inside it. All else is uniform: a scalar.
+divergent address, or from a join of paths that different threads took; and, seen from outside a
+loop that threads leave at different times, if it was made inside it. All else is uniform: a scalar.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 from canopy.frontends.cuda.cfg import ControlFlow, Loop
 from canopy.frontends.cuda.llvm_reader import Block, Instruction, LlvmValue
 
 __all__ = ["Uniformity"]
+
+Arrive = Callable[[Block, Block], None]
 
 _DIVERGENT_CALLS = (
     "llvm.nvvm.read.ptx.sreg.tid.",
@@ -23,7 +27,7 @@ _DIVERGENT_OPCODES = frozenset({"atomicrmw", "cmpxchg", "alloca"})
 
 
 class Uniformity:
-    """``divergent_values``, ``divergent_branches`` (blocks) and ``divergent_loops`` of a function."""
+    """The divergent values, branches (as the blocks they end) and loops of a function."""
 
     def __init__(self, flow: ControlFlow) -> None:
         self._flow = flow
@@ -55,8 +59,8 @@ class Uniformity:
         return self._size() != before
 
     def _size(self) -> int:
-        sets = (self.divergent_values, self.divergent_branches, self.divergent_loops, self._joins)
-        return sum(map(len, sets))
+        branches, loops = len(self.divergent_branches), len(self.divergent_loops)
+        return len(self.divergent_values) + branches + loops + len(self._joins)
 
     def _diverges(self, instruction: Instruction) -> bool:
         if instruction.opcode in _DIVERGENT_OPCODES:
@@ -66,8 +70,7 @@ class Uniformity:
         if instruction.callee.startswith("llvm.nvvm.barrier"):  # what it returns, all threads get
             return False
         if instruction.opcode == "phi" and instruction.block in self._joins:
-            if len({id(operand) for operand in instruction.operands}) > 1:
-                return True
+            return True  # trivial phis are gone: it joins different values
         return any(self.diverges_at(o, instruction.block) for o in instruction.operands)
 
     def _visit_branch(self, block: Block) -> None:
@@ -84,7 +87,7 @@ class Uniformity:
         self._joins |= self._find_joins(block)
 
     def _find_joins(self, branch: Block) -> set[Block]:
-        """Blocks where threads that ``branch`` parted meet again: the arriving paths are disjoint."""
+        """Blocks where threads that ``branch`` parted meet: the arriving paths are disjoint."""
         flow = self._flow
         label: dict[Block, Block] = {}
         joins: set[Block] = set()
@@ -104,8 +107,7 @@ class Uniformity:
                 self._advance(block, successor, label[block], arrive)
         return joins
 
-    def _advance(self, source: Block, target: Block, mark: Block, arrive: object) -> None:
-        assert callable(arrive)
+    def _advance(self, source: Block, target: Block, mark: Block, arrive: Arrive) -> None:
         arrive(target, mark)
         if self._flow.is_back_edge(source, target):
             for final in self._flow.forward[source]:

@@ -1,0 +1,9 @@
+"""The Ascend target: tile IR to NPU programs, and a simulator that runs and times them."""
+
+from __future__ import annotations
+
+from canopy.targets.ascend.chip import Chip, load_chip
+from canopy.targets.ascend.lower import lower_kernel
+from canopy.targets.ascend.simulator import Hazard, Report, simulate
+
+__all__ = ["Chip", "Hazard", "Report", "load_chip", "lower_kernel", "simulate"]
