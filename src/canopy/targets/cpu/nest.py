@@ -88,6 +88,7 @@ class Nest:
         self._assumed: dict[int, LLValue] = {}  # counts of prefixes that this strip's guards check
         self.point: list[Index] = [self._fixed(0) for _ in shape]
         self._levels: list[Any] = []  # the block of each level that is not the innermost
+        self._standing = len(shape)  # the level where the builder stands, if not the innermost
         self._caches: list[dict[tuple[ir.Value, Point], Form]] = [{}]
         outer = [a for a in range(len(shape)) if a not in (lane_axis, reduce_axis)]
         tail = [lane_axis] if reduce_axis in (None, lane_axis) else [lane_axis, reduce_axis]
@@ -222,9 +223,10 @@ class Nest:
         The block ends in a branch into the next loop. What is emitted may add blocks; the branch
         then moves to the last of them.
         """
-        if level >= len(self._levels):
+        if level >= min(self._standing, len(self._levels)):
             yield
             return
+        standing, self._standing = self._standing, level
         builder, fast, guards = self.builder, self.fast, self.guards
         here, anchor = builder._block, builder._anchor
         at_end = anchor >= len(here.instructions)
@@ -234,7 +236,7 @@ class Nest:
         builder.position_at_end(block)
         self.fast, self.guards = False, None
         yield
-        self.fast, self.guards = fast, guards
+        self.fast, self.guards, self._standing = fast, guards, standing
         last = builder.block
         last.instructions.append(branch)
         last.terminator = branch
