@@ -142,7 +142,7 @@ def poly_norm(odd: bool, dtype: torch.dtype) -> Case:
         [normal(rows, columns), normal(3), normal(1)[0]],
         lambda x, w, b: Function.apply(x, w, b, 1e-6, False),
         lambda x, w, b: w[0] * rms(x**3) + w[1] * rms(x**2) + w[2] * rms(x) + b,
-        {torch.bfloat16: 6e-2},
+        {torch.bfloat16: 0.15},
     )
 
 

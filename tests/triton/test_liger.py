@@ -35,15 +35,17 @@ def _tuple(made: Any) -> tuple[Any, ...]:
     return made if isinstance(made, tuple) else (made,)
 
 
-def _run(case: Case, dtype: torch.dtype, function: Any, gradients: list[Any]) -> list[Any]:
+def _run(
+    case: Case, dtype: torch.dtype, function: Any, gradients: list[Any], device: str = "cpu"
+) -> list[Any]:
     """Results and gradients of ``function`` on leaves of ``dtype``."""
-    leaves = [leaf.to(dtype).clone().requires_grad_() for leaf in case.leaves]
+    leaves = [leaf.to(dtype).clone().to(device).requires_grad_() for leaf in case.leaves]
     results = _tuple(function(*leaves))
     gradients += [torch.randn(r.shape, dtype=torch.float64) for r in results[len(gradients) :]]
-    kept = [result.detach().clone() for result in results]
-    total = [g.to(result.dtype) for g, result in zip(gradients, results, strict=True)]
+    kept = [result.detach().clone().cpu() for result in results]
+    total = [g.to(result.dtype).to(device) for g, result in zip(gradients, results, strict=True)]
     torch.autograd.backward(results, total)
-    return kept + [leaf.grad for leaf in leaves]
+    return kept + [leaf.grad if leaf.grad is None else leaf.grad.cpu() for leaf in leaves]
 
 
 @contextlib.contextmanager
@@ -69,7 +71,8 @@ def test_agrees_with_torch(name: str, odd: bool, dtype: torch.dtype) -> None:
         case.leaves = [leaf.to(dtype).double() for leaf in case.leaves]
         gradients: list[Any] = []
         expected = _run(case, torch.float64, case.reference, gradients)
-        actual = _run(case, dtype, case.run, gradients)
+        device = "cuda" if name in NEEDS_CUDA else "cpu"
+        actual = _run(case, dtype, case.run, gradients, device)
     tolerance = case.tolerance.get(dtype, TOLERANCES[dtype])
     for index, (ours, theirs) in enumerate(zip(actual, expected, strict=True)):
         if theirs is None:

@@ -1,6 +1,8 @@
-"""What happened in this process, for the reports: kernels, fallbacks and counts of redirected calls.
+"""What happened in this process, for the reports: kernels, fallbacks and counts of redirected
+calls.
 
-Standard library only, so that every layer may record here. All functions are safe to call from any thread.
+Standard library only, so that every layer may record here. All functions are safe to call from any
+thread.
 
     record_kernel("softmax_kernel", launches=1, run_s=0.0002)
     record_fallback(caller_location(), "torch.compile runs the model eagerly", "nothing to do")

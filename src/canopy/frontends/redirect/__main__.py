@@ -1,4 +1,5 @@
-"""``python -m canopy.frontends.redirect [-m] program args``: what ``canopy run`` does, without the command line's package."""
+"""``python -m canopy.frontends.redirect [-m] program args``: what ``canopy run`` does, without the
+command line's package."""
 
 from __future__ import annotations
 
@@ -6,7 +7,10 @@ import sys
 
 from canopy.frontends.redirect.commands import run
 
-USAGE = "usage: python -m canopy.frontends.redirect [--quiet] [--report FILE] [-u] [-m] program [args ...]"
+USAGE = (
+    "usage: python -m canopy.frontends.redirect "
+    "[--quiet] [--report FILE] [-u] [-m] program [args ...]"
+)
 
 
 def main(arguments: list[str]) -> int:

@@ -1,7 +1,9 @@
-"""Mixed precision: autocast for "cuda" switches the host's autocast, and float16 products stay fast.
+"""Mixed precision: autocast for "cuda" switches the host's autocast, and float16 products stay
+fast.
 
-On a host without float16 arithmetic a float16 matrix product takes hundreds of times longer than a float32 one. There,
-products of float16 operands are computed in float32 and rounded to float16 once: what tensor cores do.
+On a host without float16 arithmetic a float16 matrix product takes hundreds of times longer than a
+float32 one. There, products of float16 operands are computed in float32 and rounded to float16
+once: what tensor cores do.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
+from torch.utils._pytree import tree_leaves
 
 from canopy.frontends.redirect.patches import PatchSet
 from canopy.runtime import trace
@@ -76,7 +79,9 @@ def products_in_float32(mode: CudaMode) -> None:
         torch.einsum, torch.chain_matmul,
     ]  # fmt: skip
     for name in ("matmul", "mm", "bmm", "mv", "addmm", "baddbmm", "addmv", "addbmm", "__matmul__"):
-        functions += [getattr(owner, name) for owner in (torch, torch.Tensor) if hasattr(owner, name)]
+        functions += [
+            getattr(owner, name) for owner in (torch, torch.Tensor) if hasattr(owner, name)
+        ]
 
     def handle(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if not _computes_in_float16(args):
@@ -88,7 +93,10 @@ def products_in_float32(mode: CudaMode) -> None:
             "torch.bfloat16 is faster here",
         )
         with torch.autocast("cpu", enabled=False):
+            out = kwargs.pop("out", None)
             result = func(*_widen(args), **_widen(kwargs)).to(torch.float16)
+        if out is not None:
+            return out.copy_(result)
         return mode.propagate(lambda *a, **k: result, args, kwargs)
 
     for function in functions:
@@ -96,19 +104,17 @@ def products_in_float32(mode: CudaMode) -> None:
 
 
 def _computes_in_float16(args: tuple[Any, ...]) -> bool:
-    first = next((a for a in args if isinstance(a, torch.Tensor)), None)
-    if first is None:
-        first = next((a[0] for a in args if isinstance(a, list | tuple) and a), None)
-    if not isinstance(first, torch.Tensor):
-        return False
-    if first.dtype is torch.float16:
-        return True
+    """Whether the product would be one of float16 operands; torch judges mixed dtypes itself."""
     # autocast would round float32 operands to float16
-    return (
-        torch.is_autocast_enabled("cpu")
-        and torch.get_autocast_dtype("cpu") is torch.float16
-        and first.dtype in (torch.float32, torch.bfloat16)
-    )
+    autocast = torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") is torch.float16
+    first = args[0] if args else None
+    if not autocast and isinstance(first, torch.Tensor) and first.dtype is not torch.float16:
+        return False
+    dtypes = {leaf.dtype for leaf in tree_leaves(args) if isinstance(leaf, torch.Tensor)}
+    dtypes = {dtype for dtype in dtypes if dtype.is_floating_point}
+    if autocast:
+        return bool(dtypes) and dtypes <= {torch.float16, torch.bfloat16, torch.float32}
+    return dtypes == {torch.float16}
 
 
 def _widen(value: Any) -> Any:

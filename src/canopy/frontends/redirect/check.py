@@ -1,4 +1,6 @@
-"""``canopy check``: reads a program with Python's own parser, without running it, and says what will not work."""
+"""``canopy check``: reads a program with Python's own parser, without running it, and says what
+will not work."""
+# ruff: noqa: E501
 
 from __future__ import annotations
 
@@ -125,8 +127,8 @@ class _Visitor(ast.NodeVisitor):
     def visit_Try(self, node: ast.Try) -> None:
         """An import in a ``try`` with handlers may fail without harm."""
         self._guarded += bool(node.handlers)
-        for child in node.body:
-            self.visit(child)
+        for statement in node.body:
+            self.visit(statement)
         self._guarded -= bool(node.handlers)
         for child in (*node.handlers, *node.orelse, *node.finalbody):
             self.visit(child)

@@ -27,7 +27,7 @@ def run(
 ) -> int:
     """``canopy run``: returns the exit code that the process should end with.
 
-    The redirect stays until the process ends, and the report comes after the program's own exit handlers.
+    The redirect stays until the process ends; the report comes after the program's exit handlers.
     """
     started_s, owner = time.perf_counter(), os.getpid()
     outcome = {"code": 1}
@@ -35,9 +35,7 @@ def run(
     def finish() -> None:
         if os.getpid() != owner:
             return  # a forked child
-        facts = reporting.collect(
-            program, target, time.perf_counter() - started_s, outcome["code"]
-        )
+        facts = reporting.collect(program, target, time.perf_counter() - started_s, outcome["code"])
         if not quiet:
             reporting.show(facts)
         if report is not None:
@@ -48,9 +46,7 @@ def run(
 
     atexit.register(finish)
     try:
-        outcome["code"] = runner.run_script(
-            program, argv, module=module, target=target, keep=True
-        )
+        outcome["code"] = runner.run_script(program, argv, module=module, target=target, keep=True)
     except CanopyError as error:
         atexit.unregister(finish)
         print(f"canopy: {error}", file=sys.stderr)
@@ -59,7 +55,7 @@ def run(
 
 
 def check(script: str) -> int:
-    """``canopy check``: prints what will and will not run; 0 if nothing stands in the way, else 1."""
+    """``canopy check``: prints what will not run; 0 if nothing stands in the way, else 1."""
     try:
         result = checking.check_file(script)
     except CanopyError as error:

@@ -43,7 +43,7 @@ def _say() -> None:
 
 
 def patch_compile(patches: PatchSet) -> None:
-    """Replaces ``torch.compile`` and ``nn.Module.compile`` for the backends that generate GPU code."""
+    """Replaces ``torch.compile`` and ``nn.Module.compile`` for GPU backends."""
     real: Callable[..., Any] = torch.compile
 
     def compile(model: Any = None, **options: Any) -> Any:

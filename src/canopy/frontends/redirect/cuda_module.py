@@ -1,8 +1,10 @@
-"""``torch.cuda``, ``torch.accelerator`` and ``torch.backends``: the functions that answer for the one device here."""
+"""``torch.cuda``, ``torch.accelerator`` and ``torch.backends``: the functions that answer for the
+one device here."""
 
 from __future__ import annotations
 
 import contextlib
+import importlib
 from types import ModuleType
 from typing import Any
 
@@ -17,14 +19,13 @@ from canopy.frontends.redirect.devices import (
     cuda_place,
     current_index,
     device_count,
-    device_name,
     get_index,
     properties,
     resolve,
     set_current,
 )
 from canopy.frontends.redirect.patches import PatchSet
-from canopy.frontends.redirect.tensors import mark, place_of
+from canopy.frontends.redirect.tensors import known_place, mark, place_of
 from canopy.runtime import trace
 
 __all__ = ["CUDA_VERSION", "patch_cuda"]
@@ -198,7 +199,7 @@ def _tensor_type(name: str, dtype: torch.dtype) -> type:
 
 
 def _patch_core(patches: PatchSet) -> None:
-    """Names outside ``torch.cuda``: devices, generators, module moves, constructors that modes miss."""
+    """Names outside ``torch.cuda``: devices, generators, module moves, constructors."""
     core: Any = torch._C
     patches.set(torch, "device", DeviceFactory)
     patches.set(torch, "Generator", random.Generator)
@@ -240,8 +241,6 @@ def _patch_constructors(patches: PatchSet) -> None:
 
     def init(self: torch.Tensor, *args: Any, **kwargs: Any) -> None:
         with torch._C.DisableTorchFunction():
-            from canopy.frontends.redirect.tensors import known_place
-
             if known_place(self) is None:
                 mark(self, HOST)
 
@@ -251,7 +250,15 @@ def _patch_constructors(patches: PatchSet) -> None:
 
         return make
 
+    def set_storage(self: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+        """As ``torch.load`` uses it: a storage without a mark is the host's."""
+        result: torch.Tensor = torch._C.TensorBase.set_(self, *args, **kwargs)
+        init(result)
+        return result
+
     patches.set(torch.Tensor, "__init__", init)
+    patches.set(torch.Tensor, "set_", set_storage)
+    patches.set(torch.Tensor, "record_stream", _none)
     for name in ("from_numpy", "frombuffer", "from_file"):
         patches.set(torch, name, marking(getattr(torch, name)))
 
@@ -269,7 +276,7 @@ def _patch_default_type(patches: PatchSet) -> None:
         torch.set_default_device("cuda")
 
     def restore_device() -> None:
-        if torch.utils._device.CURRENT_DEVICE != before:
+        if before != torch.utils._device.CURRENT_DEVICE:
             torch.set_default_device(before)
 
     patches.on_undo(restore_device)
@@ -311,14 +318,30 @@ def _patch_backends(patches: PatchSet) -> None:
     patches.set(backends.cuda, "is_flash_attention_available", _bool(True))
     patches.set(backends.cudnn.__class__, "is_available", staticmethod(_bool(True)))
     patches.set(backends.cudnn.__class__, "version", staticmethod(lambda: CUDNN_VERSION))
+    patches.set(backends.cudnn.__class__, "is_acceptable", staticmethod(_bool(False)))
+    _patch_profiler(patches)
     attention: Any = torch.nn.attention
     real = attention.sdpa_kernel
 
     def sdpa_kernel(backends: Any, set_priority: bool = False) -> Any:
-        """The host has no kernel of its own for some choices; plain mathematics is always allowed."""
+        """The host lacks some kernels; plain mathematics is always allowed."""
         wanted = list(backends) if isinstance(backends, list | tuple) else [backends]
         if attention.SDPBackend.MATH not in wanted:
             wanted.append(attention.SDPBackend.MATH)
         return real(wanted, set_priority)
 
     patches.set(attention, "sdpa_kernel", sdpa_kernel)
+
+
+def _patch_profiler(patches: PatchSet) -> None:
+    """A profile of CUDA activity is one of CPU activity."""
+    profiler: Any = importlib.import_module("torch.profiler.profiler")
+    activity: Any = torch.profiler.ProfilerActivity
+    kind: Any = profiler._KinetoProfile
+    real = kind.__init__
+
+    def init(self: Any, *, activities: Any = None, **options: Any) -> None:
+        wanted = {activity.CPU, *(activities or ())} - {activity.CUDA}
+        real(self, activities=wanted, **options)
+
+    patches.set(kind, "__init__", init)

@@ -1,6 +1,7 @@
 """Devices: what "cuda" names here, how many there are, and what they say about themselves.
 
-A place is a ``torch.device``: ``cpu``, or ``cuda`` with an index. The real memory is always the host's.
+A place is a ``torch.device``: ``cpu``, or ``cuda`` with an index. The real memory is always the
+host's.
 """
 
 from __future__ import annotations
@@ -39,7 +40,9 @@ _state = threading.local()
 def device_count() -> int:
     """One device; under a launcher of several processes (torchrun), one for each local process."""
     try:
-        count = int(os.environ.get("CANOPY_DEVICE_COUNT") or os.environ.get("LOCAL_WORLD_SIZE", 1))
+        count = int(
+            os.environ.get("CANOPY_DEVICE_COUNT") or os.environ.get("LOCAL_WORLD_SIZE") or 1
+        )
     except ValueError:
         return 1
     return min(max(count, 1), _MAX_DEVICES)
@@ -168,7 +171,7 @@ class DeviceProperties:
     pci_bus_id: int = 0
     pci_device_id: int = 0
     pci_domain_id: int = 0
-    gcnArchName: str = ""
+    gcnArchName: str = ""  # noqa: N815
     uuid: str = field(default="00000000-0000-0000-0000-000000000000")
 
 

@@ -1,9 +1,11 @@
-"""CUDA graphs: capture records ATen operations and kernel launches, replay runs them again on the same memory.
+"""CUDA graphs: capture records ATen operations and kernel launches, replay runs them again on the
+same memory.
 
-While a capture is open a ``TorchDispatchMode`` sees every ATen operation, those of backward included. Replay calls each
-again with the same operands and writes fresh results into the storages that capture produced, so static inputs
-and outputs keep their addresses. CUDA runs nothing while it captures: what the operations of a capture change in memory from
-before it is saved at the first change and put back at the end.
+While a capture is open a ``TorchDispatchMode`` sees every ATen operation, those of backward
+included. Replay calls each again with the same operands and writes fresh results into the storages
+that capture produced, so static inputs and outputs keep their addresses. CUDA runs nothing while it
+captures: what the operations of a capture change in memory from before it is saved at the first
+change and put back at the end.
 
     graph = CUDAGraph(); graph.capture_begin(); y = x + 1; graph.capture_end()
     x.fill_(41); graph.replay(); y      # 42, at the address that y had
@@ -39,10 +41,10 @@ def is_capturing() -> bool:
 
 
 def record_launch(launch: Step, tensors: Iterable[Tensor] = ()) -> bool:
-    """For kernel drivers: adds ``launch`` to the open capture and runs it; False if no capture is open.
+    """For kernel drivers: adds ``launch`` to the open capture and runs it; False without a capture.
 
-    ``tensors`` are those the launch may write; they are kept alive, and what they held is restored when the capture
-    ends. ``launch`` must not allocate anew: at each replay it writes where it wrote before.
+    ``tensors`` are those the launch may write; they are kept alive, and what they held is restored
+    when the capture ends. At each replay ``launch`` must write where it wrote before.
     """
     if _capture is None:
         return False
@@ -86,11 +88,11 @@ def _address(tensor: Tensor) -> int | None:
         return None
 
 
-class _Capture(TorchDispatchMode):
+class _Capture(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """An open capture."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.steps: list[Step] = []
         self._made: dict[int, Any] = {}
         self._saved: dict[int, tuple[Tensor, Tensor]] = {}
@@ -180,7 +182,7 @@ class CUDAGraph:
             raise RuntimeError("This CUDAGraph instance already owns a captured graph.")
         self._pool = pool or self._pool
         self._open = _capture = _Capture()
-        self._open.__enter__()
+        self._open.__enter__()  # type: ignore[no-untyped-call]
         trace.count("graphs captured")
 
     def capture_end(self) -> None:
@@ -188,7 +190,7 @@ class CUDAGraph:
         if self._open is None:
             raise RuntimeError("capture_end: no capture was begun on this CUDAGraph")
         capture, self._open, _capture = self._open, None, None
-        capture.__exit__(None, None, None)
+        capture.__exit__(None, None, None)  # type: ignore[no-untyped-call]
         synchronize()
         capture.restore()
         self._steps = capture.steps

@@ -1,7 +1,8 @@
 """``torch.cuda``'s memory figures, taken from the host.
 
-``memory_allocated`` is what the C heap holds more than when the redirect began: tensors of both sides and everything
-else that C code allocates. The peak also takes in the kernel's high-water mark of the process. Both are approximate.
+``memory_allocated`` is what the C heap holds more than when the redirect began: tensors of both
+sides and everything else that C code allocates. The peak also takes in the kernel's high-water mark
+of the process. Both are approximate.
 """
 
 from __future__ import annotations
@@ -19,7 +20,18 @@ class _MallInfo(ctypes.Structure):
     _fields_ = [
         (name, ctypes.c_size_t)
         for name in (
-            "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keepcost".split()
+            [
+                "arena",
+                "ordblks",
+                "smblks",
+                "hblks",
+                "hblkhd",
+                "usmblks",
+                "fsmblks",
+                "uordblks",
+                "fordblks",
+                "keepcost",
+            ]
         )
     ]
 
@@ -151,7 +163,7 @@ def memory_functions(memory: Memory) -> dict[str, Any]:
         "max_memory_cached": memory.max_allocated,
         "memory_stats": memory.stats,
         "memory_stats_as_nested_dict": lambda device=None: _nested(memory.stats(device)),
-        "host_memory_stats": lambda: {},
+        "host_memory_stats": dict,
         "memory_summary": memory.summary,
         "memory_snapshot": lambda *args, **kwargs: [],
         "_snapshot": lambda *args, **kwargs: {"segments": [], "device_traces": []},
@@ -159,8 +171,8 @@ def memory_functions(memory: Memory) -> dict[str, Any]:
         "list_gpu_processes": lambda device=None: "GPU:0\nno processes are running",
         "get_per_process_memory_fraction": lambda device=None: 1.0,
         "get_allocator_backend": lambda: "native",
-        **{name: memory.reset_peak for name in peaks.split()},
-        **{name: _nothing for name in quiet.split()},
+        **dict.fromkeys(peaks.split(), memory.reset_peak),
+        **dict.fromkeys(quiet.split(), _nothing),
     }
 
 

@@ -5,8 +5,8 @@
     with patches.suspended(): ...   # the real one
     patches.undo()                  # the attribute is what it was, or gone if it was not there
 
-torch loads parts of itself on first use (its compiler when an optimizer is made). Such a part must not keep patched names, so
-``PristineImports`` suspends the patches while it is imported.
+torch loads parts of itself on first use (its compiler when an optimizer is made). Such a part must
+not keep patched names, so ``PristineImports`` suspends the patches while it is imported.
 """
 
 from __future__ import annotations

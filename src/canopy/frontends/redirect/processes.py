@@ -1,8 +1,8 @@
 """Threads and child processes: each starts redirected as its parent is.
 
-A thread pushes the mode before it runs. A forked child inherits everything. A spawned child is a fresh interpreter: its
-command line (``multiprocessing.spawn``) or its preparation data (``forkserver``) begins the redirect before the
-parent's ``__main__`` is imported again.
+A thread pushes the mode before it runs. A forked child inherits everything. A spawned child is a
+fresh interpreter: its command line (``multiprocessing.spawn``) or its preparation data
+(``forkserver``) begins the redirect before the parent's ``__main__`` is imported again.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Random numbers: "cuda" draws from the host's generator.
 
-One generator serves both places, since dropout and many in-place fills take no generator. So ``torch.cuda.manual_seed``
-also seeds the host, and a state saved from "cuda" restores the host's; runs stay reproducible.
+One generator serves both places, since dropout and many in-place fills take no generator. So
+``torch.cuda.manual_seed`` also seeds the host, and a state saved from "cuda" restores the host's;
+runs stay reproducible.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
-"""The report at the end of ``canopy run``: what was redirected, kernels, fallbacks. Text on stderr, or JSON.
+"""The report at the end of ``canopy run``: what was redirected, kernels, fallbacks. Text on stderr,
+or JSON.
 
-    canopy: ran train.py on cpu in 12.3 s
-      redirected: 1,204 tensors moved to cuda, 31 synchronizations
-      kernels:    softmax_kernel   12 launches   3.1 ms   compiled in 0.41 s   11 cache hits
-      fallback:   train.py:41: torch.compile runs eagerly on this target (results are the same)
+canopy: ran train.py on cpu in 12.3 s
+  redirected: 1,204 tensors moved to cuda, 31 synchronizations
+  kernels:    softmax_kernel   12 launches   3.1 ms   compiled in 0.41 s   11 cache hits
+  fallback:   train.py:41: torch.compile runs eagerly on this target (results are the same)
 """
 
 from __future__ import annotations
@@ -34,10 +35,12 @@ def collect(program: str, target: str, wall_s: float, exit_code: int) -> dict[st
 def render(facts: dict[str, Any]) -> list[str]:
     """The report as lines of plain text."""
     lines = [f"canopy: ran {facts['program']} on {facts['target']} in {facts['wall_s']:.1f} s"]
-    counts = ", ".join(f"{number:,} {what}" for what, number in sorted(facts["counts"].items()) if number)
+    counts = ", ".join(
+        f"{number:,} {what}" for what, number in sorted(facts["counts"].items()) if number
+    )
     lines.append(f"  redirected: {counts or 'nothing used CUDA'}")
     for kernel in facts["kernels"]:
-        lines.append(
+        lines.append(  # noqa: PERF401
             f"  kernel:     {kernel['name']}: {kernel['launches']:,} launches, "
             f"{kernel['run_s'] * 1e3:.3f} ms, compiled in {kernel['compile_s']:.2f} s, "
             f"{kernel['cache_hits']:,} cache hits"

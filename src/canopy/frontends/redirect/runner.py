@@ -1,7 +1,8 @@
 """Runs a script or module as Python itself would, with CUDA redirected.
 
-``__main__`` is a fresh module, ``sys.argv`` and ``sys.path[0]`` are what ``python`` would set, an uncaught exception prints
-the traceback that Python would print (frames of Canopy and of this runner left out), and the exit code is Python's.
+``__main__`` is a fresh module, ``sys.argv`` and ``sys.path[0]`` are what ``python`` would set, an
+uncaught exception prints the traceback that Python would print (frames of Canopy and of this runner
+left out), and the exit code is Python's.
 """
 
 from __future__ import annotations
@@ -33,9 +34,9 @@ def run_script(
     target: str = "cpu",
     keep: bool = False,
 ) -> int:
-    """Runs a script (file, folder or zip with a ``__main__``), or with ``module`` what ``python -m`` would.
+    """Runs a script (file, folder or zip), or with ``module`` what ``python -m`` would.
 
-    Returns the exit code. With ``keep`` the redirect, ``__main__`` and ``sys.argv`` stay as the program left them, for
+    Returns the exit code. With ``keep`` the redirect, ``__main__`` and ``sys.argv`` stay, for
     its threads and exit handlers. Raises CanopyError for a script that is not there.
     """
     if not module:
@@ -76,6 +77,8 @@ def _restored() -> Iterator[None]:
 
 
 def _enter(name: str, argv: Sequence[str], module: bool) -> None:
+    if module and name == "torch.distributed.run":
+        argv = _through_launcher(name, argv)
     sys.argv[:] = ["-m" if module else name, *argv]
     first = os.getcwd() if module else os.path.dirname(os.path.realpath(name))
     if not module and (os.path.isdir(name) or _is_archive(name)):
@@ -83,6 +86,20 @@ def _enter(name: str, argv: Sequence[str], module: bool) -> None:
     if getattr(sys.flags, "safe_path", False):
         return
     sys.path.insert(0, first)
+
+
+def _through_launcher(name: str, argv: Sequence[str]) -> list[str]:
+    """Arguments for torch's launcher such that the workers it starts are redirected too."""
+    from torch.distributed import run
+
+    parser: Any = run
+    options = parser.parse_args(list(argv))
+    if options.no_python or options.training_script not in argv:
+        return list(argv)
+    position = list(argv).index(options.training_script)
+    before = [argument for argument in argv[:position] if argument not in ("-m", "--module")]
+    worker = ["-u", "-m", "canopy.frontends.redirect", "--quiet", *(["-m"] * options.module)]
+    return [*before, "--no-python", sys.executable, *worker, *argv[position:]]
 
 
 def _is_archive(path: str) -> bool:
@@ -113,12 +130,13 @@ def _execute(name: str, module: bool) -> int:
 
 
 def _run_file(path: str, main: Any) -> None:
+    path = os.path.abspath(path)  # as Python does
     main.__file__ = path
     main.__cached__ = None
     from importlib.machinery import SourceFileLoader
 
     main.__loader__ = SourceFileLoader("__main__", path)
-    with io.open_code(os.path.abspath(path)) as file:
+    with io.open_code(path) as file:
         source = file.read()
     exec(compile(source, path, "exec", dont_inherit=True), main.__dict__)
 
@@ -151,7 +169,7 @@ def _print_traceback(error: BaseException) -> None:
 
 
 def _strip(error: BaseException | None, seen: set[int]) -> None:
-    """Takes Canopy's frames, and those that start a program, out of the tracebacks of ``error`` and its causes."""
+    """Takes Canopy's frames out of the tracebacks of ``error`` and its causes."""
     if error is None or id(error) in seen:
         return
     seen.add(id(error))

@@ -1,6 +1,7 @@
 """Checkpoints: storages of "cuda" tensors are saved and loaded with CUDA's location tags.
 
-A file written here says ``cuda:0`` where CUDA's would, and a file from a CUDA machine loads onto "cuda" again.
+A file written here says ``cuda:0`` where CUDA's would, and a file from a CUDA machine loads onto
+"cuda" again.
 """
 
 from __future__ import annotations

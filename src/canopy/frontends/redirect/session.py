@@ -1,7 +1,7 @@
 """One redirect from begin to end: the mode and all patches, counted for nesting.
 
-    with cuda_as("cpu"):
-        x = torch.ones(3, device="cuda")     # host memory; x.is_cuda is True
+with cuda_as("cpu"):
+    x = torch.ones(3, device="cuda")     # host memory; x.is_cuda is True
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ class _Session:
             compiling,
             cuda_module,
             distributed,
+            optimizers,
             processes,
             serialization,
             tensors,
@@ -41,15 +42,16 @@ class _Session:
 
         self.target = target
         self.patches = PatchSet()
-        self.mode = tensors.CudaMode()
+        self.mode: Any = tensors.CudaMode()
         try:
             amp.products_in_float32(self.mode)
-            tensors.patch_autograd(self.patches)
+            tensors.patch_autograd(self.patches, self.mode)
             cuda_module.patch_cuda(self.patches)
             amp.patch_autocast(self.patches)
             serialization.patch_serialization(self.patches)
             distributed.patch_distributed(self.patches)
             compiling.patch_compile(self.patches)
+            optimizers.patch_optimizers(self.patches)
             processes.patch_processes(self.patches, self.mode, target)
             _select_triton(self.patches)
             PristineImports(self.patches).install()
@@ -77,7 +79,7 @@ def _select_triton(patches: Any) -> None:
     driver_module = sys.modules.get("triton.runtime.driver")
     if driver_module is None:
         return
-    config: Any = driver_module.driver  # type: ignore[attr-defined]
+    config: Any = driver_module.driver
     backend = getattr(sys.modules.get("triton.backends"), "backends", {}).get("cpu")
     before = config._active
     patches.on_undo(lambda: setattr(config, "_active", before))
@@ -91,7 +93,7 @@ def is_active() -> bool:
 
 
 def begin(target: str = "cpu") -> bool:
-    """Opens the redirect in this process and the calling thread; the answer is for the matching ``end``."""
+    """Opens the redirect in this process and thread; the answer is for the matching ``end``."""
     global _depth, _session
     if target not in TARGETS:
         raise UnsupportedError(
@@ -123,7 +125,7 @@ def end(entered: bool) -> None:
 
 @contextmanager
 def cuda_as(target: str = "cpu") -> Iterator[None]:
-    """Inside, what a program does with CUDA happens on ``target``. Nests; undoes all patches at the end.
+    """Inside, what a program does with CUDA happens on ``target``. Nests; ends without a trace.
 
     Raises UnsupportedError for an unknown target, MissingDependencyError without torch.
     """

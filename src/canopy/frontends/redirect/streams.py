@@ -1,7 +1,7 @@
 """Streams and events: work runs in order and at once, so a stream is a name and an event is a time.
 
-A Triton driver whose launches run behind the caller's back registers a function with ``on_synchronize``; it is called
-before an event takes its time and wherever CUDA would wait.
+A Triton driver whose launches run behind the caller's back registers a function with
+``on_synchronize``; it is called before an event takes its time and wherever CUDA would wait.
 """
 
 from __future__ import annotations
@@ -246,9 +246,7 @@ class Event:
     def elapsed_time(self, end_event: Event) -> float:
         """Milliseconds between the two records."""
         if not (self.enable_timing and end_event.enable_timing):
-            raise ValueError(
-                "Both events must be created with argument 'enable_timing=True'."
-            )
+            raise ValueError("Both events must be created with argument 'enable_timing=True'.")
         if self._time_s is None or end_event._time_s is None:
             raise ValueError("Both events must be recorded before calculating elapsed time.")
         return (end_event._time_s - self._time_s) * 1e3
@@ -273,9 +271,8 @@ class DeviceContext:
         if self.idx >= 0:
             set_current(self.idx)
 
-    def __exit__(self, *error: object) -> bool:
+    def __exit__(self, *error: object) -> None:
         set_current(self.prev_idx)
-        return False
 
 
 class DeviceOf(DeviceContext):

@@ -51,7 +51,7 @@ def _warn_once(folder: str, reason: str) -> None:
     )
 
 
-class _VerifiedCache(FileCacheManager):
+class _VerifiedCache(FileCacheManager):  # type: ignore[misc, unused-ignore]
     """Triton's file cache with checksums and a fallback folder."""
 
     def __init__(self, key: str, override: bool = False, dump: bool = False) -> None:

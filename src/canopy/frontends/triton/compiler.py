@@ -31,7 +31,7 @@ __all__ = ["CpuBackend"]
 _NOMINAL_SHARED_BYTES = 64 * 1024
 
 
-class CpuBackend(BaseBackend):
+class CpuBackend(BaseBackend):  # type: ignore[misc, unused-ignore]
     """Compiles TTIR through the tile IR to machine code of this CPU."""
 
     binary_ext = "obj"

@@ -35,7 +35,7 @@ _CLEARED_BYTES = 8 * 1024 * 1024  # more than the level-2 caches of the cores th
 _asking = False
 
 
-class CpuDriver(DriverBase):
+class CpuDriver(DriverBase):  # type: ignore[misc, unused-ignore]
     """One device: the CPU that this process runs on."""
 
     def __init__(self) -> None:

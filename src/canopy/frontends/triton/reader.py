@@ -30,6 +30,7 @@ from canopy.frontends.triton import (  # noqa: F401  (imported for the rules tha
     rules_memory,
     rules_shape,
 )
+from canopy.frontends.triton.block_graph import BlockGraph
 from canopy.frontends.triton.rules import RULES
 from canopy.frontends.triton.text import Block, Function, Operation, parse_module
 from canopy.frontends.triton.types import parse_type, pointee_of
@@ -37,7 +38,6 @@ from canopy.ir import (
     Bitcast,
     Builder,
     Constant,
-    If,
     Kernel,
     Parameter,
     Region,
@@ -214,117 +214,4 @@ class Reader:
         """Reads the body of ``function`` here; gives what it returns."""
         for (name, _, _), value in zip(function.parameters, values, strict=True):
             self.known[name] = value
-        return _BlockGraph(self, function).emit(0, None)
-
-
-_TARGET = re.compile(r"\^(\w+)(?:\(([^)]*)\))?")
-
-
-class _BlockGraph:
-    """The acyclic block graph of a function with early returns, read as nested ifs.
-
-    A block that several paths reach, and that is not where they all meet, is read once per path.
-    """
-
-    def __init__(self, reader: Reader, function: Function) -> None:
-        self.reader = reader
-        self.blocks = function.blocks
-        indices = {block.label: i for i, block in enumerate(self.blocks)}
-        self.targets: list[list[tuple[int, list[str]]]] = []
-        for block in self.blocks:
-            last = block.operations[-1]
-            found = []
-            if last.name in ("cf.br", "cf.cond_br"):
-                for label, listed in _TARGET.findall(f"{last.body} : {last.signature}"):
-                    names = re.findall(r"%([\w$.\-]+(?:#\d+)?)", listed.partition(" : ")[0])
-                    found.append((indices[label], names))
-            self.targets.append(found)
-        self.exit = len(self.blocks)
-        self.meets = self._meeting_points()
-
-    def _meeting_points(self) -> list[int]:
-        """Per block, the first block that every path from it passes (its post-dominator)."""
-        after: dict[int, set[int]] = {self.exit: {self.exit}}
-        order = self._order()
-        for block in order:
-            successors = [target for target, _ in self.targets[block]] or [self.exit]
-            after[block] = {block} | set.intersection(*(after[s] for s in successors))
-        # Of the blocks that all paths pass, the nearest one has the most of them after itself.
-        return [
-            max(after[i] - {i}, key=lambda b: len(after[b])) if i in after else self.exit
-            for i in range(self.exit)
-        ]
-
-    def _order(self) -> list[int]:
-        """Blocks reachable from the entry, each after its successors."""
-        order: list[int] = []
-        state: dict[int, bool] = {}
-
-        def visit(block: int) -> None:
-            if block in state:
-                if not state[block]:
-                    raise UnsupportedError("a loop outside for and while", hint="use for or while")
-                return
-            state[block] = False
-            for target, _ in self.targets[block]:
-                visit(target)
-            state[block] = True
-            order.append(block)
-
-        visit(0)
-        return order
-
-    def emit(self, block: int, stop: int | None) -> tuple[Value, ...]:
-        """Reads from ``block`` up to ``stop``; gives the arguments for it, or what is returned."""
-        reader = self.reader
-        while True:
-            operations = self.blocks[block].operations
-            for op in operations[:-1]:
-                reader.run(op)
-            last = operations[-1]
-            if last.name == "tt.return":
-                return reader.values(last)
-            if last.name == "cf.br":
-                block, names = self.targets[block][0]
-                values = tuple(reader.known[name] for name in names)
-            elif last.name == "cf.cond_br":
-                meet = self.meets[block]
-                values = self._branch(last, self.targets[block], meet)
-                if meet == self.exit:
-                    return values
-                block = meet
-            else:
-                raise reader.unsupported(last, last.location)
-            if block == stop:
-                return values
-            self._enter(block, values)
-
-    def _enter(self, block: int, values: Sequence[Value]) -> None:
-        for (name, _), value in zip(self.blocks[block].arguments, values, strict=True):
-            self.reader.known[name] = value
-
-    def _branch(
-        self, op: Operation, targets: list[tuple[int, list[str]]], meet: int
-    ) -> tuple[Value, ...]:
-        reader = self.reader
-        stop = None if meet == self.exit else meet
-        condition = reader.known[op.operands[0]]
-        regions = []
-        for target, names in targets:
-            region = Region()
-            outer, reader.build = reader.build, Builder(region, op.location)
-            values: tuple[Value, ...] = tuple(reader.known[name] for name in names)
-            if target != stop:
-                self._enter(target, values)
-                values = self.emit(target, stop)
-            reader.build.effect(Yield, values=values)
-            reader.build = outer
-            regions.append(region)
-        made = reader.build.effect(
-            If,
-            condition=condition,
-            then_region=regions[0],
-            else_region=regions[1],
-            location=op.location,
-        )
-        return made.results
+        return BlockGraph(self, function).emit(0)

@@ -136,7 +136,7 @@ class _Parser:
     def __init__(self, text: str) -> None:
         lines = text.split("\n")
         self.places = Places(lines)
-        self.lines = [line.strip() for line in lines if line and not line.startswith("#")]
+        self.lines = [line.strip() for line in lines if line.strip() and line[0] != "#"]
         self.position = 0
 
     def functions(self) -> list[Function]:

@@ -20,7 +20,9 @@ __all__ = [
     "call_intrinsic",
     "constant",
     "counted_loop",
+    "in_entry_block",
     "iota",
+    "lane_loop",
     "lanes_of",
     "splat",
     "type_code",
@@ -114,6 +116,22 @@ def counted_loop(builder: Builder, count: LLValue, name: str, step: int = 1) -> 
     index.add_incoming(following, builder.block)
     builder.cbranch(builder.icmp_unsigned("<", following, count), body, after)
     builder.position_at_end(after)
+
+
+@contextmanager
+def in_entry_block(builder: Builder) -> Iterator[None]:
+    """Emits before the terminator of the function's entry block; the builder then goes on where it was.
+
+    llvmlite's own `goto_entry_block` comes back to the *end* of a block, even of a terminated one.
+    """
+    block, anchor = builder._block, builder._anchor
+    entry = builder.function.entry_basic_block
+    if entry.terminator is None:
+        builder.position_at_end(entry)
+    else:
+        builder.position_before(entry.terminator)
+    yield
+    builder._block, builder._anchor = block, anchor
 
 
 def lane_loop(builder: Builder, lanes: int, body: Callable[[LLValue], None]) -> None:

@@ -18,6 +18,7 @@ from canopy.targets.cpu.llvm import (
     LLValue,
     as_pointer,
     constant,
+    in_entry_block,
     lane_loop,
     type_code,
     vector,
@@ -72,6 +73,8 @@ def store_contiguous(
     raw = to_memory(builder, value, element)
     if mask is None:
         return builder.store(raw, pointer, align=element.bytes)
+    if element.bytes < 4:
+        mask = _opaque(builder, mask)
     function = _declare(
         builder,
         f"llvm.masked.store.{type_code(raw.type)}.p0",
@@ -79,6 +82,24 @@ def store_contiguous(
         [raw.type, POINTER, I32, mask.type],
     )
     return builder.call(function, [raw, pointer, constant(I32, element.bytes), mask])
+
+
+def _opaque(builder: Builder, mask: LLValue) -> LLValue:
+    """The same mask, of which LLVM cannot know that it is constant.
+
+    LLVM 22 for x86 turns a masked store of 16-bit elements whose constant mask has one lane set into
+    a 32-bit store, which overwrites the next element.
+    """
+    lanes = mask.type.count
+    if lanes > 64:
+        return mask
+    bits = builder.bitcast(mask, ll.IntType(lanes))
+    wide = ll.IntType(64 if lanes > 32 else 32)
+    word = builder.zext(bits, wide) if lanes < wide.width else bits
+    identity = ll.InlineAsm(ll.FunctionType(wide, [wide]), "", "=r,0", False)
+    word = builder.call(identity, [word])
+    bits = builder.trunc(word, ll.IntType(lanes)) if lanes < wide.width else word
+    return builder.bitcast(bits, mask.type)
 
 
 def load_gather(
@@ -156,7 +177,7 @@ def each_active_lane(
 
 def stack_slot(builder: Builder, type_: Any) -> LLValue:
     """Memory for one value, made once in the function's entry block."""
-    with builder.goto_entry_block():
+    with in_entry_block(builder):
         slot = builder.alloca(type_)
     slot.type = POINTER  # llvmlite types an alloca's pointer; ours are all opaque
     return slot

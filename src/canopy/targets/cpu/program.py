@@ -28,7 +28,7 @@ from canopy.targets.cpu import conversions, diagnostics, memory
 from canopy.targets.cpu.arithmetic import constant_of, emit_elementwise, widen_index
 from canopy.targets.cpu.atomics import AtomicRoot, emit_scalar_atomic
 from canopy.targets.cpu.dot import dot_function
-from canopy.targets.cpu.llvm import I1, I8, I32, I64, POINTER, LLValue, as_pointer, constant, counted_loop
+from canopy.targets.cpu.llvm import I1, I8, I32, I64, POINTER, LLValue, as_pointer, constant, counted_loop, in_entry_block
 from canopy.targets.cpu.nest import Nest, Root
 from canopy.targets.cpu.plan import KernelPlan, is_inline, loads_reached
 from canopy.targets.cpu.roots import AnyLaneRoot, KeepRoot, ReduceRoot, ScanRoot, StoreRoot
@@ -113,7 +113,7 @@ class Program:
         """The address of ``size`` bytes of scratch memory, in the entry block."""
         start = self.scratch_bytes
         self.scratch_bytes += (size + ALIGNMENT - 1) // ALIGNMENT * ALIGNMENT
-        with self.builder.goto_entry_block():
+        with in_entry_block(self.builder):
             return self.builder.gep(self.scratch, [constant(I64, start)], source_etype=I8)
 
     def result_buffer(self, value: ir.Value) -> Buffer:
