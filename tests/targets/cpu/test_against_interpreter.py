@@ -158,7 +158,6 @@ def test_integers(element: ScalarType, shape: tuple[int, ...]) -> None:
         for predicate in ("eq", "ne", "lt", "le", "gt", "ge"):
             found.append(b.add(ir.Compare, predicate=predicate, lhs=x, rhs=y))
         found.append(b.add(ir.Select, condition=found[-1], if_true=x, if_false=z))
-        found.append(b.add(ir.Clamp, source=x, low=z, high=b.add(ir.Max, lhs=z, rhs=y)))
         return tuple(found)
 
     below = numbers(type_, 1, 20)
@@ -183,6 +182,9 @@ def test_floats(element: ScalarType, shape: tuple[int, ...]) -> None:
         for function in ("abs", "neg", "floor", "ceil", "rint", "trunc", "sqrt"):
             found.append(b.add(ir.MathCall, function=function, arguments=(x,)))
         found.append(b.add(ir.Fma, a=x, b=y, c=x))
+        low, high = b.constant(-3.5, type_), b.constant(8.0, type_)
+        for propagate in (False, True):
+            found.append(b.add(ir.Clamp, source=x, low=low, high=high, propagate_nan=propagate))
         found.append(b.add(ir.Select, condition=found[8], if_true=x, if_false=y))
         return tuple(found)
 
