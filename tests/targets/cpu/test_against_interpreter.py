@@ -195,7 +195,7 @@ def test_floats(element: ScalarType, shape: tuple[int, ...]) -> None:
     check(build, (left, type_), (right, type_))
 
 
-@pytest.mark.parametrize("source", (*INTEGERS, *FLOATS, BOOL), ids=str)
+@pytest.mark.parametrize("source", [*INTEGERS, *FLOATS, BOOL], ids=str)
 @pytest.mark.parametrize("shape", [(), (7,), (96,)], ids=name_of)
 def test_casts(source: ScalarType, shape: tuple[int, ...]) -> None:
     type_ = tile(shape, source)
@@ -217,7 +217,7 @@ def test_bitcasts(elements: tuple[ScalarType, ...]) -> None:
         )
 
 
-@pytest.mark.parametrize("source", (I8, I16, I32, U8, U16, U32, U64), ids=str)
+@pytest.mark.parametrize("source", [I8, I16, I32, U8, U16, U32, U64], ids=str)
 def test_progressions_wrap(source: ScalarType) -> None:
     """Ranges moved, scaled and extended are data as well as addresses."""
 
@@ -273,7 +273,7 @@ def test_guards_hold_for_what_they_check(modulus: int, count: int) -> None:
 # Masks and memory
 
 
-@pytest.mark.parametrize("element", (I8, I16, I32, I64, F16, F32, F64, BOOL), ids=str)
+@pytest.mark.parametrize("element", [I8, I16, I32, I64, F16, F32, F64, BOOL], ids=str)
 @pytest.mark.parametrize("shape", SHAPES, ids=name_of)
 def test_masked_copies(element: ScalarType, shape: tuple[int, ...]) -> None:
     type_ = tile(shape, element)
@@ -320,7 +320,7 @@ def test_masks_of_outer_axes(rows: int, columns: int) -> None:
 STEPS = [(0,), (1,), (2,), (3,), (-1,), (-4,)]
 
 
-@pytest.mark.parametrize("element", (U8, I16, I32, F64), ids=str)
+@pytest.mark.parametrize("element", [U8, I16, I32, F64], ids=str)
 @pytest.mark.parametrize("step", [0, 1, 2, 3, -1], ids=str)
 def test_overlapping_stores(element: ScalarType, step: int) -> None:
     """In bytes: lanes may overlap, the highest wins; loads see what was there before."""
@@ -356,9 +356,7 @@ def test_lanes_that_meet(shape: tuple[int, ...], stride: tuple[int, int]) -> Non
         rank = len(shape)
         for axis, step in ((0, s), (rank - 1, t)):
             index = b.add(ir.Range, start=0, end=shape[axis])
-            index = b.add(
-                ir.Mul, lhs=index, rhs=b.add(ir.Splat, source=step, shape=index.shape)
-            )
+            index = b.add(ir.Mul, lhs=index, rhs=b.add(ir.Splat, source=step, shape=index.shape))
             for other in range(rank):
                 if other != axis:
                     index = b.add(ir.ExpandDims, source=index, axis=other)
@@ -419,7 +417,7 @@ def test_two_arguments_on_one_array(shift: int) -> None:
 # Shape
 
 
-@pytest.mark.parametrize("element", (I32, F16, BOOL), ids=str)
+@pytest.mark.parametrize("element", [I32, F16, BOOL], ids=str)
 @pytest.mark.parametrize("shape", [s for s in SHAPES if s], ids=name_of)
 def test_shapes(element: ScalarType, shape: tuple[int, ...]) -> None:
     type_, rank = TileType(shape, element), len(shape)
@@ -450,7 +448,7 @@ def test_shapes(element: ScalarType, shape: tuple[int, ...]) -> None:
     check(build, (numbers(type_), type_), (numbers(type_), type_))
 
 
-@pytest.mark.parametrize("element", (U8, I32, I64, F32), ids=str)
+@pytest.mark.parametrize("element", [U8, I32, I64, F32], ids=str)
 @pytest.mark.parametrize("shape", [s for s in SHAPES if s], ids=name_of)
 def test_gathers(element: ScalarType, shape: tuple[int, ...]) -> None:
     type_ = TileType(shape, element)
@@ -475,7 +473,7 @@ def test_gathers(element: ScalarType, shape: tuple[int, ...]) -> None:
 
 @pytest.mark.parametrize("size", [1, 2, 7, 96, 250, 1024])
 @pytest.mark.parametrize("bins", [1, 7, 64])
-@pytest.mark.parametrize("element", (I32, U8, I64), ids=str)
+@pytest.mark.parametrize("element", [I32, U8, I64], ids=str)
 def test_histograms(size: int, bins: int, element: ScalarType) -> None:
     type_, flags = TileType((size,), element), TileType((size,), BOOL)
     check(
@@ -503,7 +501,7 @@ def argmax(b: Emitter, a: Value, i: Value, c: Value, j: Value) -> tuple[Value, .
     )
 
 
-@pytest.mark.parametrize("element", (I8, I32, U64, F16, F32, F64, BOOL), ids=str)
+@pytest.mark.parametrize("element", [I8, I32, U64, F16, F32, F64, BOOL], ids=str)
 @pytest.mark.parametrize("shape", [s for s in SHAPES if s], ids=name_of)
 def test_reductions(element: ScalarType, shape: tuple[int, ...]) -> None:
     type_ = TileType(shape, element)
@@ -547,7 +545,7 @@ def test_sums_of_floats(element: ScalarType) -> None:
 
 
 @pytest.mark.parametrize("reverse", [False, True])
-@pytest.mark.parametrize("element", (I8, I32, F32, F64), ids=str)
+@pytest.mark.parametrize("element", [I8, I32, F32, F64], ids=str)
 @pytest.mark.parametrize("shape", [s for s in SHAPES if s], ids=name_of)
 def test_scans(element: ScalarType, shape: tuple[int, ...], reverse: bool) -> None:
     type_ = TileType(shape, element)
@@ -572,9 +570,7 @@ def test_scans(element: ScalarType, shape: tuple[int, ...], reverse: bool) -> No
                 )
                 found.append(scan.result)
             region = b.function([element] * 4, last)
-            scan = b.effect(
-                ir.Scan, sources=(signs, x), axis=axis, reverse=reverse, combine=region
-            )
+            scan = b.effect(ir.Scan, sources=(signs, x), axis=axis, reverse=reverse, combine=region)
             found += scan.results
         return tuple(found)
 
@@ -599,8 +595,10 @@ def test_products(size: tuple[int, int, int], inputs: ScalarType, total: ScalarT
         turned = b.add(ir.Transpose, source=y, order=(1, 0))
         back = b.add(ir.Transpose, source=x, order=(1, 0))
         zero = b.constant(0, TileType((n, m), total))
-        return product, b.add(ir.Add, lhs=product, rhs=z), b.add(
-            ir.Dot, lhs=turned, rhs=back, acc=zero
+        return (
+            product,
+            b.add(ir.Add, lhs=product, rhs=z),
+            b.add(ir.Dot, lhs=turned, rhs=back, acc=zero),
         )
 
     # Integers: their sums are exact in every order.
@@ -611,15 +609,13 @@ def test_products(size: tuple[int, int, int], inputs: ScalarType, total: ScalarT
 def test_batched_product() -> None:
     types = [TileType(s, F32) for s in ((3, 4, 8), (3, 8, 16), (3, 4, 16))]
     arrays = [np.trunc(numbers(t, -3, 3)).astype("f4") for t in types]
-    check(
-        lambda b, x, y, z: b.add(ir.Dot, lhs=x, rhs=y, acc=z), *zip(arrays, types, strict=True)
-    )
+    check(lambda b, x, y, z: b.add(ir.Dot, lhs=x, rhs=y, acc=z), *zip(arrays, types, strict=True))
 
 
 # Atomics
 
 
-@pytest.mark.parametrize("element", (I32, U32, I64, U64, F16, F32, F64), ids=str)
+@pytest.mark.parametrize("element", [I32, U32, I64, U64, F16, F32, F64], ids=str)
 @pytest.mark.parametrize("shape", [(), (1,), (7,), (96,), (16, 2)], ids=name_of)
 def test_atomics(element: ScalarType, shape: tuple[int, ...]) -> None:
     kinds = ["add", "min", "max", "exchange"]
@@ -645,9 +641,7 @@ def test_atomics(element: ScalarType, shape: tuple[int, ...]) -> None:
             else:
                 found = b.add(ir.AtomicRmw, kind=kind, **fields)
             size = int(np.prod(shape)) * number
-            place = b.add(
-                ir.Offset, pointer=old, index=b.constant(size, I32), scale=element.bytes
-            )
+            place = b.add(ir.Offset, pointer=old, index=b.constant(size, I32), scale=element.bytes)
             b.store(place, found)
 
     arrays = [numbers(TileType((8,), element), 0, 9), numbers(type_, 0, 9), numbers(flags)]
@@ -659,7 +653,7 @@ def test_atomics(element: ScalarType, shape: tuple[int, ...]) -> None:
 # Control
 
 
-@pytest.mark.parametrize("element", (I32, F32, F16, BOOL), ids=str)
+@pytest.mark.parametrize("element", [I32, F32, F16, BOOL], ids=str)
 @pytest.mark.parametrize("shape", SHAPES, ids=name_of)
 def test_loops_carry_tiles(element: ScalarType, shape: tuple[int, ...]) -> None:
     """Two values that swap places, one that grows, one that stays; by 0, 1 and 5 rounds."""
@@ -746,9 +740,7 @@ def test_any_lane_and_scalars_of_tiles() -> None:
         def build(b: Emitter, x: Value) -> Any:
             some = []
             for limit in (-200, 0, 1 << 31 - 1):
-                flags = b.add(
-                    ir.Compare, predicate="lt", lhs=x, rhs=b.constant(limit, x.type)
-                )
+                flags = b.add(ir.Compare, predicate="lt", lhs=x, rhs=b.constant(limit, x.type))
                 some.append(b.add(ir.AnyLane, source=flags))
             one = b.add(ir.Splat, source=some[0], shape=(1, 1))
             return (*some, b.add(ir.Unsplat, source=one))

@@ -13,7 +13,16 @@ import llvmlite.ir as ll
 
 from canopy.ir.types import F32, F64, ScalarType
 from canopy.targets.cpu import conversions
-from canopy.targets.cpu.llvm import I64, POINTER, Builder, LLValue, call_intrinsic, constant, counted_loop, splat
+from canopy.targets.cpu.llvm import (
+    I64,
+    POINTER,
+    Builder,
+    LLValue,
+    call_intrinsic,
+    constant,
+    counted_loop,
+    splat,
+)
 
 __all__ = ["Blocking", "dot_function"]
 

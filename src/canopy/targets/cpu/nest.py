@@ -18,7 +18,15 @@ from typing import TYPE_CHECKING, Any, Protocol
 import llvmlite.ir as ll
 
 from canopy import ir
-from canopy.ir.types import U64, ElementType, PointerType, ScalarType, element_type, is_bool, is_signed
+from canopy.ir.types import (
+    U64,
+    ElementType,
+    PointerType,
+    ScalarType,
+    element_type,
+    is_bool,
+    is_signed,
+)
 from canopy.targets.cpu import conversions, memory
 from canopy.targets.cpu.arithmetic import constant_of, emit_elementwise, widen_index
 from canopy.targets.cpu.forms import (
@@ -379,13 +387,13 @@ class Nest:
             return indices
         level = max(index.level for index in point)
         cache = self._caches[min(level, len(self._caches) - 1)]
-        key = ("regroup", source, point)
-        known: Any = cache.get(key)  # type: ignore[call-overload]
+        key: Any = ("regroup", source, point)
+        known: Any = cache.get(key)
         if known is None:
             with self._at(level):
                 linear = self._linear(target, point)
                 known = [Index(form, level) for form in self._delinear(source, linear)]
-            cache[key] = known  # type: ignore[index]
+            cache[key] = known
         return list(known)
 
     def _linear(self, shape: tuple[int, ...], point: Point) -> Form:
@@ -702,7 +710,7 @@ class Nest:
         b = self.builder
         left, right = forms
         if isinstance(left, Affine):
-            progress, limit, predicate = left, right, op.predicate
+            progress, limit, predicate = left, right, str(op.predicate)
         else:
             assert isinstance(right, Affine)
             mirrored = {"lt": "gt", "le": "ge", "gt": "lt", "ge": "le"}

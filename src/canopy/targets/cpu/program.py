@@ -28,7 +28,18 @@ from canopy.targets.cpu import conversions, diagnostics, memory
 from canopy.targets.cpu.arithmetic import constant_of, emit_elementwise, widen_index
 from canopy.targets.cpu.atomics import AtomicRoot, emit_scalar_atomic
 from canopy.targets.cpu.dot import dot_function
-from canopy.targets.cpu.llvm import I1, I8, I32, I64, POINTER, LLValue, as_pointer, constant, counted_loop, in_entry_block
+from canopy.targets.cpu.llvm import (
+    I1,
+    I8,
+    I32,
+    I64,
+    POINTER,
+    LLValue,
+    as_pointer,
+    constant,
+    counted_loop,
+    in_entry_block,
+)
 from canopy.targets.cpu.nest import Nest, Root
 from canopy.targets.cpu.plan import KernelPlan, is_inline, loads_reached
 from canopy.targets.cpu.roots import AnyLaneRoot, KeepRoot, ReduceRoot, ScanRoot, StoreRoot
@@ -596,9 +607,9 @@ class _Carried:
         pairs: list[Buffer | None] = []
         for value in initial:
             if isinstance(value.type, TileType):
-                first = program.allocate(value.type)
-                program.copy_to(value, first)
-                pairs.append(first)
+                made = program.allocate(value.type)
+                program.copy_to(value, made)
+                pairs.append(made)
             else:
                 pairs.append(None)
         program.flush()
