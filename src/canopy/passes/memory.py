@@ -27,7 +27,9 @@ class Bases:
         for value in self.parameters:
             self._origin[value] = value
         self._visit(kernel.body.ops)
-        self.written = {self.of(op.pointer) for op in ir.walk(kernel.body.ops) if isinstance(op, WRITES)}
+        self.written = {
+            self.of(op.pointer) for op in ir.walk(kernel.body.ops) if isinstance(op, WRITES)
+        }
 
     def of(self, pointer: ir.Value) -> Origin:
         """The parameter or scratch value that ``pointer`` derives from; None if unknown."""
@@ -47,7 +49,9 @@ class Bases:
     def _visit(self, ops: list[ir.Op]) -> None:
         for op in ops:
             if isinstance(op, ir.For):
-                self._visit_loop(op.initial, op.body.args[1:], op.body, op.body.ops[-1].operands, op)
+                self._visit_loop(
+                    op.initial, op.body.args[1:], op.body, op.body.ops[-1].operands, op
+                )
             elif isinstance(op, ir.While):
                 condition = op.before.terminator
                 assert isinstance(condition, ir.Condition)
@@ -66,9 +70,9 @@ class Bases:
                 continue
             if isinstance(op, ir.Offset):
                 self._origin[result] = self.of(op.pointer)
-            elif isinstance(op, (ir.Splat, ir.Broadcast, ir.ExpandDims, ir.Reshape, ir.Transpose)) or isinstance(
-                op, (ir.Unsplat, ir.Split)
-            ):
+            elif isinstance(
+                op, (ir.Splat, ir.Broadcast, ir.ExpandDims, ir.Reshape, ir.Transpose)
+            ) or isinstance(op, (ir.Unsplat, ir.Split)):
                 self._origin[result] = self.of(op.operands[0])
             elif isinstance(op, (ir.Select, ir.Concat, ir.Join)):
                 origins = {self.of(v) for v in op.operands if is_pointer(v.type)}

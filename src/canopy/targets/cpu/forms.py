@@ -9,7 +9,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from canopy.targets.cpu.llvm import I8, I64, Builder, LLValue, call_intrinsic, constant, iota, splat, vector
+from canopy.targets.cpu.llvm import (
+    I8,
+    I64,
+    Builder,
+    LLValue,
+    call_intrinsic,
+    constant,
+    iota,
+    splat,
+    vector,
+)
 
 __all__ = ["Affine", "Form", "Index", "Lanes", "Prefix", "Uniform", "prefix_mask", "progression"]
 

@@ -55,7 +55,9 @@ def constant(type_: Any, value: Any) -> LLValue:
 
 def iota(element: Any, lanes: int, step: int = 1) -> LLValue:
     """The constant vector 0, step, 2*step ..."""
-    return ll.Constant(vector(element, lanes), [ll.Constant(element, i * step) for i in range(lanes)])
+    return ll.Constant(
+        vector(element, lanes), [ll.Constant(element, i * step) for i in range(lanes)]
+    )
 
 
 def splat(builder: Builder, scalar: LLValue, lanes: int) -> LLValue:

@@ -38,7 +38,9 @@ def load_object(object_code: bytes) -> LoadedKernel:
     with _LOCK:
         _bind_helpers()
         target = llvm.Target.from_triple(machine.triple)
-        target_machine = target.create_target_machine(cpu=machine.cpu, features=machine.features, opt=1)
+        target_machine = target.create_target_machine(
+            cpu=machine.cpu, features=machine.features, opt=1
+        )
         engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), target_machine)
         engine.add_object_file(llvm.ObjectFileRef.from_data(object_code))
         engine.finalize_object()

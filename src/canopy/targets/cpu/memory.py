@@ -24,12 +24,21 @@ from canopy.targets.cpu.llvm import (
     vector,
 )
 
-__all__ = ["from_memory", "load_contiguous", "load_gather", "load_scalar", "store_contiguous", "store_scatter"]
+__all__ = [
+    "from_memory",
+    "load_contiguous",
+    "load_gather",
+    "load_scalar",
+    "store_contiguous",
+    "store_scatter",
+]
 
 
 def from_memory(builder: Builder, value: LLValue, element: ElementType) -> LLValue:
     """The register form of what was loaded: bytes become bools."""
-    return builder.icmp_unsigned("!=", value, constant(value.type, 0)) if is_bool(element) else value
+    return (
+        builder.icmp_unsigned("!=", value, constant(value.type, 0)) if is_bool(element) else value
+    )
 
 
 def to_memory(builder: Builder, value: LLValue, element: ElementType) -> LLValue:
@@ -67,7 +76,11 @@ def load_contiguous(
 
 
 def store_contiguous(
-    builder: Builder, pointer: LLValue, value: LLValue, element: ElementType, mask: LLValue | None = None
+    builder: Builder,
+    pointer: LLValue,
+    value: LLValue,
+    element: ElementType,
+    mask: LLValue | None = None,
 ) -> Any:
     """Stores a vector to consecutive elements, where mask holds; gives the store instruction."""
     raw = to_memory(builder, value, element)

@@ -24,7 +24,17 @@ COSTLY_FUNCTION = 10
 
 INLINE = (
     *(ir.Constant, ir.Range, ir.Splat, ir.Broadcast, ir.ExpandDims, ir.Reshape, ir.Transpose),
-    *(ir.Join, ir.Split, ir.Concat, ir.Gather, ir.Binary, ir.Compare, ir.Select, ir.MathCall, ir.Fma),
+    *(
+        ir.Join,
+        ir.Split,
+        ir.Concat,
+        ir.Gather,
+        ir.Binary,
+        ir.Compare,
+        ir.Select,
+        ir.MathCall,
+        ir.Fma,
+    ),
     *(ir.Clamp, ir.Cast, ir.Bitcast, ir.Offset, ir.Load),
 )
 _STRUCTURAL = (
@@ -200,7 +210,9 @@ class _BlockPlanner:
         places = {site.position for site in sites}
         return len(places) > 1 and cost > KEEP_COST
 
-    def _must_keep_load(self, op: ir.Load, position: int, sites: list[Site], kinds: set[str]) -> bool:
+    def _must_keep_load(
+        self, op: ir.Load, position: int, sites: list[Site], kinds: set[str]
+    ) -> bool:
         if op.volatile or "nested" in kinds:
             return True
         if len({site.position for site in sites}) > 1 and not self.plan.is_structural(op.pointer):
@@ -266,5 +278,3 @@ def loads_reached(plan: KernelPlan, value: ir.Value) -> list[tuple[ir.Load, bool
 
     visit(value, True, True)
     return found
-
-
