@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import llvmlite.ir as ll
 
 from canopy import ir
-from canopy.ir.types import ElementType, PointerType, ScalarType, element_type, is_bool, is_signed
+from canopy.ir.types import U64, ElementType, PointerType, ScalarType, element_type, is_bool, is_signed
 from canopy.targets.cpu import conversions, memory
 from canopy.targets.cpu.arithmetic import constant_of, emit_elementwise, widen_index
 from canopy.targets.cpu.forms import (
@@ -752,9 +752,14 @@ class Nest:
         assert isinstance(limit, Uniform)
         if not self._widens(_integer(op.lhs), progress):
             return None
-        count = b.sub(widen_index(b, limit.value, op.lhs), widen_index(b, progress.base, op.lhs))
+        bounds = [widen_index(b, v, op.lhs) for v in (limit.value, progress.base)]
+        if _integer(op.lhs) == U64:
+            if self.guards is None:
+                return None
+            self.guards.append(b.icmp_signed(">=", b.or_(*bounds), constant(I64, 0)))
+        count = call_intrinsic(b, "llvm.ssub.sat", I64, bounds, [I64])
         if predicate == "le":
-            count = b.add(count, constant(I64, 1))
+            count = call_intrinsic(b, "llvm.sadd.sat", I64, [count, constant(I64, 1)], [I64])
         return Prefix(count)
 
     def _guarded_modulo(self, op: ir.Rem | ir.Div, progress: Affine, modulus: Uniform) -> Form:
