@@ -84,7 +84,9 @@ def _emit_program(
     type_ = ll.FunctionType(I32, [POINTER, POINTER, I32, I32, I32, POINTER, I1])
     function = ll.Function(module, type_, f"canopy.program.{version}")
     function.linkage = "internal"
-    for name, argument in zip(("args", "grid", "x", "y", "z", "scratch", "streaming"), function.args, strict=True):
+    for name, argument in zip(
+        ("args", "grid", "x", "y", "z", "scratch", "streaming"), function.args, strict=True
+    ):
         argument.name = name
     for position in (0, 1, 5):
         function.args[position].add_attribute("noalias")
@@ -101,9 +103,16 @@ def _emit_entry(kernel: ir.Kernel, module: Any, versions: list[Any]) -> None:
     extents = [b.load(b.gep(grid, [constant(I64, a)], source_etype=I32), typ=I32) for a in range(3)]
     width, height = (b.zext(extent, I64) for extent in extents[:2])
     streaming = _streaming(b, kernel, extents)
-    blocks = {name: function.append_basic_block(name) for name in ("head", "body", "next", "failed", "done")}
+    blocks = {
+        name: function.append_basic_block(name)
+        for name in ("head", "body", "next", "failed", "done")
+    }
     alias_slot = b.gep(args, [constant(I64, len(kernel.parameters))], source_etype=I64)
-    may_alias = b.icmp_unsigned("!=", b.load(alias_slot, typ=I64), constant(I64, 0)) if len(versions) > 1 else None
+    may_alias = (
+        b.icmp_unsigned("!=", b.load(alias_slot, typ=I64), constant(I64, 0))
+        if len(versions) > 1
+        else None
+    )
     start = b.block
     b.branch(blocks["head"])
     b.position_at_end(blocks["head"])
@@ -132,8 +141,12 @@ def _emit_entry(kernel: ir.Kernel, module: Any, versions: list[Any]) -> None:
     b.ret(constant(I32, 0))
 
 
-def _call_version(b: Builder, versions: list[Any], may_alias: LLValue, arguments: list[LLValue]) -> LLValue:
-    disjoint, aliasing, joined = (b.function.append_basic_block(n) for n in ("disjoint", "aliasing", "joined"))
+def _call_version(
+    b: Builder, versions: list[Any], may_alias: LLValue, arguments: list[LLValue]
+) -> LLValue:
+    disjoint, aliasing, joined = (
+        b.function.append_basic_block(n) for n in ("disjoint", "aliasing", "joined")
+    )
     b.cbranch(may_alias, aliasing, disjoint)
     results = []
     for block, version in ((disjoint, versions[0]), (aliasing, versions[1])):
@@ -159,7 +172,9 @@ def _streaming(b: Builder, kernel: ir.Kernel, extents: list[LLValue]) -> LLValue
     programs = constant(I64, 1)
     for extent in extents:
         programs = b.mul(programs, b.zext(extent, I64))
-    return b.icmp_unsigned(">", b.mul(programs, constant(I64, stored)), constant(I64, STREAMING_BYTES))
+    return b.icmp_unsigned(
+        ">", b.mul(programs, constant(I64, stored)), constant(I64, STREAMING_BYTES)
+    )
 
 
 def _target_machine(machine: Machine) -> Any:

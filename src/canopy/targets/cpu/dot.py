@@ -51,7 +51,9 @@ def _power_of_two_divisor(extent: int, limit: int) -> int:
     return divisor
 
 
-def dot_function(module: Any, element: ScalarType, shape: tuple[int, int, int], vector_bytes: int) -> Any:
+def dot_function(
+    module: Any, element: ScalarType, shape: tuple[int, int, int], vector_bytes: int
+) -> Any:
     """The function (a, b, c_in, c_out) for tiles M x K, K x N, M x N of ``element``, all row-major.
 
     ``c_in`` may be ``c_out``.
@@ -88,11 +90,16 @@ def _register_block(
     type_ = ll.VectorType(scalar, block.lanes)
 
     def c_address(base: LLValue, row: int, column: int) -> LLValue:
-        offset = b.add(b.mul(b.add(i, constant(I64, row)), constant(I64, n)), b.add(j, constant(I64, column)))
+        offset = b.add(
+            b.mul(b.add(i, constant(I64, row)), constant(I64, n)), b.add(j, constant(I64, column))
+        )
         return b.gep(base, [offset], source_etype=scalar)
 
     places = [(r, v) for r in range(block.rows) for v in range(block.vectors)]
-    start = [b.load(c_address(c_in, r, v * block.lanes), typ=type_, align=element.bytes) for r, v in places]
+    start = [
+        b.load(c_address(c_in, r, v * block.lanes), typ=type_, align=element.bytes)
+        for r, v in places
+    ]
     before = b.block
     body = b.function.append_basic_block("k.body")
     after = b.function.append_basic_block("k.end")
@@ -132,7 +139,9 @@ def _register_block(
         b.store(total, c_address(c_out, r, v * block.lanes), align=element.bytes)
 
 
-def _multiply_add(b: Builder, element: ScalarType, left: LLValue, right: LLValue, total: LLValue) -> LLValue:
+def _multiply_add(
+    b: Builder, element: ScalarType, left: LLValue, right: LLValue, total: LLValue
+) -> LLValue:
     if element in (F32, F64):
         return call_intrinsic(b, "llvm.fma", total.type, [left, right, total], [total.type])
     return b.add(b.mul(left, right), total)

@@ -83,7 +83,12 @@ class Nest:
     """One loop nest of a program under construction."""
 
     def __init__(
-        self, program: Program, shape: tuple[int, ...], lane_axis: int, lanes: int, reduce_axis: int | None
+        self,
+        program: Program,
+        shape: tuple[int, ...],
+        lane_axis: int,
+        lanes: int,
+        reduce_axis: int | None,
     ) -> None:
         self.program = program
         self.builder = program.builder
@@ -279,7 +284,9 @@ class Nest:
         from outer loop levels too, so that only the strip itself can tell.
         """
         if self.guards is not None and id(mask.count) not in self._assumed:
-            self.guards.append(self.builder.icmp_signed(">=", mask.count, constant(I64, self.lanes)))
+            self.guards.append(
+                self.builder.icmp_signed(">=", mask.count, constant(I64, self.lanes))
+            )
             self._assumed[id(mask.count)] = mask.count
         return self.fast and id(mask.count) in self._assumed
 
@@ -362,9 +369,13 @@ class Nest:
 
     def _narrow_lanes(self, form: Form, type_: Any) -> Form:
         value = self.vector(form)
-        return Lanes(value if type_ == I64 else self.builder.trunc(value, ll.VectorType(type_, self.lanes)))
+        return Lanes(
+            value if type_ == I64 else self.builder.trunc(value, ll.VectorType(type_, self.lanes))
+        )
 
-    def _reshape_point(self, source: tuple[int, ...], target: tuple[int, ...], point: Point) -> Point:
+    def _reshape_point(
+        self, source: tuple[int, ...], target: tuple[int, ...], point: Point
+    ) -> Point:
         """The index under another shape, axis groups of equal size being mapped one by one."""
         result: list[Index] = []
         s = t = 0
@@ -375,7 +386,9 @@ class Nest:
             s, t = s_end, t_end
         return tuple(result)
 
-    def _regroup(self, source: tuple[int, ...], target: tuple[int, ...], point: Point) -> list[Index]:
+    def _regroup(
+        self, source: tuple[int, ...], target: tuple[int, ...], point: Point
+    ) -> list[Index]:
         if len(source) == 1 and len(target) == 1:
             return list(point)
         real = [i for i, extent in enumerate(source) if extent != 1]
@@ -459,8 +472,12 @@ class Nest:
                 return Uniform(b.udiv(base, divisor)), Affine(b.urem(base, divisor), 1)
             case Affine(base=base, step=1) if self.lanes % extent == 0:
                 lanes = iota(I64, self.lanes)
-                rows = ll.Constant(lanes.type, [ll.Constant(I64, i // extent) for i in range(self.lanes)])
-                columns = ll.Constant(lanes.type, [ll.Constant(I64, i % extent) for i in range(self.lanes)])
+                rows = ll.Constant(
+                    lanes.type, [ll.Constant(I64, i // extent) for i in range(self.lanes)]
+                )
+                columns = ll.Constant(
+                    lanes.type, [ll.Constant(I64, i % extent) for i in range(self.lanes)]
+                )
                 first = splat(b, b.udiv(base, divisor), self.lanes)
                 return Lanes(b.add(first, rows)), Lanes(columns)
             case Affine(base=base, step=step) if step % extent == 0:
@@ -512,7 +529,9 @@ class Nest:
             type_ = value.type
             moved = b.sub(value, constant(type_, start))
             above = call_intrinsic(b, "llvm.smax", type_, [moved, constant(type_, 0)], [type_])
-            return call_intrinsic(b, "llvm.smin", type_, [above, constant(type_, extent - 1)], [type_])
+            return call_intrinsic(
+                b, "llvm.smin", type_, [above, constant(type_, extent - 1)], [type_]
+            )
 
         if isinstance(index.form, Uniform):
             return Index(Uniform(limit(index.form.value)), level)
@@ -576,7 +595,11 @@ class Nest:
         form = self.pull(mask, point)
         if isinstance(form, Prefix) and self.assume_all(form):
             return None
-        if isinstance(form, Uniform) and isinstance(form.value, ll.Constant) and form.value.constant == 1:
+        if (
+            isinstance(form, Uniform)
+            and isinstance(form.value, ll.Constant)
+            and form.value.constant == 1
+        ):
             return None
         return form
 
@@ -593,7 +616,9 @@ class Nest:
         active = self.vector(mask) if mask is not None else None
         if isinstance(pointer, Affine) and pointer.step == element.bytes:
             address = as_pointer(b, pointer.base)
-            return Lanes(memory.load_contiguous(b, address, element, self.lanes, active, passthrough))
+            return Lanes(
+                memory.load_contiguous(b, address, element, self.lanes, active, passthrough)
+            )
         active = all_true(self.lanes) if active is None else active
         return Lanes(memory.load_gather(b, self.vector(pointer), element, active, passthrough))
 
@@ -602,7 +627,9 @@ class Nest:
     ) -> LLValue:
         if mask is None:
             return memory.load_scalar(self.builder, as_pointer(self.builder, address), element)
-        return self.program.load_masked_scalar(address, element, mask.value, other.value if other else None)
+        return self.program.load_masked_scalar(
+            address, element, mask.value, other.value if other else None
+        )
 
     # ---- arithmetic ------------------------------------------------------------------------
 
@@ -636,11 +663,16 @@ class Nest:
                 return self._bound(op, forms)
             case ir.And(), [Prefix(count=a), Prefix(count=b)]:
                 return Prefix(call_intrinsic(self.builder, "llvm.smin", I64, [a, b], [I64]))
-            case ir.And(), [Prefix(count=a), Uniform(value=u)] | [Uniform(value=u), Prefix(count=a)]:
+            case ir.And(), [Prefix(count=a), Uniform(value=u)] | [
+                Uniform(value=u),
+                Prefix(count=a),
+            ]:
                 return Prefix(self.builder.select(u, a, constant(I64, 0)))
             case ir.And(), [Prefix() as p, other] | [other, Prefix() as p] if self.assume_all(p):
                 return other
-            case ir.Rem() | ir.Div(), [Affine(step=1) as a, Uniform() as u] if self.guards is not None:
+            case ir.Rem() | ir.Div(), [Affine(step=1) as a, Uniform() as u] if (
+                self.guards is not None
+            ):
                 return self._guarded_modulo(op, a, u)
             case ir.Select(), [Prefix() as p, chosen, _] if self.assume_all(p):
                 return chosen
@@ -658,7 +690,11 @@ class Nest:
         """Whether the cast of a progression is one, with the same step."""
         source = element_type(op.source.type)
         integers = ("int", "uint")
-        if isinstance(source, PointerType) or source.kind not in integers or op.type.kind not in integers:
+        if (
+            isinstance(source, PointerType)
+            or source.kind not in integers
+            or op.type.kind not in integers
+        ):
             return False
         return op.type.bits <= source.bits or self._widens(source, progress)
 
@@ -715,7 +751,11 @@ class Nest:
             assert isinstance(right, Affine)
             mirrored = {"lt": "gt", "le": "ge", "gt": "lt", "ge": "le"}
             progress, limit, predicate = right, left, mirrored.get(op.predicate, op.predicate)
-        if progress.step != 1 or predicate not in ("lt", "le") or isinstance(element_type(op.lhs.type), PointerType):
+        if (
+            progress.step != 1
+            or predicate not in ("lt", "le")
+            or isinstance(element_type(op.lhs.type), PointerType)
+        ):
             return None
         assert isinstance(limit, Uniform)
         if not self._widens(_integer(op.lhs), progress):
@@ -734,7 +774,9 @@ class Nest:
         """index % n and index / n of a strip that stays inside one period, which a guard checks."""
         b = self.builder
         type_ = progress.base.type
-        remainder = emit_elementwise(b, ir.Rem(lhs=op.lhs, rhs=op.rhs), [progress.base, modulus.value])
+        remainder = emit_elementwise(
+            b, ir.Rem(lhs=op.lhs, rhs=op.rhs), [progress.base, modulus.value]
+        )
         assert self.guards is not None
         last = b.add(widen_index(b, remainder, op.lhs), constant(I64, self.lanes - 1))
         inside = b.icmp_signed("<", last, widen_index(b, modulus.value, op.lhs))
@@ -763,14 +805,20 @@ def _has_lanes(point: Point) -> bool:
     return any(not isinstance(index.form, Uniform) for index in point)
 
 
-def _matching_group(source: tuple[int, ...], target: tuple[int, ...], s: int, t: int) -> tuple[int, int]:
+def _matching_group(
+    source: tuple[int, ...], target: tuple[int, ...], s: int, t: int
+) -> tuple[int, int]:
     """The ends of the next runs of axes of equal size on both sides."""
     left = right = 1
     s_end, t_end = s, t
     while True:
         if left == right and (s_end > s or t_end > t):
             return s_end, t_end
-        if left <= right and s_end < len(source) and (left < right or t_end >= len(target) or s_end == s):
+        if (
+            left <= right
+            and s_end < len(source)
+            and (left < right or t_end >= len(target) or s_end == s)
+        ):
             left *= source[s_end]
             s_end += 1
         elif t_end < len(target):

@@ -72,7 +72,9 @@ class Buffer:
 class Program:
     """Emits the body of ``function``: (args, grid, pid x, y, z, scratch, streaming) -> i32 error code."""
 
-    def __init__(self, kernel: ir.Kernel, plan: KernelPlan, function: Any, vector_bytes: int) -> None:
+    def __init__(
+        self, kernel: ir.Kernel, plan: KernelPlan, function: Any, vector_bytes: int
+    ) -> None:
         self.kernel = kernel
         self.plan = plan
         self.function = function
@@ -92,7 +94,9 @@ class Program:
     def emit(self) -> None:
         """Emits the whole program."""
         for position, parameter in enumerate(self.kernel.parameters):
-            self.scalars[parameter.value] = self._argument(position, element_type(parameter.value.type))
+            self.scalars[parameter.value] = self._argument(
+                position, element_type(parameter.value.type)
+            )
         body = self.function.append_basic_block("body")
         self.builder.branch(body)
         self.builder.position_at_end(body)
@@ -157,7 +161,9 @@ class Program:
         b = self.builder
 
         def store() -> None:
-            b.store(memory.to_memory(b, value, element), as_pointer(b, address), align=element.bytes)
+            b.store(
+                memory.to_memory(b, value, element), as_pointer(b, address), align=element.bytes
+            )
 
         if mask is None:
             store()
@@ -165,14 +171,18 @@ class Program:
         with b.if_then(mask):
             store()
 
-    def store_strip(self, pointer: LLValue, address: LLValue, value: LLValue, element: ElementType) -> None:
+    def store_strip(
+        self, pointer: LLValue, address: LLValue, value: LLValue, element: ElementType
+    ) -> None:
         """A whole strip; past the caches if the launch writes more than they hold and the place allows."""
         b = self.builder
         size = value.type.count * element.bytes
         if size % ALIGNMENT or element.bytes == 1:
             memory.store_contiguous(b, pointer, value, element)
             return
-        aligned = b.icmp_unsigned("==", b.and_(address, constant(I64, ALIGNMENT - 1)), constant(I64, 0))
+        aligned = b.icmp_unsigned(
+            "==", b.and_(address, constant(I64, ALIGNMENT - 1)), constant(I64, 0)
+        )
         with b.if_else(b.and_(aligned, self.streaming)) as (then, otherwise):
             with then:
                 store = b.store(value, pointer, align=ALIGNMENT)
@@ -215,7 +225,9 @@ class Program:
                 self._scalar_op(op)
 
     def _scalar_op(self, op: ir.Op) -> None:
-        touches = isinstance(op, (ir.Load, ir.Assert, ir.Print, ir.Barrier, ir.Unsplat, *WRITES, *_KEPT_OPERAND))
+        touches = isinstance(
+            op, (ir.Load, ir.Assert, ir.Print, ir.Barrier, ir.Unsplat, *WRITES, *_KEPT_OPERAND)
+        )
         if touches or any(v in self._pending_results for v in op.operands):
             self.flush()
         b = self.builder
@@ -254,7 +266,9 @@ class Program:
             case ir.Print():
                 diagnostics.emit_print(self, op)
             case _:
-                self.scalars[op.result] = emit_elementwise(b, op, [self.scalar(v) for v in op.operands])
+                self.scalars[op.result] = emit_elementwise(
+                    b, op, [self.scalar(v) for v in op.operands]
+                )
 
     def _scalar_load(self, op: ir.Load) -> None:
         address = self.scalar(op.pointer)
@@ -311,7 +325,9 @@ class Program:
             return False
         if any(self._reads_pending(value) for value in root.inputs()):
             return False
-        if axes - {len(shape) - 1} and any(self._needs_lane_order(r) for r in [*self._pending, root]):
+        if axes - {len(shape) - 1} and any(
+            self._needs_lane_order(r) for r in [*self._pending, root]
+        ):
             return False
         return not self._memory_conflict(root)
 
@@ -336,9 +352,9 @@ class Program:
             if not current.is_tile or not is_inline(op) or current in self.buffers:
                 return False
             assert op is not None
-            lane_to_lane = isinstance(op, (ir.Binary, ir.Compare, ir.Select, ir.MathCall, ir.Fma, ir.Clamp)) or (
-                isinstance(op, (ir.Cast, ir.Bitcast, ir.Offset, ir.Load))
-            )
+            lane_to_lane = isinstance(
+                op, (ir.Binary, ir.Compare, ir.Select, ir.MathCall, ir.Fma, ir.Clamp)
+            ) or (isinstance(op, (ir.Cast, ir.Bitcast, ir.Offset, ir.Load)))
             return any(visit(v, same and lane_to_lane) for v in op.operands)
 
         return visit(value, True)
@@ -430,7 +446,9 @@ class Program:
         self._pending_buffers.append((op.result, buffer))
         self.flush()
 
-    def any_lane(self, value: ir.Value, mask: ir.Value | None = None, *, negate: bool = False) -> LLValue:
+    def any_lane(
+        self, value: ir.Value, mask: ir.Value | None = None, *, negate: bool = False
+    ) -> LLValue:
         """Whether some (active) lane is true, or false with ``negate``."""
         self.flush()
         slot = self.alloca(I1)
@@ -478,7 +496,9 @@ class Program:
         if inner != element:
             self._round_buffer(total, result)
 
-    def _call_dot(self, function: Any, tiles: list[Buffer], batches: int, element: ScalarType) -> None:
+    def _call_dot(
+        self, function: Any, tiles: list[Buffer], batches: int, element: ScalarType
+    ) -> None:
         b = self.builder
         if batches == 1:
             b.call(function, [tile.address for tile in tiles])
@@ -496,10 +516,15 @@ class Program:
         for extent in source.shape:
             size *= extent
         with counted_loop(b, constant(I64, size), "round") as i:
-            wide = b.load(b.gep(source.address, [i], source_etype=ll.FloatType()), typ=ll.FloatType())
+            wide = b.load(
+                b.gep(source.address, [i], source_etype=ll.FloatType()), typ=ll.FloatType()
+            )
             assert isinstance(target.element, ScalarType)
             narrow = conversions.from_float(b, wide, target.element, "rtne")
-            b.store(narrow, b.gep(target.address, [i], source_etype=conversions.memory_type(target.element)))
+            b.store(
+                narrow,
+                b.gep(target.address, [i], source_etype=conversions.memory_type(target.element)),
+            )
 
     # ---- control flow ----------------------------------------------------------------------
 
@@ -512,7 +537,9 @@ class Program:
         b = self.builder
         counter = self.alloca(self.scalar(op.lower).type)
         b.store(self.scalar(op.lower), counter)
-        head, body, after = (b.function.append_basic_block(f"for.{part}") for part in ("head", "body", "end"))
+        head, body, after = (
+            b.function.append_basic_block(f"for.{part}") for part in ("head", "body", "end")
+        )
         b.branch(head)
         b.position_at_end(head)
         current = b.load(counter, typ=counter.allocated_type)
@@ -533,7 +560,9 @@ class Program:
     def _while(self, op: ir.While) -> None:
         carried = _Carried(self, op.initial, op.before.args)
         b = self.builder
-        head, body, after = (b.function.append_basic_block(f"while.{part}") for part in ("head", "body", "end"))
+        head, body, after = (
+            b.function.append_basic_block(f"while.{part}") for part in ("head", "body", "end")
+        )
         b.branch(head)
         b.position_at_end(head)
         carried.enter(op.body)
@@ -572,7 +601,9 @@ class Program:
                 places.append(self.allocate(result.type))
             else:
                 places.append(self.alloca(conversions.llvm_type(result.type)))
-        then, otherwise, after = (b.function.append_basic_block(f"if.{part}") for part in ("then", "else", "end"))
+        then, otherwise, after = (
+            b.function.append_basic_block(f"if.{part}") for part in ("then", "else", "end")
+        )
         b.cbranch(self.scalar(op.condition), then, otherwise)
         for block, region in ((then, op.then_region), (otherwise, op.else_region)):
             b.position_at_end(block)
@@ -598,7 +629,9 @@ class Program:
 class _Carried:
     """The values that a loop carries: scalars in stack slots, tiles in two buffers that swap roles."""
 
-    def __init__(self, program: Program, initial: tuple[ir.Value, ...], args: tuple[ir.Value, ...]) -> None:
+    def __init__(
+        self, program: Program, initial: tuple[ir.Value, ...], args: tuple[ir.Value, ...]
+    ) -> None:
         self.program = program
         self.args = args
         self.slots: list[LLValue] = []
@@ -634,13 +667,17 @@ class _Carried:
         b = self.program.builder
         self._next = []
         yielded = body.terminator.operands if body.ops else ()
-        for i, (argument, slot, pair) in enumerate(zip(self.args, self.slots, self.buffers, strict=True)):
+        for i, (argument, slot, pair) in enumerate(
+            zip(self.args, self.slots, self.buffers, strict=True)
+        ):
             if pair is None:
                 self.program.scalars[argument] = b.load(slot, typ=slot.allocated_type)
                 self._next.append(None)
                 continue
             first, now, following = pair
-            self.program.buffers[argument] = Buffer(b.load(now, typ=POINTER), first.shape, first.element)
+            self.program.buffers[argument] = Buffer(
+                b.load(now, typ=POINTER), first.shape, first.element
+            )
             target = Buffer(b.load(following, typ=POINTER), first.shape, first.element)
             self._next.append(target)
             value = yielded[i] if i < len(yielded) else None
@@ -655,7 +692,11 @@ class _Carried:
         """At the loop's end: the yielded values become the carried ones."""
         program = self.program
         for value, argument, target in zip(values, self.args, self._next, strict=True):
-            if target is not None and value is not argument and program.targets.get(value) is not target:
+            if (
+                target is not None
+                and value is not argument
+                and program.targets.get(value) is not target
+            ):
                 program.copy_to(value, target)
         program.flush()
         b = program.builder
@@ -678,7 +719,9 @@ class _Carried:
             if pair is None:
                 self.program.scalars[result] = b.load(slot, typ=slot.allocated_type)
             else:
-                self.program.buffers[result] = Buffer(b.load(slot, typ=POINTER), pair[0].shape, pair[0].element)
+                self.program.buffers[result] = Buffer(
+                    b.load(slot, typ=POINTER), pair[0].shape, pair[0].element
+                )
 
 
 def _widest(root: Root) -> int:
@@ -689,5 +732,3 @@ def _widest(root: Root) -> int:
 
 def _is_address(value: ir.Value) -> bool:
     return not isinstance(element_type(value.type), ScalarType)
-
-
