@@ -50,17 +50,11 @@ class AtomicRoot:
         compare = nest.pull(op.compare, point) if isinstance(op, ir.AtomicCas) else None
         mask = nest.mask_form(op.mask, point)
         if nest.lanes == 1:
-<<<<<<< HEAD
             assert isinstance(pointer, Uniform)
             assert isinstance(value, Uniform)
             old = _masked(
                 nest.program, op, pointer.value, value.value, _value(compare), _value(mask)
             )
-=======
-            old = _masked(
-                nest.program, op, pointer.value, value.value, _value(compare), _value(mask)
-            )  # type: ignore[union-attr]
->>>>>>> main
             nest.write(self.buffer, point, Uniform(old))
             return
         active = all_true(nest.lanes) if mask is None else nest.vector(mask)
