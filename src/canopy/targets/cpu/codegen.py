@@ -29,7 +29,7 @@ STREAMING_BYTES = 16 << 20
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """A compiled kernel: relocatable object, texts for inspection, and what a launcher must know."""
+    """A compiled kernel: relocatable object, texts to inspect, and what a launcher must know."""
 
     object_code: bytes
     llvm_ir: str
