@@ -12,6 +12,7 @@ TORCH_VERSION ?= 2.13.0
 TORCH_INDEX ?=
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
+FUZZ_ARGS ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -67,8 +68,7 @@ test-ascend: setup
 	$(BIN)/python -m pytest -q tests/ascend $(PYTEST_ARGS)
 
 fuzz: setup
-	@test -d tests/fuzz || { echo "tests/fuzz: not there yet (docs/roadmap.md)" >&2; exit 2; }
-	$(BIN)/python -m pytest -q tests/fuzz $(PYTEST_ARGS)
+	$(BIN)/python -m tests.fuzz.run $(FUZZ_ARGS)
 
 check: setup
 	$(BIN)/ruff format --check .

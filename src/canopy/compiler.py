@@ -18,7 +18,7 @@ __all__ = ["Executable", "compile_kernel"]
 
 @dataclass(slots=True)
 class Executable:
-    """A compiled kernel. ``written`` says, per parameter, whether the kernel may write through it."""
+    """A compiled kernel; ``written``: per parameter, whether the kernel may write through it."""
 
     name: str
     object_code: bytes

@@ -317,9 +317,6 @@ def test_masks_of_outer_axes(rows: int, columns: int) -> None:
     compare(kernel_of([PTR, PTR, PTR, I32, I32], body), [*arrays, rows, columns])
 
 
-STEPS = [(0,), (1,), (2,), (3,), (-1,), (-4,)]
-
-
 @pytest.mark.parametrize("element", [U8, I16, I32, F64], ids=str)
 @pytest.mark.parametrize("step", [0, 1, 2, 3, -1], ids=str)
 def test_overlapping_stores(element: ScalarType, step: int) -> None:

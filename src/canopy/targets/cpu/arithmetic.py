@@ -1,6 +1,7 @@
 """Elementwise ops on LLVM scalars and vectors: one rule per op.
 
-Values are held as `conversions.llvm_type` says: bool as i1, bf16 as i16, fp8 as i8, pointers as i64.
+Values are held as `conversions.llvm_type` says: bool as i1, bf16 as i16, fp8 as i8, pointers as
+i64.
 Arithmetic on f16, bf16 and fp8 is done in f32 and rounded back.
 """
 
@@ -63,7 +64,7 @@ def _in_f32(
     operands: list[LLValue],
     compute: Callable[[list[LLValue]], LLValue],
 ) -> LLValue:
-    """Runs ``compute`` on operands widened to f32 where ``element`` is a small float, and rounds back."""
+    """Runs ``compute`` in f32 where ``element`` is a small float, and rounds back."""
     if not _is_small_float(element):
         return compute(operands)
     assert isinstance(element, ScalarType)

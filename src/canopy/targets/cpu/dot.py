@@ -39,7 +39,7 @@ class Blocking:
     def choose(cls, m: int, n: int, element: ScalarType, vector_bytes: int) -> Blocking:
         """From the tile's extents and the number and width of vector registers."""
         lanes = _power_of_two_divisor(n, vector_bytes // element.bytes)
-        vectors = _power_of_two_divisor(n // lanes, 2 if vector_bytes >= 64 else 2)
+        vectors = _power_of_two_divisor(n // lanes, 2)
         rows = _power_of_two_divisor(m, 8 if vector_bytes >= 64 else 4)
         return cls(rows, vectors, lanes)
 
@@ -68,9 +68,11 @@ def dot_function(
     builder = ll.IRBuilder(function.append_basic_block("entry"))
     block = Blocking.choose(m, n, element, vector_bytes)
     columns = block.vectors * block.lanes
-    with counted_loop(builder, constant(I64, n), "columns", columns) as j:
-        with counted_loop(builder, constant(I64, m), "rows", block.rows) as i:
-            _register_block(builder, function.args, element, shape, block, i, j)
+    with (
+        counted_loop(builder, constant(I64, n), "columns", columns) as j,
+        counted_loop(builder, constant(I64, m), "rows", block.rows) as i,
+    ):
+        _register_block(builder, function.args, element, shape, block, i, j)
     builder.ret_void()
     return function
 

@@ -63,7 +63,7 @@ def load_contiguous(
     mask: LLValue | None = None,
     other: LLValue | None = None,
 ) -> LLValue:
-    """``lanes`` elements that lie one after another; ``other`` (register form) where mask is false."""
+    """``lanes`` consecutive elements; ``other`` (register form) where mask is false."""
     type_ = vector(conversions.memory_type(element), lanes)
     if mask is None:
         return from_memory(builder, builder.load(pointer, typ=type_, align=element.bytes), element)
@@ -100,8 +100,8 @@ def store_contiguous(
 def _opaque(builder: Builder, mask: LLValue) -> LLValue:
     """The same mask, of which LLVM cannot know that it is constant.
 
-    LLVM 22 for x86 turns a masked store of 16-bit elements whose constant mask has one lane set into
-    a 32-bit store, which overwrites the next element.
+    LLVM 22 for x86 turns a masked store of 16-bit elements whose constant mask has one lane set
+    into a 32-bit store, which overwrites the next element.
     """
     lanes = mask.type.count
     if lanes > 64:

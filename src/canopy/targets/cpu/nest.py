@@ -1,9 +1,9 @@
 """A loop nest over an iteration space, and the computing of values at the point where it stands.
 
-A nest walks the axes of its shape; one axis is walked in strips of lanes. Roots (stores, reductions,
-kept values) ask for operands with `pull(value, index)`, which computes a value at an index: shape ops
-change the index, elementwise ops ask for their operands, loads and kept values read memory. What does
-not depend on an inner loop is emitted outside it and remembered per loop level.
+A nest walks the axes of its shape; one axis is walked in strips of lanes. Roots (stores,
+reductions, kept values) ask for operands with `pull(value, point)`, which computes a value at a
+point: shape ops change the point, elementwise ops ask for their operands, loads and kept values
+read memory. What does not depend on an inner loop is emitted outside it and remembered per level.
 
 Where masks are prefixes and remainders stay below their modulus, the strip is emitted twice: a fast
 version that assumes so, and a general one; scalar guards choose for each strip.
@@ -178,7 +178,7 @@ class Nest:
         self._caches[-1] = {}
 
     def _collect_guards(self, roots: list[Root]) -> list[LLValue]:
-        """Pulls addresses and masks ahead, assuming the fast case, and gives the conditions for it."""
+        """Pulls addresses and masks ahead, as in the fast case, and gives the conditions for it."""
         if self.lanes == 1:
             return []
         self.fast, self.guards, self._assumed = True, [], {}
@@ -609,9 +609,12 @@ class Nest:
         mask = self.mask_form(op.mask, point)
         other = self.pull(op.other, point) if op.other is not None and mask is not None else None
         element = op.type
-        if isinstance(pointer, Uniform) and (mask is None or isinstance(mask, Uniform)):
-            if other is None or isinstance(other, Uniform):
-                return Uniform(self._load_uniform(pointer.value, element, mask, other))
+        if (
+            isinstance(pointer, Uniform)
+            and (mask is None or isinstance(mask, Uniform))
+            and (other is None or isinstance(other, Uniform))
+        ):
+            return Uniform(self._load_uniform(pointer.value, element, mask, other))
         passthrough = self.vector(other) if other is not None else None
         active = self.vector(mask) if mask is not None else None
         if isinstance(pointer, Affine) and pointer.step == element.bytes:

@@ -1,4 +1,4 @@
-"""Decides, block by block, which tile values are kept in scratch memory and which are computed again.
+"""Decides, block by block, which tile values are kept in memory and which are computed again.
 
 A tile value is *inline* when every loop nest that needs a lane computes it there; it is *kept* when
 one nest writes it to a scratch buffer that others read. Loads and cheap arithmetic are recomputed;
@@ -52,8 +52,8 @@ def is_inline(op: ir.Op | None) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """A place in a block where a value is evaluated. ``kind``: same (lane to lane), moved, broadcast,
-    nested (inside a control op's region), indexed (in an order unknown ahead)."""
+    """A place in a block where a value is evaluated. ``kind``: same (lane to lane), moved,
+    broadcast, nested (inside a control op's region), indexed (in an order unknown ahead)."""
 
     position: int
     kind: str
@@ -81,7 +81,7 @@ class KernelPlan:
         return value in self.kept
 
     def is_structural(self, value: ir.Value) -> bool:
-        """An index, mask or pointer made of ranges and scalars only: never kept, always analysed."""
+        """An index, mask or pointer made of ranges and scalars only: never kept, but analysed."""
         known = self._structural.get(value)
         if known is None:
             known = self._structural[value] = self._find_structural(value)
@@ -259,7 +259,7 @@ def _edge_kind(user: ir.Op, value: ir.Value) -> str:
 
 
 def loads_reached(plan: KernelPlan, value: ir.Value) -> list[tuple[ir.Load, bool]]:
-    """The loads that evaluating ``value`` performs, each with whether it is reached lane to lane."""
+    """The loads that evaluating ``value`` performs, and whether each is reached lane to lane."""
     found: list[tuple[ir.Load, bool]] = []
     seen: set[tuple[ir.Value, bool]] = set()
 

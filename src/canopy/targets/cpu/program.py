@@ -1,7 +1,7 @@
 """One kernel as an LLVM function that runs one program of the grid.
 
-Ops are visited in program order. Scalar ops are emitted where they stand; tile ops become roots that
-are collected into groups sharing an iteration space, and each group becomes one loop nest.
+Ops are visited in program order. Scalar ops are emitted where they stand; tile ops become roots
+that are collected into groups of one iteration space, and each group becomes one loop nest.
 """
 
 from __future__ import annotations
@@ -51,6 +51,10 @@ ALIGNMENT = 64
 VECTORS_PER_STRIP = 4
 MAX_SCAN_LANES = 16
 _KEPT_OPERAND = (ir.For, ir.While, ir.If)
+_LANE_TO_LANE = (
+    *(ir.Binary, ir.Compare, ir.Select, ir.MathCall, ir.Fma, ir.Clamp),
+    *(ir.Cast, ir.Bitcast, ir.Offset, ir.Load),
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,7 +74,7 @@ class Buffer:
 
 
 class Program:
-    """Emits the body of ``function``: (args, grid, pid x, y, z, scratch, streaming) -> i32 error code."""
+    """Emits the body of (args, grid, pid x, y, z, scratch, streaming) -> i32 error code."""
 
     def __init__(
         self, kernel: ir.Kernel, plan: KernelPlan, function: Any, vector_bytes: int
@@ -145,7 +149,7 @@ class Program:
     def load_masked_scalar(
         self, address: LLValue, element: ElementType, mask: LLValue, other: LLValue | None
     ) -> LLValue:
-        """One element where mask holds; reads a safe place otherwise, so that no branch is needed."""
+        """One element where mask holds; reads a safe place otherwise, to need no branch."""
         b = self.builder
         dummy = self.alloca(I64)
         safe = b.select(mask, as_pointer(b, address), dummy)
@@ -174,7 +178,7 @@ class Program:
     def store_strip(
         self, pointer: LLValue, address: LLValue, value: LLValue, element: ElementType
     ) -> None:
-        """A whole strip; past the caches if the launch writes more than they hold and the place allows."""
+        """A whole strip; past the caches if the launch writes more than they hold."""
         b = self.builder
         size = value.type.count * element.bytes
         if size % ALIGNMENT or element.bytes == 1:
@@ -260,7 +264,7 @@ class Program:
             case ir.Scratch():
                 self.scalars[op.result] = b.ptrtoint(self.allocate_bytes(op.bytes), I64)
             case ir.Barrier():
-                pass  # the lanes of a program are walked by one thread; the flush above ordered them
+                pass  # one thread walks all lanes; the flush above ordered them
             case ir.Assert():
                 diagnostics.emit_assert(self, op)
             case ir.Print():
@@ -332,13 +336,13 @@ class Program:
         return not self._memory_conflict(root)
 
     def _needs_lane_order(self, root: Root) -> bool:
-        """Whether the root must run on its lanes in row-major order: they may touch the same memory."""
+        """Whether the root must run in row-major order: its lanes may touch the same memory."""
         if isinstance(root, StoreRoot):
             return not self.plan.is_distinct(root.op)
         return isinstance(root, AtomicRoot)
 
     def _reads_pending(self, value: ir.Value) -> bool:
-        """Whether computing the value reads a result of the pending group other than lane to lane."""
+        """Whether the value reads a result of the pending group other than lane to lane."""
         kept = {r.value for r in self._pending if isinstance(r, KeepRoot)}
         seen: set[tuple[ir.Value, bool]] = set()
 
@@ -352,9 +356,7 @@ class Program:
             if not current.is_tile or not is_inline(op) or current in self.buffers:
                 return False
             assert op is not None
-            lane_to_lane = isinstance(
-                op, (ir.Binary, ir.Compare, ir.Select, ir.MathCall, ir.Fma, ir.Clamp)
-            ) or (isinstance(op, (ir.Cast, ir.Bitcast, ir.Offset, ir.Load)))
+            lane_to_lane = isinstance(op, _LANE_TO_LANE)
             return any(visit(v, same and lane_to_lane) for v in op.operands)
 
         return visit(value, True)
@@ -380,8 +382,8 @@ class Program:
         return False
 
     def _conflicts(self, store: ir.Store, pointer: ir.Value, same: bool) -> bool:
-        """Whether a store and another access in one nest may meet out of order; ``same``: the access
-        is on the store's own lane."""
+        """Whether a store and another access in one nest may meet out of order; ``same``: the
+        access is on the store's own lane."""
         if not self.plan.may_alias(pointer, store.pointer):
             return False
         return not (same and pointer is store.pointer and self.plan.is_distinct(store))
@@ -627,7 +629,7 @@ class Program:
 
 
 class _Carried:
-    """The values that a loop carries: scalars in stack slots, tiles in two buffers that swap roles."""
+    """What a loop carries: scalars in stack slots, tiles in two buffers that swap roles."""
 
     def __init__(
         self, program: Program, initial: tuple[ir.Value, ...], args: tuple[ir.Value, ...]
@@ -663,7 +665,7 @@ class _Carried:
         self._next: list[Buffer | None] = []
 
     def enter(self, body: ir.Region) -> None:
-        """At the loop's head: binds the arguments, and lets values that are yielded be made in place."""
+        """At the loop's head: binds the arguments, and has yielded values made in place."""
         b = self.program.builder
         self._next = []
         yielded = body.terminator.operands if body.ops else ()

@@ -125,7 +125,8 @@ class StoreRoot:
     def _store_one(
         self, nest: Nest, pointer: Form, value: Form, mask: Form | None, element: ElementType
     ) -> None:
-        assert isinstance(pointer, Uniform) and isinstance(value, Uniform)
+        assert isinstance(pointer, Uniform)
+        assert isinstance(value, Uniform)
         if mask is not None:
             assert isinstance(mask, (Uniform, Prefix))
             condition = (
@@ -267,7 +268,7 @@ class ScanRoot:
             b.store(value, slot)
 
     def _turned(self, nest: Nest, along: bool) -> tuple[LLValue, tuple[Index, ...]]:
-        """Whether this is the first step, and the point, counted from the end if the scan is reversed."""
+        """Whether this is the first step, and the point, from the end if reversed."""
         b, axis = nest.builder, self.op.axis
         index = nest.point[axis]
         position = index.form.base if isinstance(index.form, Affine) else index.form.value  # type: ignore[union-attr]
