@@ -25,7 +25,6 @@ class Executable:
     scratch_bytes: int
     written: tuple[bool, ...]
     llvm_ir: str = ""
-    assembly: str = ""
     entry_name: str = "canopy_entry"
     _loaded: LoadedKernel | None = field(default=None, repr=False)
 
@@ -39,6 +38,13 @@ class Executable:
             written=tuple(bool(flag) for flag in metadata["written"]),
             entry_name=str(metadata.get("entry_name", "canopy_entry")),
         )
+
+    @property
+    def assembly(self) -> str:
+        """The assembly text, made anew at each call; empty where the LLVM IR is not at hand."""
+        from canopy.targets.cpu import assembly_of
+
+        return assembly_of(self.llvm_ir) if self.llvm_ir else ""
 
     def load(self) -> int:
         """The address of the kernel's entry in this process; loaded once, kept with this object."""
@@ -65,5 +71,4 @@ def compile_kernel(kernel: ir.Kernel, target: str = "cpu") -> Executable:
         scratch_bytes=code.scratch_bytes,
         written=code.written,
         llvm_ir=code.llvm_ir,
-        assembly=code.assembly,
     )

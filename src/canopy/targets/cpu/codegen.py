@@ -6,6 +6,7 @@ not), and the entry of DESIGN's one kernel ABI, which walks program ids and call
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,27 +21,39 @@ from canopy.targets.cpu.llvm import I1, I32, I64, POINTER, Builder, LLValue, con
 from canopy.targets.cpu.plan import KernelPlan
 from canopy.targets.cpu.program import Program
 
-__all__ = ["ENTRY_NAME", "Code", "compile_cpu"]
+__all__ = ["ENTRY_NAME", "Code", "assembly_of", "compile_cpu"]
 
 ENTRY_NAME = "canopy_entry"
 # Launches that write more than this bypass the caches with their stores: a few times a usual L2.
 STREAMING_BYTES = 16 << 20
+# llvmlite works in LLVM's global context, which one thread may use at a time.
+_LLVM_LOCK = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """A compiled kernel: relocatable object, texts to inspect, and what a launcher must know."""
+    """A compiled kernel: relocatable object, optimised LLVM IR, and what a launcher must know."""
 
     object_code: bytes
     llvm_ir: str
-    assembly: str
     scratch_bytes: int
     written: tuple[bool, ...]
 
 
 def compile_cpu(kernel: ir.Kernel, machine: Machine | None = None) -> Code:
     """Compiles a kernel that the pass pipeline has prepared."""
-    machine = machine or host_machine()
+    with _LLVM_LOCK:
+        return _compile(kernel, machine or host_machine())
+
+
+def assembly_of(llvm_ir: str, machine: Machine | None = None) -> str:
+    """The assembly text of optimised LLVM IR: what the object code says, for reading."""
+    with _LLVM_LOCK:
+        parsed = llvm.parse_assembly(llvm_ir)
+        return str(_target_machine(machine or host_machine()).emit_assembly(parsed))
+
+
+def _compile(kernel: ir.Kernel, machine: Machine) -> Code:
     module = ll.Module(name=kernel.name)
     module.triple = machine.triple
     target = _target_machine(machine)
@@ -55,7 +68,6 @@ def compile_cpu(kernel: ir.Kernel, machine: Machine | None = None) -> Code:
     return Code(
         object_code=target.emit_object(parsed),
         llvm_ir=str(parsed),
-        assembly=target.emit_assembly(parsed),
         scratch_bytes=scratch_bytes,
         written=written,
     )
@@ -74,8 +86,16 @@ def _emit_kernel(kernel: ir.Kernel, module: Any, bases: Bases, machine: Machine)
     versions = [_emit_program(kernel, disjoint, module, machine, "disjoint")]
     if pointers > 1 and bases.written:
         versions.append(_emit_program(kernel, aliasing, module, machine, "aliasing"))
+        if _same_body(versions[0][0], versions[1][0]):
+            function, _ = versions.pop()
+            del module.globals[function.name]
     _emit_entry(kernel, module, [function for function, _ in versions])
     return max(program.scratch_bytes for _, program in versions)
+
+
+def _same_body(first: Any, second: Any) -> bool:
+    """Whether two functions are one but for their name: aliasing makes no difference to many kernels."""
+    return str(first).partition("{")[2] == str(second).partition("{")[2]
 
 
 def _emit_program(
