@@ -109,7 +109,7 @@ def add_collector(collect: Callable[[], None]) -> None:
 
 def snapshot() -> dict[str, Any]:
     """All records as plain data, ready for JSON."""
-    for collect in list(_collectors):
+    for collect in _collectors:
         collect()
     with _lock:
         return {
@@ -121,7 +121,7 @@ def snapshot() -> dict[str, Any]:
 
 def reset() -> None:
     """Forgets everything recorded so far."""
-    for collect in list(_collectors):
+    for collect in _collectors:
         collect()
     with _lock:
         _kernels.clear()

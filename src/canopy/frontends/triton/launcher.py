@@ -131,7 +131,7 @@ def _trace_load(binary: Binary) -> None:
 
 def collect_launches() -> None:
     """Moves the native launchers' counts into `canopy.runtime.trace`, for the reports."""
-    for binary, native in list(_native_launchers):
+    for binary, native in _native_launchers:
         if native.launches:
             trace.record_kernel(binary.name, launches=native.launches, run_s=native.total_ns / 1e9)
             native.launches = native.total_ns = 0
