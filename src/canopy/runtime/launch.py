@@ -58,7 +58,7 @@ def pack_slots(*values: float, may_alias: bool = True) -> bytes:
     return slots + struct.pack("<Q", may_alias)
 
 
-def _pack_slot(value: float) -> bytes:
+def _pack_slot(value: int | float) -> bytes:
     if isinstance(value, float):
         return struct.pack("<d", value)
     return struct.pack("<Q" if value >= 0 else "<q", value)

@@ -8,8 +8,8 @@ thread.
     record_fallback(caller_location(), "torch.compile runs the model eagerly", "nothing to do")
     snapshot() -> {"kernels": [...], "fallbacks": [...], "counts": {...}}
 
-Where counting elsewhere is cheaper (in the native launcher), ``add_collector`` names a function that
-brings the counts here before a snapshot.
+Where counting elsewhere is cheaper (in the native launcher), ``add_collector`` names a function
+that brings the counts here before a snapshot.
 """
 
 from __future__ import annotations

@@ -172,19 +172,22 @@ def test_floats(element: ScalarType, shape: tuple[int, ...]) -> None:
     def build(b: Emitter, x: Value, y: Value) -> Any:
         kinds: list[Any] = [ir.Add, ir.Sub, ir.Mul, ir.Div, ir.Min, ir.Max]
         found = [b.add(kind, lhs=x, rhs=y) for kind in kinds]
-        for kind in (ir.Min, ir.Max):
-            found.append(b.add(kind, lhs=x, rhs=y, propagate_nan=True))
-        for predicate in ("eq", "ne", "lt", "le", "gt", "ge"):
-            for unordered in (False, True):
-                found.append(
-                    b.add(ir.Compare, predicate=predicate, lhs=x, rhs=y, unordered=unordered)
-                )
-        for function in ("abs", "neg", "floor", "ceil", "rint", "trunc", "sqrt"):
-            found.append(b.add(ir.MathCall, function=function, arguments=(x,)))
+        found += [b.add(kind, lhs=x, rhs=y, propagate_nan=True) for kind in (ir.Min, ir.Max)]
+        found += [
+            b.add(ir.Compare, predicate=predicate, lhs=x, rhs=y, unordered=unordered)
+            for predicate in ("eq", "ne", "lt", "le", "gt", "ge")
+            for unordered in (False, True)
+        ]
+        found += [
+            b.add(ir.MathCall, function=function, arguments=(x,))
+            for function in ("abs", "neg", "floor", "ceil", "rint", "trunc", "sqrt")
+        ]
         found.append(b.add(ir.Fma, a=x, b=y, c=x))
         low, high = b.constant(-3.5, type_), b.constant(8.0, type_)
-        for propagate in (False, True):
-            found.append(b.add(ir.Clamp, source=x, low=low, high=high, propagate_nan=propagate))
+        found += [
+            b.add(ir.Clamp, source=x, low=low, high=high, propagate_nan=propagate)
+            for propagate in (False, True)
+        ]
         found.append(b.add(ir.Select, condition=found[8], if_true=x, if_false=y))
         return tuple(found)
 
