@@ -57,15 +57,13 @@ test: setup
 	$(BIN)/python -m pytest -q $(PYTEST_ARGS)
 
 test-triton: setup
-	$(BIN)/python -m pytest -q tests/triton $(PYTEST_ARGS)
+	CANOPY_TEST_ALL_CONFIGS=1 $(BIN)/python -m pytest -q tests/triton tests/frontends/triton $(PYTEST_ARGS)
 
 test-cuda: setup
-	@test -d tests/cuda || { echo "tests/cuda: not there yet (docs/roadmap.md)" >&2; exit 2; }
-	$(BIN)/python -m pytest -q tests/cuda $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -q tests/frontends/cuda $(PYTEST_ARGS)
 
 test-ascend: setup
-	@test -d tests/ascend || { echo "tests/ascend: not there yet (docs/roadmap.md)" >&2; exit 2; }
-	$(BIN)/python -m pytest -q tests/ascend $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -q tests/targets/ascend $(PYTEST_ARGS)
 
 fuzz: setup
 	$(BIN)/python -m tests.fuzz.run $(FUZZ_ARGS)

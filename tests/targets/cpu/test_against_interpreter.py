@@ -172,7 +172,8 @@ def test_floats(element: ScalarType, shape: tuple[int, ...]) -> None:
     def build(b: Emitter, x: Value, y: Value) -> Any:
         kinds: list[Any] = [ir.Add, ir.Sub, ir.Mul, ir.Div, ir.Min, ir.Max]
         found = [b.add(kind, lhs=x, rhs=y) for kind in kinds]
-        found += [b.add(kind, lhs=x, rhs=y, propagate_nan=True) for kind in (ir.Min, ir.Max)]
+        extremes: list[Any] = [ir.Min, ir.Max]
+        found += [b.add(kind, lhs=x, rhs=y, propagate_nan=True) for kind in extremes]
         found += [
             b.add(ir.Compare, predicate=predicate, lhs=x, rhs=y, unordered=unordered)
             for predicate in ("eq", "ne", "lt", "le", "gt", "ge")
