@@ -2,8 +2,8 @@
 
 Everything that a program stores is fully defined and exact: no undefined lane, no division by zero,
 no conversion out of range, no sum whose order matters, no function that targets may approximate.
-Programs of the grid touch disjoint slices, but for commutative atomics on one counter buffer. So two
-correct implementations agree bit for bit (but for which NaN a NaN is).
+Programs of the grid touch disjoint slices, but for commutative atomics on one counter buffer. So
+two correct implementations agree bit for bit (but for which NaN a NaN is).
 """
 
 from __future__ import annotations

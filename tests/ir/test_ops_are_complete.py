@@ -20,7 +20,8 @@ def test_the_package_exports_every_op() -> None:
 def test_op_is_complete(kind: type[Op]) -> None:
     assert kind in interpreter.RULES
     assert kind in verifier.RULES
-    assert kind.__doc__ and not kind.__doc__.startswith(f"{kind.__name__}(")
+    assert kind.__doc__
+    assert not kind.__doc__.startswith(f"{kind.__name__}(")
     fields_of(kind)
 
 

@@ -272,7 +272,7 @@ def test_a_moving_pointer_tile_becomes_a_scalar() -> None:
 
 
 def test_chains_of_steps_and_integer_tiles() -> None:
-    """Two moves an iteration, forward and back; a 2-D integer tile; a step that is no splat stays."""
+    """Two moves an iteration, forward and back; a 2-D integer tile; a step not a splat stays."""
     text = """
         kernel k(%p: ptr, %n: i32) {
           %zero = constant value=0 : i32

@@ -135,7 +135,7 @@ def test_a_folder_that_others_can_write_is_not_used(tmp_path: Path, mode: int) -
     root.mkdir()
     root.chmod(mode)
     cache = DiskCache(root)
-    with pytest.warns(RuntimeWarning, match="others can write") as seen:
+    with pytest.warns(RuntimeWarning, match="others can write") as seen:  # noqa: PT031
         cache.put("a", b"1")
         cache.put("b", b"2")
     assert (cache.get("a"), cache.get("b"), cache.size()) == (b"1", b"2", 2)
@@ -164,7 +164,7 @@ def test_a_disk_that_cannot_be_written(
         raise OSError(code, os.strerror(code))
 
     monkeypatch.setattr(os, "fsync", refuse)
-    with pytest.warns(RuntimeWarning, match=os.strerror(code)) as seen:
+    with pytest.warns(RuntimeWarning, match=os.strerror(code)) as seen:  # noqa: PT031
         cache.put("a", b"1")
         cache.put("b", b"2")
     assert len(seen) == 1

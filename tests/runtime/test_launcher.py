@@ -12,7 +12,7 @@ from canopy.errors import KernelError, LaunchError
 from canopy.runtime import launch_errors, make_launcher
 from canopy.runtime.native_library import native
 
-from .conftest import Kernels
+from .conftest import Kernels  # noqa: TID252
 
 
 def slots_of(kernels: Kernels, kinds: str, *args: Any) -> list[int]:

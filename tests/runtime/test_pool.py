@@ -25,7 +25,7 @@ from canopy.runtime import (
 )
 from canopy.runtime.launch import launch
 
-from .conftest import Kernels
+from .conftest import Kernels  # noqa: TID252
 
 
 def address(array: np.ndarray) -> int:

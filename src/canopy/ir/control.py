@@ -58,8 +58,8 @@ class For(Op):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class While(Op):
-    """Runs before(carried...), which ends in a condition with values; while it holds, body(values...)
-    yields the next carried values; results are the values of the last condition."""
+    """Runs before(carried...), which ends in a condition with values; while it holds,
+    body(values...) yields the next carried values; results are the values of the last condition."""
 
     initial: tuple[Value, ...]
     before: Region
@@ -73,7 +73,7 @@ class While(Op):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class If(Op):
-    """Runs then_region or else_region by a scalar bool; results are what the region that ran yields."""
+    """Runs then_region or else_region by a scalar bool; results are what the region run yields."""
 
     condition: Value
     then_region: Region

@@ -19,7 +19,7 @@ __all__ = ["Builder", "Kernel", "Op", "Parameter", "Region", "Value", "clone_ops
 
 
 class Value:
-    """One SSA value: made once, by an op (``op``) or as an argument of a region (``op`` is None)."""
+    """One SSA value: made once, by an op (``op``) or as a region's argument (``op`` is None)."""
 
     __slots__ = ("name", "op", "type")
 
@@ -42,7 +42,7 @@ class Value:
 
 @dataclass(eq=False, slots=True)
 class Region:
-    """A list of ops with arguments; the last op is a terminator (yield or condition) where one is due."""
+    """A list of ops with arguments; the last is a terminator (yield, condition) if one is due."""
 
     args: tuple[Value, ...] = ()
     ops: list[Op] = field(default_factory=list)
@@ -147,7 +147,7 @@ def clone_ops(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Parameter:
-    """A kernel parameter; ``divisibility`` in bytes for pointers, in units for integers (1: unknown)."""
+    """A kernel parameter; ``divisibility``: bytes for pointers, units for integers (1: unknown)."""
 
     value: Value
     name: str
@@ -157,7 +157,7 @@ class Parameter:
 
 @dataclass(eq=False, slots=True)
 class Kernel:
-    """A grid of programs that all run ``body``; ``block`` is the thread block shape of CUDA (x, y, z)."""
+    """A grid of programs that run ``body``; ``block`` is CUDA's thread block shape (x, y, z)."""
 
     name: str
     parameters: tuple[Parameter, ...]

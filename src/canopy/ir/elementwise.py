@@ -75,7 +75,7 @@ class MulHigh(Binary):
 
 
 class Div(Binary):
-    """lhs / rhs; integers truncate toward zero, by signedness of the type; floats round to nearest."""
+    """lhs / rhs; integers truncate toward zero, by their signedness; floats round to nearest."""
 
 
 class Rem(Binary):
@@ -104,14 +104,14 @@ class ShiftRight(Binary):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Min(Binary):
-    """The smaller one; for floats NaN wins if ``propagate_nan``, else the operand that is a number."""
+    """The smaller one; for floats NaN wins if ``propagate_nan``, else the number does."""
 
     propagate_nan: bool = False
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Max(Binary):
-    """The larger one; for floats NaN wins if ``propagate_nan``, else the operand that is a number."""
+    """The larger one; for floats NaN wins if ``propagate_nan``, else the number does."""
 
     propagate_nan: bool = False
 
@@ -131,7 +131,7 @@ class Compare(Op):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Select(Op):
-    """if_true where condition holds, else if_false; the condition is a bool tile or one bool for all."""
+    """if_true where condition holds, else if_false; condition: a bool tile or one bool for all."""
 
     condition: Value
     if_true: Value
@@ -184,8 +184,8 @@ class Clamp(Op):
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Cast(Op):
     """Numeric conversion to element type ``type``: integers extend by their own signedness or wrap,
-    float to integer truncates toward zero (out of range: as the target), to bool tests for non-zero,
-    floats round to nearest even, or toward zero if ``rounding`` is "rtz"."""
+    float to integer truncates toward zero (out of range: as the target), to bool tests for
+    non-zero, floats round to nearest even, or toward zero if ``rounding`` is "rtz"."""
 
     source: Value
     type: ScalarType
@@ -197,7 +197,7 @@ class Cast(Op):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Bitcast(Op):
-    """The same bits under another element type of equal width (pointers count as 64-bit integers)."""
+    """The same bits under another element type of equal width (pointers count as 64 bits wide)."""
 
     source: Value
     type: ElementType

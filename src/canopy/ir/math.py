@@ -9,8 +9,8 @@ from __future__ import annotations
 __all__ = ["FUNCTIONS", "INTEGER_FUNCTIONS", "PREDICATES"]
 
 _UNARY = (
-    "abs neg floor ceil round rint trunc sqrt rsqrt cbrt rcbrt exp exp2 exp10 expm1 log log2 log10 log1p "
-    "sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh erf erfc erfinv erfcinv "
+    "abs neg floor ceil round rint trunc sqrt rsqrt cbrt rcbrt exp exp2 exp10 expm1 log log2 log10 "
+    "log1p sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh erf erfc erfinv erfcinv "
     "lgamma tgamma normcdf normcdfinv erfcx sinpi cospi logb j0 j1 y0 y1 sigmoid"
 )
 _BINARY = "pow atan2 fmod remainder hypot copysign nextafter fdim ldexp"

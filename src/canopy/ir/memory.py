@@ -26,8 +26,8 @@ class Offset(Op):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Load(Op):
-    """Reads an element of type ``type`` per lane where mask holds (all lanes if None), else ``other``
-    (an undefined value if None)."""
+    """Reads an element of type ``type`` per lane where mask holds (all lanes if None), else
+    ``other`` (an undefined value if None)."""
 
     has_side_effects: ClassVar[bool] = False  # but it is ordered with writes; see passes
 
@@ -43,8 +43,8 @@ class Load(Op):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Store(Op):
-    """Writes value to memory, lane by lane, where mask holds; of several lanes that write one address
-    the highest wins."""
+    """Writes value to memory, lane by lane, where mask holds; of several lanes that write one
+    address the highest wins."""
 
     has_side_effects: ClassVar[bool] = True
 
@@ -56,7 +56,7 @@ class Store(Op):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class AtomicRmw(Op):
-    """Atomically replaces memory by ``kind``(memory, value) where mask holds and gives the old value."""
+    """Atomically sets memory to ``kind``(memory, value) where mask holds; gives the old value."""
 
     has_side_effects: ClassVar[bool] = True
 
@@ -88,7 +88,7 @@ class AtomicCas(Op):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Scratch(Op):
-    """A pointer to ``bytes`` of memory that belongs to this program alone (CUDA's shared memory)."""
+    """A pointer to ``bytes`` of memory that are this program's alone (CUDA's shared memory)."""
 
     bytes: int
     alignment: int = 16

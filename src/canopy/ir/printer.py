@@ -30,7 +30,7 @@ _PLAIN_FILE = re.compile(r"[A-Za-z0-9_./<>+\-]+")
 
 
 def print_kernel(kernel: Kernel, locations: bool = False) -> str:
-    """The text of ``kernel``; with ``locations``, each op's place in the user's source follows it."""
+    """The text of ``kernel``; with ``locations``, each op's place in the source follows it."""
     return _Printer(locations).kernel(kernel)
 
 
@@ -169,7 +169,7 @@ def _integers(content: tuple[int, ...]) -> str:
     return f"({', '.join(map(str, content))})"
 
 
-def _number(content: float) -> str:
+def _number(content: bool | int | float) -> str:
     """Exact: the shortest decimal that reads back as the same double."""
     if isinstance(content, bool):
         return str(content).lower()

@@ -116,7 +116,7 @@ class Concat(Op):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Join(Op):
-    """lhs and rhs side by side along a new last axis of extent 2; scalars give a tile of shape (2,)."""
+    """lhs and rhs side by side along a new last axis of extent 2; scalars give shape (2,)."""
 
     lhs: Value
     rhs: Value
@@ -139,8 +139,8 @@ class Split(Op):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Gather(Op):
-    """result[..., i, ...] = source[..., indices[..., i, ...], ...] along ``axis``; the other axes of
-    source and indices are equal, and every index lies inside the axis."""
+    """result[..., i, ...] = source[..., indices[..., i, ...], ...] along ``axis``; the other axes
+    of source and indices are equal, and every index lies inside the axis."""
 
     source: Value
     indices: Value
@@ -152,7 +152,7 @@ class Gather(Op):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Histogram(Op):
-    """Counts, as i32, of the integers 0 .. bins-1 in source; lanes where mask is false do not count."""
+    """Counts, as i32, of the integers 0 .. bins-1 in source; masked-off lanes do not count."""
 
     source: Value
     mask: Value | None

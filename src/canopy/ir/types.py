@@ -66,7 +66,7 @@ class ScalarType:
 
 @dataclass(frozen=True, slots=True)
 class PointerType:
-    """An opaque 64-bit address; load and store carry the element type. ``space``: global, shared."""
+    """An opaque 64-bit address; load and store have the element type. ``space``: global, shared."""
 
     space: str = "global"
 

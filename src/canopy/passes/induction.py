@@ -221,7 +221,7 @@ class _Carrier(Rewriter):
             case Broadcast() | ExpandDims() | Reshape() | Transpose():
                 return self._scalar(op.source)
             case Binary():
-                fields = {name: content for name, content in op.payload()}
+                fields = dict(op.payload())
                 fields["lhs"], fields["rhs"] = self._scalar(op.lhs), self._scalar(op.rhs)
                 return self.make(type(op), location=op.location, **fields)
         raise AssertionError(f"{op.mnemonic()} is not uniform")

@@ -385,7 +385,8 @@ def _handle_pack_padded(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
 
 def _handle_get_device(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     place = place_of(args[0])
-    return place.index if place.index is not None else -1
+    # torch's stubs say that an index is never None
+    return place.index if place.index is not None else -1  # type: ignore[redundant-expr]
 
 
 def _add_tensor_handlers(mode: CudaMode) -> None:

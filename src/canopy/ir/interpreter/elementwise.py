@@ -191,7 +191,7 @@ def _fma(machine: Machine, op: Fma) -> Array:
 
 
 def _odd_sum(x: Array, y: Array) -> Array:
-    """x + y in float64, rounded to odd, so that rounding it again to fewer bits is rounding once."""
+    """x + y in float64, rounded to odd, so that rounding again to fewer bits is rounding once."""
     total = np.atleast_1d(x + y)
     part = total - x
     error = (x - (total - part)) + (y - part)  # Knuth's two-sum

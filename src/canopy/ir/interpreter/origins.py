@@ -1,7 +1,7 @@
 """Which argument or scratch each pointer of a kernel was made from.
 
-A pointer computed from ``x`` and an offset has the origin ``x``; one loaded from memory or cast from
-an integer has the origin None (unknown).
+A pointer computed from ``x`` and an offset has the origin ``x``; one loaded from memory or cast
+from an integer has the origin None (unknown).
 """
 
 from __future__ import annotations

@@ -49,7 +49,7 @@ def _reshape(machine: Machine, op: Reshape) -> Array:
 
 @rule(Transpose)
 def _transpose(machine: Machine, op: Transpose) -> Array:
-    return machine[op.source].transpose(op.order)
+    return np.transpose(machine[op.source], op.order)
 
 
 @rule(Concat)

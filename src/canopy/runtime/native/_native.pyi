@@ -1,6 +1,6 @@
 from typing import final
 
-class KernelFailure(RuntimeError):
+class KernelFailure(RuntimeError):  # noqa: N818
     code: int
     kernel: str
 

@@ -94,7 +94,7 @@ def _emit_kernel(kernel: ir.Kernel, module: Any, bases: Bases, machine: Machine)
 
 
 def _same_body(first: Any, second: Any) -> bool:
-    """Whether two functions are one but for their name: aliasing makes no difference to many kernels."""
+    """Whether two functions differ in name only: aliasing makes no difference to many kernels."""
     return str(first).partition("{")[2] == str(second).partition("{")[2]
 
 
