@@ -133,13 +133,25 @@ def check(
 
 @app.command(no_args_is_help=True)
 def inspect(
-    spec: Annotated[str, typer.Argument(metavar="FILE.py:KERNEL")],
+    spec: Annotated[
+        str,
+        typer.Argument(metavar="FILE:KERNEL", help="FILE is .py (Triton; it is imported) or .cu."),
+    ],
     stage: Annotated[
         str | None, typer.Option(help="ttir, ir, the name of a pass, llvm or asm; default: all.")
     ] = None,
+    signature: Annotated[
+        str, typer.Option(help='Argument types and constants: "x:*fp32,n:i32,BLOCK:1024".')
+    ] = "",
+    block: Annotated[str, typer.Option(help="Thread block of a .cu kernel: 256, or 16,16.")] = "",
 ) -> None:
     """Show a kernel stage by stage, beside the source lines it came from."""
-    raise typer.Exit(int(_load("canopy.inspect").inspect_command(spec, stage) or 0))
+    inspecting = _load("canopy.inspect")
+    try:
+        status = inspecting.inspect_command(spec, stage, signature, block)
+    except ModuleNotFoundError as error:
+        raise missing_package_error(error) from error
+    raise typer.Exit(int(status))
 
 
 @app.command()

@@ -8,6 +8,7 @@ everything else packs its own slots and comes through ``launch``. The entry's co
 from __future__ import annotations
 
 import ctypes
+import operator
 import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -52,16 +53,41 @@ def launch_errors(kernel: str = "") -> Iterator[None]:
         raise explain(error, kernel) from None
 
 
-def pack_slots(*values: float, may_alias: bool = True) -> bytes:
-    """Packs addresses and integers as 64 bits and floats as f64, then the may_alias slot."""
-    slots = b"".join(_pack_slot(value) for value in values)
+def pack_slots(*values: float, kinds: str | None = None, may_alias: bool = True) -> bytes:
+    """Packs one 8-byte slot per value, then the may_alias slot, as ``native/entry.h`` wants them.
+
+    ``kinds`` has a character per value: ``P`` for an address, ``i`` for an integer or a bool, and
+    for a float of the parameter's own width ``e`` (f16), ``y`` (bf16), ``f`` (f32) or ``d`` (f64),
+    whose bits lie low in the slot. Without it all values are addresses and integers.
+    """
+    chosen = "i" * len(values) if kinds is None else kinds
+    if len(chosen) != len(values):
+        raise LaunchError(f"{len(values)} values are packed as {len(chosen)} kinds, {kinds!r}")
+    slots = b"".join(map(_pack_slot, values, chosen))
     return slots + struct.pack("<Q", may_alias)
 
 
-def _pack_slot(value: float) -> bytes:
-    if isinstance(value, float):
-        return struct.pack("<d", value)
-    return struct.pack("<Q" if value >= 0 else "<q", value)
+def _pack_slot(value: float, kind: str) -> bytes:
+    try:
+        if kind in {"P", "i"}:
+            whole = operator.index(value)
+            return struct.pack("<Q" if whole >= 0 else "<q", whole)
+        if kind in {"e", "d", "f"}:
+            return struct.pack(f"<{kind}", value).ljust(8, b"\0")
+        if kind == "y":
+            return struct.pack("<Q", _bfloat16_bits(value))
+    except (struct.error, OverflowError, TypeError) as error:
+        hint = "" if kind != "i" else "floats need their kind: e, y, f or d"
+        raise LaunchError(f"{value!r} does not fit the kind {kind!r}: {error}", hint=hint) from None
+    raise LaunchError(f"there is no kind {kind!r}", hint="kinds: P, i, e, y, f, d")
+
+
+def _bfloat16_bits(value: float) -> int:
+    """Rounded to nearest even, as the native launcher does."""
+    bits = int.from_bytes(struct.pack("<f", value), "little")
+    if value != value:
+        return bits >> 16 | 0x40
+    return (bits + 0x7FFF + (bits >> 16 & 1)) >> 16
 
 
 def _three(extents: Sequence[int], what: str) -> tuple[int, int, int]:

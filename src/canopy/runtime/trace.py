@@ -7,6 +7,9 @@ thread.
     record_kernel("softmax_kernel", launches=1, run_s=0.0002)
     record_fallback(caller_location(), "torch.compile runs the model eagerly", "nothing to do")
     snapshot() -> {"kernels": [...], "fallbacks": [...], "counts": {...}}
+
+Where counting elsewhere is cheaper (in the native launcher), ``add_collector`` names a function
+that brings the counts here before a snapshot.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ import os
 import sys
 import threading
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from types import FrameType
 from typing import Any
@@ -24,6 +28,7 @@ from canopy.errors import UNKNOWN_LOCATION, Location
 __all__ = [
     "FallbackRecord",
     "KernelRecord",
+    "add_collector",
     "caller_location",
     "count",
     "record_fallback",
@@ -61,6 +66,7 @@ _lock = threading.Lock()
 _kernels: dict[str, KernelRecord] = {}
 _fallbacks: dict[tuple[str, str], FallbackRecord] = {}
 _counts: Counter[str] = Counter()
+_collectors: list[Callable[[], None]] = []
 
 
 def record_kernel(
@@ -95,8 +101,16 @@ def count(what: str, number: int = 1) -> None:
     _counts[what] += number
 
 
+def add_collector(collect: Callable[[], None]) -> None:
+    """Has ``collect`` called before every snapshot, to record what was counted elsewhere."""
+    if collect not in _collectors:
+        _collectors.append(collect)
+
+
 def snapshot() -> dict[str, Any]:
     """All records as plain data, ready for JSON."""
+    for collect in _collectors:
+        collect()
     with _lock:
         return {
             "counts": dict(_counts),
@@ -107,6 +121,8 @@ def snapshot() -> dict[str, Any]:
 
 def reset() -> None:
     """Forgets everything recorded so far."""
+    for collect in _collectors:
+        collect()
     with _lock:
         _kernels.clear()
         _fallbacks.clear()

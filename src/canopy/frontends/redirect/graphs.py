@@ -26,6 +26,7 @@ from canopy.frontends.redirect.devices import HOST
 from canopy.frontends.redirect.streams import synchronize
 from canopy.frontends.redirect.tensors import known_place
 from canopy.runtime import trace
+from canopy.runtime.observers import launch_observers
 
 __all__ = ["CUDAGraph", "is_capturing", "pool_handle", "record_launch"]
 
@@ -182,6 +183,7 @@ class CUDAGraph:
             raise RuntimeError("This CUDAGraph instance already owns a captured graph.")
         self._pool = pool or self._pool
         self._open = _capture = _Capture()
+        launch_observers.append(record_launch)
         self._open.__enter__()  # type: ignore[no-untyped-call]
         trace.count("graphs captured")
 
@@ -190,6 +192,7 @@ class CUDAGraph:
         if self._open is None:
             raise RuntimeError("capture_end: no capture was begun on this CUDAGraph")
         capture, self._open, _capture = self._open, None, None
+        launch_observers.remove(record_launch)
         capture.__exit__(None, None, None)  # type: ignore[no-untyped-call]
         synchronize()
         capture.restore()

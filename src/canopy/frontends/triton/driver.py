@@ -14,9 +14,9 @@ from triton.backends.compiler import GPUTarget
 from triton.backends.driver import DriverBase
 
 from canopy.frontends.triton.devices import CpuInterface, CpuUtils
-from canopy.frontends.triton.launcher import launch_observers, make_launcher
+from canopy.frontends.triton.launcher import make_launcher
 
-__all__ = ["CpuDriver", "launch_observers"]
+__all__ = ["CpuDriver"]
 
 _CPP_TYPES = {
     "i1": "bool",

@@ -25,12 +25,10 @@ from canopy.errors import (
 from canopy.frontends.triton.binary import Binary, is_fresh
 from canopy.frontends.triton.options import CpuOptions
 from canopy.frontends.triton.places import launch_site
+from canopy.runtime import trace
+from canopy.runtime.observers import launch_observers
 
-__all__ = ["collect_launches", "launch_observers", "load_binary", "make_launcher"]
-
-# Called with (launch, tensors) before every launch; the first that returns True has taken it over
-# (a CUDA graph that is being captured records it).
-launch_observers: list[Callable[[Callable[[], None], Iterable[Any]], bool]] = []
+__all__ = ["collect_launches", "load_binary", "make_launcher"]
 
 _KINDS = {
     "i1": b"b",
@@ -123,10 +121,6 @@ def _native(binary: Binary) -> LoadedKernel:
 
 
 def _trace_load(binary: Binary) -> None:
-    try:
-        from canopy.runtime import trace
-    except ImportError:
-        return
     fresh = is_fresh(binary)
     trace.record_kernel(
         binary.name,
@@ -138,12 +132,13 @@ def _trace_load(binary: Binary) -> None:
 
 def collect_launches() -> None:
     """Moves the native launchers' counts into `canopy.runtime.trace`, for the reports."""
-    from canopy.runtime import trace
-
     for binary, native in _native_launchers:
         if native.launches:
             trace.record_kernel(binary.name, launches=native.launches, run_s=native.total_ns / 1e9)
             native.launches = native.total_ns = 0
+
+
+trace.add_collector(collect_launches)
 
 
 # ---- arguments ---------------------------------------------------------------------------------
@@ -273,7 +268,8 @@ def make_launcher(source: Any, metadata: Any) -> Callable[..., None]:
             if not launch_observers:
                 native(grid_x, grid_y, grid_z, *values)
             else:
-                _observed(native, (grid_x, grid_y, grid_z), values)
+                grid = (grid_x, grid_y, grid_z)
+                _observed(native, grid, values, function.binary, arguments.names)
         except Exception as error:
             explained = _explained(error, function.binary, arguments.names)
             if explained is error:
@@ -290,12 +286,22 @@ def _has_hooks(hook: Any) -> bool:
 
 
 def _observed(
-    native: Callable[..., None], grid: tuple[int, int, int], values: tuple[Any, ...]
+    native: Callable[..., None],
+    grid: tuple[int, int, int],
+    values: tuple[Any, ...],
+    binary: Binary,
+    names: list[str],
 ) -> None:
     """Offers the launch to the observers, and launches where none takes it."""
 
-    def launch() -> None:
-        native(*grid, *values)
+    def launch() -> None:  # whoever has taken it may call it later, and again
+        try:
+            native(*grid, *values)
+        except Exception as error:
+            explained = _explained(error, binary, names)
+            if explained is error:
+                raise
+            raise explained from None
 
     tensors = [value for value in values if hasattr(value, "untyped_storage")]
     for observer in launch_observers:
