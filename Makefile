@@ -12,6 +12,7 @@ TORCH_VERSION ?= 2.13.0
 TORCH_INDEX ?=
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
+FUZZ_ARGS ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -56,19 +57,16 @@ test: setup
 	$(BIN)/python -m pytest -q $(PYTEST_ARGS)
 
 test-triton: setup
-	$(BIN)/python -m pytest -q tests/triton $(PYTEST_ARGS)
+	CANOPY_TEST_ALL_CONFIGS=1 $(BIN)/python -m pytest -q tests/triton tests/frontends/triton $(PYTEST_ARGS)
 
 test-cuda: setup
-	@test -d tests/cuda || { echo "tests/cuda: not there yet (docs/roadmap.md)" >&2; exit 2; }
-	$(BIN)/python -m pytest -q tests/cuda $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -q tests/frontends/cuda $(PYTEST_ARGS)
 
 test-ascend: setup
-	@test -d tests/ascend || { echo "tests/ascend: not there yet (docs/roadmap.md)" >&2; exit 2; }
-	$(BIN)/python -m pytest -q tests/ascend $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -q tests/targets/ascend $(PYTEST_ARGS)
 
 fuzz: setup
-	@test -d tests/fuzz || { echo "tests/fuzz: not there yet (docs/roadmap.md)" >&2; exit 2; }
-	$(BIN)/python -m pytest -q tests/fuzz $(PYTEST_ARGS)
+	$(BIN)/python -m tests.fuzz.run $(FUZZ_ARGS)
 
 check: setup
 	$(BIN)/ruff format --check .

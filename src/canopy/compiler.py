@@ -27,14 +27,13 @@ Observer: TypeAlias = Callable[[str, ir.Kernel], None]
 
 @dataclass(slots=True)
 class Executable:
-    """A compiled kernel. ``written``: per parameter, whether the kernel may write through it."""
+    """A compiled kernel; ``written``: per parameter, whether the kernel may write through it."""
 
     name: str
     object_code: bytes
     scratch_bytes: int
     written: tuple[bool, ...]
     llvm_ir: str = ""
-    assembly: str = ""
     entry_name: str = "canopy_entry"
     _loaded: LoadedKernel | None = field(default=None, repr=False)
 
@@ -48,6 +47,13 @@ class Executable:
             written=tuple(bool(flag) for flag in metadata["written"]),
             entry_name=str(metadata.get("entry_name", "canopy_entry")),
         )
+
+    @property
+    def assembly(self) -> str:
+        """The assembly text, made anew at each call; empty where the LLVM IR is not at hand."""
+        from canopy.targets.cpu import assembly_of
+
+        return assembly_of(self.llvm_ir) if self.llvm_ir else ""
 
     def load(self) -> int:
         """The address of the kernel's entry in this process; loaded once, kept with this object."""
@@ -82,7 +88,6 @@ def compile_kernel(
         scratch_bytes=code.scratch_bytes,
         written=code.written,
         llvm_ir=code.llvm_ir,
-        assembly=code.assembly,
     )
 
 
@@ -127,7 +132,9 @@ class _Progress:
         if self._level >= 3:
             self._show("LLVM IR", code.llvm_ir)
         if self._level >= 4:
-            self._show("assembly", code.assembly)
+            from canopy.targets.cpu import assembly_of
+
+            self._show("assembly", assembly_of(code.llvm_ir))
         if self._level >= 1:
             _say(
                 f"canopy: compiled {self.kernel.name} ({self.kernel.location}) for cpu "

@@ -1,4 +1,4 @@
-"""Runs a kernel on the CPU target and on the interpreter, and compares what both leave in memory."""
+"""Runs a kernel on the CPU target and in the interpreter, and compares what both leave behind."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from canopy.ir.interpreter.numeric import dtype_of
 from canopy.ir.types import Type, is_float
 from canopy.runtime.launch import launch, pack_slots
 
-__all__ = ["Difference", "compare", "run_on_cpu"]
+__all__ = ["DifferenceError", "compare", "run_on_cpu"]
 
 GUARD = 64  # bytes before and behind every argument that must stay as they are
 
 
-class Difference(AssertionError):
+class DifferenceError(AssertionError):
     """The two results differ; the message says where."""
 
 
@@ -55,7 +55,7 @@ def compare(
     may_alias: Sequence[bool] = (False, True),
     tolerance: float = 0.0,
 ) -> None:
-    """Raises Difference unless every array ends the same: bit for bit (any NaN for a NaN), or
+    """Raises DifferenceError unless every array ends the same: bit for bit (any NaN for a NaN), or
     within ``tolerance``, relative to the largest magnitude of the array."""
     expected = [_guarded(a) if isinstance(a, np.ndarray) else a for a in args]
     Interpreter(kernel, expected, grid).run()
@@ -84,11 +84,11 @@ def _check(where: str, want: np.ndarray, got: np.ndarray, tolerance: float) -> N
         whole = whole.base
     raw = whole.view(np.uint8).ravel()
     if not ((raw[:GUARD] == 0xA5).all() and (raw[-GUARD:] == 0xA5).all()):
-        raise Difference(f"{where}: memory outside the array was written")
+        raise DifferenceError(f"{where}: memory outside the array was written")
     bad = _differing(want, got, tolerance)
     if bad.any():
         first = tuple(map(int, np.argwhere(bad)[0]))
-        raise Difference(
+        raise DifferenceError(
             f"{where}: {int(bad.sum())} of {bad.size} differ, first at {first}: "
             f"{got[first]} instead of {want[first]}"
         )

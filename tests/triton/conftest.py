@@ -33,6 +33,25 @@ def why_not() -> str:
 MISSING = why_not()
 
 
+# Autotuned kernels of other packages bring dozens of configurations; these many are tried in the
+# quick suite, all of them with CANOPY_TEST_ALL_CONFIGS=1 (make test-triton).
+QUICK_CONFIGS = 2
+
+
+@pytest.fixture(autouse=True)
+def few_configurations(monkeypatch: pytest.MonkeyPatch):
+    if MISSING or os.environ.get("CANOPY_TEST_ALL_CONFIGS") == "1":
+        return
+    from triton.runtime.autotuner import Autotuner
+
+    complete = Autotuner.prune_configs
+
+    def prune_configs(self, kwargs):
+        return complete(self, kwargs)[:QUICK_CONFIGS]
+
+    monkeypatch.setattr(Autotuner, "prune_configs", prune_configs)
+
+
 @pytest.fixture(autouse=True)
 def seeded():
     if MISSING:

@@ -83,7 +83,9 @@ class Op:
     def mnemonic(cls) -> str:
         """The op's name in printed IR: the class name in snake_case."""
         name = cls.__name__
-        return "".join(f"_{c.lower()}" if c.isupper() and i else c.lower() for i, c in enumerate(name))
+        return "".join(
+            f"_{c.lower()}" if c.isupper() and i else c.lower() for i, c in enumerate(name)
+        )
 
     def payload(self) -> Iterator[tuple[str, Any]]:
         """The op's own fields, in order, without location and results."""

@@ -147,7 +147,9 @@ class MathCall(Op):
 
     function: str
     arguments: tuple[Value, ...]
-    type: ScalarType | None = None  # element type of the result where it is not that of the argument
+    type: ScalarType | None = (
+        None  # element type of the result where it is not that of the argument
+    )
 
     def result_types(self) -> tuple[Type, ...]:
         first = self.arguments[0].type
@@ -202,5 +204,3 @@ class Bitcast(Op):
 
     def result_types(self) -> tuple[Type, ...]:
         return (with_element(self.source.type, self.type),)
-
-

@@ -16,7 +16,14 @@ _UNARY = (
 _BINARY = "pow atan2 fmod remainder hypot copysign nextafter fdim ldexp"
 
 PREDICATES = frozenset({"isnan", "isinf", "isfinite", "signbit"})
-INTEGER_FUNCTIONS: dict[str, int] = {"abs": 1, "neg": 1, "clz": 1, "ctz": 1, "popcount": 1, "bit_reverse": 1}
+INTEGER_FUNCTIONS: dict[str, int] = {
+    "abs": 1,
+    "neg": 1,
+    "clz": 1,
+    "ctz": 1,
+    "popcount": 1,
+    "bit_reverse": 1,
+}
 
 FUNCTIONS: dict[str, int] = {
     **dict.fromkeys(_UNARY.split(), 1),

@@ -11,9 +11,14 @@ from collections.abc import Iterator
 from canopy import ir
 from canopy.ir.types import is_pointer
 
-__all__ = ["Bases", "WRITES", "memory_ops"]
+__all__ = ["WRITES", "Bases", "memory_ops"]
 
 WRITES = (ir.Store, ir.AtomicRmw, ir.AtomicCas)
+
+_SAME_ORIGIN = (
+    *(ir.Splat, ir.Broadcast, ir.ExpandDims, ir.Reshape, ir.Transpose),
+    *(ir.Unsplat, ir.Split),
+)
 
 Origin = ir.Value | None
 
@@ -27,7 +32,9 @@ class Bases:
         for value in self.parameters:
             self._origin[value] = value
         self._visit(kernel.body.ops)
-        self.written = {self.of(op.pointer) for op in ir.walk(kernel.body.ops) if isinstance(op, WRITES)}
+        self.written = {
+            self.of(op.pointer) for op in ir.walk(kernel.body.ops) if isinstance(op, WRITES)
+        }
 
     def of(self, pointer: ir.Value) -> Origin:
         """The parameter or scratch value that ``pointer`` derives from; None if unknown."""
@@ -47,7 +54,9 @@ class Bases:
     def _visit(self, ops: list[ir.Op]) -> None:
         for op in ops:
             if isinstance(op, ir.For):
-                self._visit_loop(op.initial, op.body.args[1:], op.body, op.body.ops[-1].operands, op)
+                self._visit_loop(
+                    op.initial, op.body.args[1:], op.body, op.body.ops[-1].operands, op
+                )
             elif isinstance(op, ir.While):
                 condition = op.before.terminator
                 assert isinstance(condition, ir.Condition)
@@ -66,9 +75,7 @@ class Bases:
                 continue
             if isinstance(op, ir.Offset):
                 self._origin[result] = self.of(op.pointer)
-            elif isinstance(op, (ir.Splat, ir.Broadcast, ir.ExpandDims, ir.Reshape, ir.Transpose)) or isinstance(
-                op, (ir.Unsplat, ir.Split)
-            ):
+            elif isinstance(op, _SAME_ORIGIN):
                 self._origin[result] = self.of(op.operands[0])
             elif isinstance(op, (ir.Select, ir.Concat, ir.Join)):
                 origins = {self.of(v) for v in op.operands if is_pointer(v.type)}
@@ -84,12 +91,15 @@ class Bases:
     ) -> None:
         for arg, value in zip(args, initial, strict=True):
             self._origin[arg] = self.of(value)
-        self._visit(body.ops)
-        changed = [a for a, y in zip(args, yielded, strict=True) if self.of(y) is not self.of(a)]
-        if changed:
-            for arg in args:
-                self._origin[arg] = None if arg in changed else self.of(arg)
+        unstable = True
+        while unstable:  # each round makes another argument unknown, at most all of them
             self._visit(body.ops)
+            pairs = zip(args, yielded, strict=True)
+            changed = [
+                a for a, y in pairs if self.of(a) is not None and self.of(y) is not self.of(a)
+            ]
+            self._origin.update(dict.fromkeys(changed))
+            unstable = bool(changed)
         for result, arg in zip(op.results, args, strict=True):
             self._origin[result] = self.of(arg)
 

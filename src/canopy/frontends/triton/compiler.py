@@ -19,6 +19,7 @@ from triton._C.libtriton import ir, passes
 from triton.backends.compiler import BaseBackend, GPUTarget, Language
 
 import canopy
+from canopy import config
 from canopy.errors import MissingDependencyError, UnsupportedError
 from canopy.frontends.triton.binary import Binary, mark_fresh
 from canopy.frontends.triton.options import CpuOptions
@@ -73,9 +74,10 @@ class CpuBackend(BaseBackend):  # type: ignore[misc, unused-ignore]
         stages["canopy"] = functools.partial(_make_canopy, options=options)
         if not options.interpret:
             stages["llir"] = _make_llir
-            stages["asm"] = lambda source, metadata: _Stage(
-                source.executable.assembly, source.kernel, source.executable
-            )
+            if config.debug_level() > 0:  # as costly as code generation itself, and seldom read
+                stages["asm"] = lambda source, metadata: _Stage(
+                    source.executable.assembly, source.kernel, source.executable
+                )
         stages["obj"] = functools.partial(_make_obj, options=options)
 
 

@@ -24,6 +24,7 @@ from canopy.errors import (
 )
 from canopy.frontends.triton.binary import Binary, is_fresh
 from canopy.frontends.triton.options import CpuOptions
+from canopy.frontends.triton.places import launch_site
 from canopy.runtime import trace
 from canopy.runtime.observers import launch_observers
 
@@ -208,12 +209,12 @@ class _Arguments:
 
 
 def _explained(error: Exception, binary: Binary, names: list[str]) -> Exception:
-    """A launcher's error with the kernel's place and the argument's name; others as they are."""
+    """A launcher's error with the launch's place and the argument's name; others as they are."""
     if isinstance(error, CanopyError):
         if not error.location.file and isinstance(error, LaunchError):
-            error.location = Location(binary.file, binary.line)
+            error.location = launch_site()
         return error
-    location, text = Location(binary.file, binary.line), str(error)
+    location, text = launch_site(), str(error)
     if type(error).__name__ == "KernelFailure":
         return KernelError(text)  # the text begins with the failing line
     if match := _POSITION.match(text):

@@ -8,13 +8,14 @@ Out:  ``Location(file="train.py", line=12, column=5)``: the innermost place that
 from __future__ import annotations
 
 import functools
+import inspect
 import os
 import re
 import sys
 
 from canopy.errors import UNKNOWN_LOCATION, Location
 
-__all__ = ["Places"]
+__all__ = ["Places", "launch_site"]
 
 _DEFINITION = re.compile(r"^#(loc\d*) = loc\((.*)\)$")
 _FILE = re.compile(r'^"((?:[^"\\]|\\.)*)":(\d+):(\d+)(?: to .*)?$')
@@ -69,3 +70,14 @@ def _is_tritons(file: str) -> bool:
     if package is None or not package.__file__:
         return False
     return os.path.realpath(file).startswith(os.path.dirname(package.__file__) + os.sep)
+
+
+def launch_site() -> Location:
+    """The user's line that launches the kernel."""
+    frame = inspect.currentframe()
+    while frame is not None:
+        name = frame.f_globals.get("__name__", "")
+        if not name.startswith(("triton.", "canopy.")):
+            return Location(frame.f_code.co_filename, frame.f_lineno)
+        frame = frame.f_back
+    return Location()

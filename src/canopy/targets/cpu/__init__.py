@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
-from canopy.targets.cpu.codegen import Code, compile_cpu
+from canopy.targets.cpu.codegen import Code, assembly_of, compile_cpu
 from canopy.targets.cpu.features import Machine, host_machine
 from canopy.targets.cpu.loader import LoadedKernel, load_object
 
-__all__ = ["Code", "LoadedKernel", "Machine", "compile_cpu", "host_machine", "load_object"]
+__all__ = [
+    "Code",
+    "LoadedKernel",
+    "Machine",
+    "assembly_of",
+    "compile_cpu",
+    "host_machine",
+    "load_object",
+]

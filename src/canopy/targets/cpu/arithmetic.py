@@ -1,6 +1,7 @@
 """Elementwise ops on LLVM scalars and vectors: one rule per op.
 
-Values are held as `conversions.llvm_type` says: bool as i1, bf16 as i16, fp8 as i8, pointers as i64.
+Values are held as `conversions.llvm_type` says: bool as i1, bf16 as i16, fp8 as i8, pointers as
+i64.
 Arithmetic on f16, bf16 and fp8 is done in f32 and rounded back.
 """
 
@@ -30,14 +31,14 @@ __all__ = ["emit_elementwise"]
 
 OpT = TypeVar("OpT", bound=ir.Op)
 Rule = Callable[[Builder, Any, list[LLValue]], LLValue]
-_RULES: dict[type[ir.Op], Rule] = {}
+RULES: dict[type[ir.Op], Rule] = {}
 
 
 def _rule(*kinds: type[ir.Op]) -> Callable[[Rule], Rule]:
     def register(function: Rule) -> Rule:
         for kind in kinds:
-            assert kind not in _RULES, f"a second rule for {kind.__name__}"
-            _RULES[kind] = function
+            assert kind not in RULES, f"a second rule for {kind.__name__}"
+            RULES[kind] = function
         return function
 
     return register
@@ -45,7 +46,7 @@ def _rule(*kinds: type[ir.Op]) -> Callable[[Rule], Rule]:
 
 def emit_elementwise(builder: Builder, op: ir.Op, operands: list[LLValue]) -> LLValue:
     """Emits one elementwise op; operands are all scalars or all vectors of one length."""
-    rule = _RULES.get(type(op))
+    rule = RULES.get(type(op))
     if rule is None:
         raise UnsupportedError(
             f"the cpu target cannot compute {op.mnemonic()} yet", location=op.location
@@ -58,9 +59,12 @@ def _is_small_float(element: ElementType) -> bool:
 
 
 def _in_f32(
-    builder: Builder, element: ElementType, operands: list[LLValue], compute: Callable[[list[LLValue]], LLValue]
+    builder: Builder,
+    element: ElementType,
+    operands: list[LLValue],
+    compute: Callable[[list[LLValue]], LLValue],
 ) -> LLValue:
-    """Runs ``compute`` on operands widened to f32 where ``element`` is a small float, and rounds back."""
+    """Runs ``compute`` in f32 where ``element`` is a small float, and rounds back."""
     if not _is_small_float(element):
         return compute(operands)
     assert isinstance(element, ScalarType)
@@ -69,7 +73,14 @@ def _in_f32(
 
 
 _FLOAT_BINARY = {ir.Add: "fadd", ir.Sub: "fsub", ir.Mul: "fmul", ir.Div: "fdiv"}
-_INT_BINARY = {ir.Add: "add", ir.Sub: "sub", ir.Mul: "mul", ir.And: "and_", ir.Or: "or_", ir.Xor: "xor"}
+_INT_BINARY = {
+    ir.Add: "add",
+    ir.Sub: "sub",
+    ir.Mul: "mul",
+    ir.And: "and_",
+    ir.Or: "or_",
+    ir.Xor: "xor",
+}
 
 
 @_rule(ir.Add, ir.Sub, ir.Mul, ir.And, ir.Or, ir.Xor)
@@ -97,7 +108,9 @@ def _rem(builder: Builder, op: ir.Rem, operands: list[LLValue]) -> LLValue:
     return _guarded_division(builder, operands, is_signed(element), quotient=False)
 
 
-def _guarded_division(builder: Builder, operands: list[LLValue], signed: bool, *, quotient: bool) -> LLValue:
+def _guarded_division(
+    builder: Builder, operands: list[LLValue], signed: bool, *, quotient: bool
+) -> LLValue:
     """Integer division that never traps: x / 0 is -1, x % 0 is x, the most negative / -1 wraps."""
     lhs, rhs = operands
     type_ = rhs.type
@@ -124,7 +137,9 @@ def _is_safe_divisor(value: ll.Constant) -> bool:
     parts = value.constant if isinstance(value.type, ll.VectorType) else [value]
     if not isinstance(parts, list):
         return False
-    return all(isinstance(p, ll.Constant) and isinstance(p.constant, int) and p.constant > 0 for p in parts)
+    return all(
+        isinstance(p, ll.Constant) and isinstance(p.constant, int) and p.constant > 0 for p in parts
+    )
 
 
 @_rule(ir.MulHigh)
@@ -146,9 +161,13 @@ def _shift(builder: Builder, op: ir.Binary, operands: list[LLValue]) -> LLValue:
     limit = constant(type_, element.bits)
     inside = builder.icmp_unsigned("<", amount, limit)
     if isinstance(op, ir.ShiftRight) and is_signed(element):
-        return builder.ashr(value, builder.select(inside, amount, constant(type_, element.bits - 1)))
+        return builder.ashr(
+            value, builder.select(inside, amount, constant(type_, element.bits - 1))
+        )
     safe = builder.select(inside, amount, constant(type_, 0))
-    shifted = builder.shl(value, safe) if isinstance(op, ir.ShiftLeft) else builder.lshr(value, safe)
+    shifted = (
+        builder.shl(value, safe) if isinstance(op, ir.ShiftLeft) else builder.lshr(value, safe)
+    )
     return builder.select(inside, shifted, constant(type_, 0))
 
 
@@ -157,13 +176,20 @@ def _extremum(builder: Builder, op: ir.Min | ir.Max, operands: list[LLValue]) ->
     element = element_type(op.lhs.type)
     largest = isinstance(op, ir.Max)
     if is_float(element):
-        return _in_f32(builder, element, operands, lambda v: _float_extremum(builder, v, largest, op.propagate_nan))
+        return _in_f32(
+            builder,
+            element,
+            operands,
+            lambda v: _float_extremum(builder, v, largest, op.propagate_nan),
+        )
     name = ("s" if is_signed(element) else "u") + ("max" if largest else "min")
     type_ = operands[0].type
     return call_intrinsic(builder, f"llvm.{name}", type_, operands, [type_])
 
 
-def _float_extremum(builder: Builder, operands: list[LLValue], largest: bool, propagate_nan: bool) -> LLValue:
+def _float_extremum(
+    builder: Builder, operands: list[LLValue], largest: bool, propagate_nan: bool
+) -> LLValue:
     """Compare and select, as x86's min/max do, then the NaN rule."""
     lhs, rhs = operands
     chosen = builder.select(builder.fcmp_ordered(">" if largest else "<", lhs, rhs), lhs, rhs)
@@ -270,7 +296,9 @@ def widen_index(builder: Builder, value: LLValue, source: ir.Value) -> LLValue:
 def zero_of(element: ElementType) -> LLValue:
     """The zero of a lane type in its register form."""
     type_ = conversions.llvm_type(element)
-    return constant(type_, 0.0 if isinstance(type_, (ll.FloatType, ll.DoubleType, ll.HalfType)) else 0)
+    return constant(
+        type_, 0.0 if isinstance(type_, (ll.FloatType, ll.DoubleType, ll.HalfType)) else 0
+    )
 
 
 def constant_of(element: ElementType, value: float) -> LLValue:

@@ -50,7 +50,11 @@ class AtomicRoot:
         compare = nest.pull(op.compare, point) if isinstance(op, ir.AtomicCas) else None
         mask = nest.mask_form(op.mask, point)
         if nest.lanes == 1:
-            old = _masked(nest.program, op, pointer.value, value.value, _value(compare), _value(mask))  # type: ignore[union-attr]
+            assert isinstance(pointer, Uniform)
+            assert isinstance(value, Uniform)
+            old = _masked(
+                nest.program, op, pointer.value, value.value, _value(compare), _value(mask)
+            )
             nest.write(self.buffer, point, Uniform(old))
             return
         active = all_true(nest.lanes) if mask is None else nest.vector(mask)
@@ -69,7 +73,9 @@ class AtomicRoot:
             new = b.load(b.gep(value_slot, [lane], source_etype=lane_type), typ=lane_type)
             expected = None
             if compare_slot is not None:
-                expected = b.load(b.gep(compare_slot, [lane], source_etype=lane_type), typ=lane_type)
+                expected = b.load(
+                    b.gep(compare_slot, [lane], source_etype=lane_type), typ=lane_type
+                )
             old = _atomic(b, op, place, new, expected)
             b.store(old, b.gep(old_slot, [lane], source_etype=lane_type))
 
@@ -89,11 +95,18 @@ def emit_scalar_atomic(program: Program, op: AtomicOp) -> LLValue:
 
 
 def _masked(
-    program: Program, op: AtomicOp, address: LLValue, value: LLValue, compare: LLValue | None, mask: LLValue | None
+    program: Program,
+    op: AtomicOp,
+    address: LLValue,
+    value: LLValue,
+    compare: LLValue | None,
+    mask: LLValue | None,
 ) -> LLValue:
     b = program.builder
     slot = program.alloca(value.type)
-    b.store(memory.constant_zero(value.type) if not _is_half(value) else constant(value.type, 0.0), slot)
+    b.store(
+        memory.constant_zero(value.type) if not _is_half(value) else constant(value.type, 0.0), slot
+    )
     if mask is None:
         return _atomic(b, op, as_pointer(b, address), value, compare)
     with b.if_then(mask):
@@ -105,7 +118,9 @@ def _is_half(value: LLValue) -> bool:
     return isinstance(value.type, (ll.HalfType, ll.FloatType, ll.DoubleType))
 
 
-def _atomic(b: Builder, op: AtomicOp, pointer: LLValue, value: LLValue, compare: LLValue | None) -> LLValue:
+def _atomic(
+    b: Builder, op: AtomicOp, pointer: LLValue, value: LLValue, compare: LLValue | None
+) -> LLValue:
     element = element_type(op.value.type)
     order = _ORDER[op.order]
     bits = ll.IntType(element.bits if element.bits > 1 else 8)
@@ -120,7 +135,9 @@ def _atomic(b: Builder, op: AtomicOp, pointer: LLValue, value: LLValue, compare:
     if op.kind == "exchange":
         old = b.atomic_rmw("xchg", pointer, _as_bits(b, value, bits), order)
         return _from_bits(b, old, value.type)
-    return _compare_and_swap_loop(b, pointer, value, bits, order, lambda old: _updated(b, op, old, value))
+    return _compare_and_swap_loop(
+        b, pointer, value, bits, order, lambda old: _updated(b, op, old, value)
+    )
 
 
 def _direct_operation(op: ir.AtomicRmw, element: Any) -> str | None:
@@ -134,7 +151,12 @@ def _direct_operation(op: ir.AtomicRmw, element: Any) -> str | None:
 
 
 def _updated(b: Builder, op: ir.AtomicRmw, old: LLValue, value: LLValue) -> LLValue:
-    kinds: dict[str, Callable[..., ir.Op]] = {"add": ir.Add, "sub": ir.Sub, "min": ir.Min, "max": ir.Max}
+    kinds: dict[str, Callable[..., ir.Op]] = {
+        "add": ir.Add,
+        "sub": ir.Sub,
+        "min": ir.Min,
+        "max": ir.Max,
+    }
     if op.kind in kinds:
         return emit_elementwise(b, kinds[op.kind](lhs=op.value, rhs=op.value), [old, value])
     zero, one = constant(old.type, 0), constant(old.type, 1)
@@ -145,7 +167,12 @@ def _updated(b: Builder, op: ir.AtomicRmw, old: LLValue, value: LLValue) -> LLVa
 
 
 def _compare_and_swap_loop(
-    b: Builder, pointer: LLValue, value: LLValue, bits: Any, order: str, update: Callable[[LLValue], LLValue]
+    b: Builder,
+    pointer: LLValue,
+    value: LLValue,
+    bits: Any,
+    order: str,
+    update: Callable[[LLValue], LLValue],
 ) -> LLValue:
     start = b.block
     first = b.load(pointer, typ=bits, align=bits.width // 8)
@@ -179,5 +206,3 @@ def _from_bits(b: Builder, value: LLValue, type_: Any) -> LLValue:
     if isinstance(type_, ll.IntType):
         return b.trunc(value, type_)
     return b.bitcast(value, type_)
-
-

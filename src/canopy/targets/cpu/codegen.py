@@ -6,6 +6,7 @@ not), and the entry of DESIGN's one kernel ABI, which walks program ids and call
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,27 +21,39 @@ from canopy.targets.cpu.llvm import I1, I32, I64, POINTER, Builder, LLValue, con
 from canopy.targets.cpu.plan import KernelPlan
 from canopy.targets.cpu.program import Program
 
-__all__ = ["ENTRY_NAME", "Code", "compile_cpu"]
+__all__ = ["ENTRY_NAME", "Code", "assembly_of", "compile_cpu"]
 
 ENTRY_NAME = "canopy_entry"
 # Launches that write more than this bypass the caches with their stores: a few times a usual L2.
 STREAMING_BYTES = 16 << 20
+# llvmlite works in LLVM's global context, which one thread may use at a time.
+_LLVM_LOCK = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """A compiled kernel: relocatable object, texts for inspection, and what a launcher must know."""
+    """A compiled kernel: relocatable object, optimised LLVM IR, and what a launcher must know."""
 
     object_code: bytes
     llvm_ir: str
-    assembly: str
     scratch_bytes: int
     written: tuple[bool, ...]
 
 
 def compile_cpu(kernel: ir.Kernel, machine: Machine | None = None) -> Code:
     """Compiles a kernel that the pass pipeline has prepared."""
-    machine = machine or host_machine()
+    with _LLVM_LOCK:
+        return _compile(kernel, machine or host_machine())
+
+
+def assembly_of(llvm_ir: str, machine: Machine | None = None) -> str:
+    """The assembly text of optimised LLVM IR: what the object code says, for reading."""
+    with _LLVM_LOCK:
+        parsed = llvm.parse_assembly(llvm_ir)
+        return str(_target_machine(machine or host_machine()).emit_assembly(parsed))
+
+
+def _compile(kernel: ir.Kernel, machine: Machine) -> Code:
     module = ll.Module(name=kernel.name)
     module.triple = machine.triple
     target = _target_machine(machine)
@@ -55,7 +68,6 @@ def compile_cpu(kernel: ir.Kernel, machine: Machine | None = None) -> Code:
     return Code(
         object_code=target.emit_object(parsed),
         llvm_ir=str(parsed),
-        assembly=target.emit_assembly(parsed),
         scratch_bytes=scratch_bytes,
         written=written,
     )
@@ -74,8 +86,16 @@ def _emit_kernel(kernel: ir.Kernel, module: Any, bases: Bases, machine: Machine)
     versions = [_emit_program(kernel, disjoint, module, machine, "disjoint")]
     if pointers > 1 and bases.written:
         versions.append(_emit_program(kernel, aliasing, module, machine, "aliasing"))
+        if _same_body(versions[0][0], versions[1][0]):
+            function, _ = versions.pop()
+            del module.globals[function.name]
     _emit_entry(kernel, module, [function for function, _ in versions])
     return max(program.scratch_bytes for _, program in versions)
+
+
+def _same_body(first: Any, second: Any) -> bool:
+    """Whether two functions are one but for their name: aliasing makes no difference to many kernels."""
+    return str(first).partition("{")[2] == str(second).partition("{")[2]
 
 
 def _emit_program(
@@ -84,7 +104,9 @@ def _emit_program(
     type_ = ll.FunctionType(I32, [POINTER, POINTER, I32, I32, I32, POINTER, I1])
     function = ll.Function(module, type_, f"canopy.program.{version}")
     function.linkage = "internal"
-    for name, argument in zip(("args", "grid", "x", "y", "z", "scratch", "streaming"), function.args, strict=True):
+    for name, argument in zip(
+        ("args", "grid", "x", "y", "z", "scratch", "streaming"), function.args, strict=True
+    ):
         argument.name = name
     for position in (0, 1, 5):
         function.args[position].add_attribute("noalias")
@@ -101,9 +123,16 @@ def _emit_entry(kernel: ir.Kernel, module: Any, versions: list[Any]) -> None:
     extents = [b.load(b.gep(grid, [constant(I64, a)], source_etype=I32), typ=I32) for a in range(3)]
     width, height = (b.zext(extent, I64) for extent in extents[:2])
     streaming = _streaming(b, kernel, extents)
-    blocks = {name: function.append_basic_block(name) for name in ("head", "body", "next", "failed", "done")}
+    blocks = {
+        name: function.append_basic_block(name)
+        for name in ("head", "body", "next", "failed", "done")
+    }
     alias_slot = b.gep(args, [constant(I64, len(kernel.parameters))], source_etype=I64)
-    may_alias = b.icmp_unsigned("!=", b.load(alias_slot, typ=I64), constant(I64, 0)) if len(versions) > 1 else None
+    may_alias = (
+        b.icmp_unsigned("!=", b.load(alias_slot, typ=I64), constant(I64, 0))
+        if len(versions) > 1
+        else None
+    )
     start = b.block
     b.branch(blocks["head"])
     b.position_at_end(blocks["head"])
@@ -132,8 +161,12 @@ def _emit_entry(kernel: ir.Kernel, module: Any, versions: list[Any]) -> None:
     b.ret(constant(I32, 0))
 
 
-def _call_version(b: Builder, versions: list[Any], may_alias: LLValue, arguments: list[LLValue]) -> LLValue:
-    disjoint, aliasing, joined = (b.function.append_basic_block(n) for n in ("disjoint", "aliasing", "joined"))
+def _call_version(
+    b: Builder, versions: list[Any], may_alias: LLValue, arguments: list[LLValue]
+) -> LLValue:
+    disjoint, aliasing, joined = (
+        b.function.append_basic_block(n) for n in ("disjoint", "aliasing", "joined")
+    )
     b.cbranch(may_alias, aliasing, disjoint)
     results = []
     for block, version in ((disjoint, versions[0]), (aliasing, versions[1])):
@@ -159,7 +192,9 @@ def _streaming(b: Builder, kernel: ir.Kernel, extents: list[LLValue]) -> LLValue
     programs = constant(I64, 1)
     for extent in extents:
         programs = b.mul(programs, b.zext(extent, I64))
-    return b.icmp_unsigned(">", b.mul(programs, constant(I64, stored)), constant(I64, STREAMING_BYTES))
+    return b.icmp_unsigned(
+        ">", b.mul(programs, constant(I64, stored)), constant(I64, STREAMING_BYTES)
+    )
 
 
 def _target_machine(machine: Machine) -> Any:

@@ -29,7 +29,9 @@ def emit_assert(program: Program, op: ir.Assert) -> None:
     else:
         failed = b.not_(program.scalar(op.condition))
     with b.if_then(failed, likely=False):
-        function = _declare(program, "canopy_assert_fail", I32, [POINTER, POINTER, I32, I32, I32, I32])
+        function = _declare(
+            program, "canopy_assert_fail", I32, [POINTER, POINTER, I32, I32, I32, I32]
+        )
         message = text_constant(program, op.message)
         file = text_constant(program, op.location.file)
         b.ret(b.call(function, [message, file, constant(I32, op.location.line), *program.ids]))
@@ -45,10 +47,15 @@ def emit_print(program: Program, op: ir.Print) -> None:
         b.store(value, b.gep(ids, [constant(I32, axis)], source_etype=I32))
     prefix = text_constant(program, op.prefix)
     if not op.values:
-        b.call(_declare(program, "canopy_print_text", ll.VoidType(), [POINTER, POINTER]), [ids, prefix])
+        b.call(
+            _declare(program, "canopy_print_text", ll.VoidType(), [POINTER, POINTER]), [ids, prefix]
+        )
         return
     function = _declare(
-        program, "canopy_print_values", ll.VoidType(), [POINTER, POINTER, I32, POINTER, I64, POINTER, I32, I32]
+        program,
+        "canopy_print_values",
+        ll.VoidType(),
+        [POINTER, POINTER, I32, POINTER, I64, POINTER, I32, I32],
     )
     for value in op.values:
         element = element_type(value.type)
@@ -58,7 +65,12 @@ def emit_print(program: Program, op: ir.Print) -> None:
         for extent in value.shape:
             count *= extent
         shape = _shape_constant(program, value.shape)
-        sizes = [constant(I64, count), shape, constant(I32, len(value.shape)), constant(I32, int(op.hex))]
+        sizes = [
+            constant(I64, count),
+            shape,
+            constant(I32, len(value.shape)),
+            constant(I32, int(op.hex)),
+        ]
         b.call(function, [ids, prefix, constant(I32, kind), data, *sizes])
 
 

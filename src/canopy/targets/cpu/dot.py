@@ -13,7 +13,16 @@ import llvmlite.ir as ll
 
 from canopy.ir.types import F32, F64, ScalarType
 from canopy.targets.cpu import conversions
-from canopy.targets.cpu.llvm import I64, POINTER, Builder, LLValue, call_intrinsic, constant, counted_loop, splat
+from canopy.targets.cpu.llvm import (
+    I64,
+    POINTER,
+    Builder,
+    LLValue,
+    call_intrinsic,
+    constant,
+    counted_loop,
+    splat,
+)
 
 __all__ = ["Blocking", "dot_function"]
 
@@ -30,7 +39,7 @@ class Blocking:
     def choose(cls, m: int, n: int, element: ScalarType, vector_bytes: int) -> Blocking:
         """From the tile's extents and the number and width of vector registers."""
         lanes = _power_of_two_divisor(n, vector_bytes // element.bytes)
-        vectors = _power_of_two_divisor(n // lanes, 2 if vector_bytes >= 64 else 2)
+        vectors = _power_of_two_divisor(n // lanes, 2)
         rows = _power_of_two_divisor(m, 8 if vector_bytes >= 64 else 4)
         return cls(rows, vectors, lanes)
 
@@ -42,7 +51,9 @@ def _power_of_two_divisor(extent: int, limit: int) -> int:
     return divisor
 
 
-def dot_function(module: Any, element: ScalarType, shape: tuple[int, int, int], vector_bytes: int) -> Any:
+def dot_function(
+    module: Any, element: ScalarType, shape: tuple[int, int, int], vector_bytes: int
+) -> Any:
     """The function (a, b, c_in, c_out) for tiles M x K, K x N, M x N of ``element``, all row-major.
 
     ``c_in`` may be ``c_out``.
@@ -57,9 +68,11 @@ def dot_function(module: Any, element: ScalarType, shape: tuple[int, int, int], 
     builder = ll.IRBuilder(function.append_basic_block("entry"))
     block = Blocking.choose(m, n, element, vector_bytes)
     columns = block.vectors * block.lanes
-    with counted_loop(builder, constant(I64, n), "columns", columns) as j:
-        with counted_loop(builder, constant(I64, m), "rows", block.rows) as i:
-            _register_block(builder, function.args, element, shape, block, i, j)
+    with (
+        counted_loop(builder, constant(I64, n), "columns", columns) as j,
+        counted_loop(builder, constant(I64, m), "rows", block.rows) as i,
+    ):
+        _register_block(builder, function.args, element, shape, block, i, j)
     builder.ret_void()
     return function
 
@@ -79,11 +92,16 @@ def _register_block(
     type_ = ll.VectorType(scalar, block.lanes)
 
     def c_address(base: LLValue, row: int, column: int) -> LLValue:
-        offset = b.add(b.mul(b.add(i, constant(I64, row)), constant(I64, n)), b.add(j, constant(I64, column)))
+        offset = b.add(
+            b.mul(b.add(i, constant(I64, row)), constant(I64, n)), b.add(j, constant(I64, column))
+        )
         return b.gep(base, [offset], source_etype=scalar)
 
     places = [(r, v) for r in range(block.rows) for v in range(block.vectors)]
-    start = [b.load(c_address(c_in, r, v * block.lanes), typ=type_, align=element.bytes) for r, v in places]
+    start = [
+        b.load(c_address(c_in, r, v * block.lanes), typ=type_, align=element.bytes)
+        for r, v in places
+    ]
     before = b.block
     body = b.function.append_basic_block("k.body")
     after = b.function.append_basic_block("k.end")
@@ -123,7 +141,9 @@ def _register_block(
         b.store(total, c_address(c_out, r, v * block.lanes), align=element.bytes)
 
 
-def _multiply_add(b: Builder, element: ScalarType, left: LLValue, right: LLValue, total: LLValue) -> LLValue:
+def _multiply_add(
+    b: Builder, element: ScalarType, left: LLValue, right: LLValue, total: LLValue
+) -> LLValue:
     if element in (F32, F64):
         return call_intrinsic(b, "llvm.fma", total.type, [left, right, total], [total.type])
     return b.add(b.mul(left, right), total)

@@ -12,7 +12,7 @@ __all__ = ["Machine", "host_machine"]
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """A processor to compile for: LLVM's triple, cpu name and feature string, and its vector width."""
+    """A processor to compile for: LLVM's triple, cpu name and features, and its vector width."""
 
     triple: str
     cpu: str

@@ -1,7 +1,7 @@
-"""How a strip of lanes is known: the same everywhere, an arithmetic progression, a prefix mask, a vector.
+"""How a strip of lanes is known: uniform, an arithmetic progression, a prefix mask, a vector.
 
-Integer progressions of less than 64 bits are assumed not to wrap *inside one strip* when they form an
-address or a bound; their data lanes wrap as they should (see docs/design.md, "Index arithmetic").
+Signed indices of 32 bits are taken not to wrap *inside one strip* where they are extended to 64, as
+addresses and bounds are; guards check unsigned ones, and narrower ones are computed lane by lane.
 """
 
 from __future__ import annotations
@@ -9,7 +9,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from canopy.targets.cpu.llvm import I8, I64, Builder, LLValue, call_intrinsic, constant, iota, splat, vector
+from canopy.targets.cpu.llvm import (
+    I8,
+    I64,
+    Builder,
+    LLValue,
+    call_intrinsic,
+    constant,
+    iota,
+    splat,
+    vector,
+)
 
 __all__ = ["Affine", "Form", "Index", "Lanes", "Prefix", "Uniform", "prefix_mask", "progression"]
 

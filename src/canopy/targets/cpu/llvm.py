@@ -1,4 +1,4 @@
-"""Small helpers over llvmlite's builder: vectors, intrinsics, loops. llvmlite is untyped, hence Any."""
+"""Helpers over llvmlite's builder: vectors, intrinsics, loops. llvmlite is untyped, hence Any."""
 
 from __future__ import annotations
 
@@ -55,7 +55,9 @@ def constant(type_: Any, value: Any) -> LLValue:
 
 def iota(element: Any, lanes: int, step: int = 1) -> LLValue:
     """The constant vector 0, step, 2*step ..."""
-    return ll.Constant(vector(element, lanes), [ll.Constant(element, i * step) for i in range(lanes)])
+    return ll.Constant(
+        vector(element, lanes), [ll.Constant(element, i * step) for i in range(lanes)]
+    )
 
 
 def splat(builder: Builder, scalar: LLValue, lanes: int) -> LLValue:
@@ -99,7 +101,7 @@ def as_pointer(builder: Builder, address: LLValue) -> LLValue:
 
 @contextmanager
 def counted_loop(builder: Builder, count: LLValue, name: str, step: int = 1) -> Iterator[LLValue]:
-    """A loop whose body runs with i = 0, step, .. < count (i64); afterwards the builder stands behind it.
+    """A loop whose body runs with i = 0, step, .. < count (i64); the builder then stands behind it.
 
     The body runs at least once: the caller guarantees count > 0.
     """
@@ -120,7 +122,7 @@ def counted_loop(builder: Builder, count: LLValue, name: str, step: int = 1) -> 
 
 @contextmanager
 def in_entry_block(builder: Builder) -> Iterator[None]:
-    """Emits before the terminator of the function's entry block; the builder then goes on where it was.
+    """Emits before the terminator of the function's entry block; then goes on where it was.
 
     llvmlite's own `goto_entry_block` comes back to the *end* of a block, even of a terminated one.
     """

@@ -1,4 +1,4 @@
-"""Object code into this process: MCJIT through llvmlite, with the native runtime's helpers bound."""
+"""Object code into this process: MCJIT through llvmlite, with the runtime's helpers bound."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LOCK = threading.Lock()
 
 
 class LoadedKernel:
-    """A kernel in memory; ``address`` is its entry. It stays loaded as long as this object lives."""
+    """A kernel in memory, as long as this object lives; ``address`` is its entry."""
 
     def __init__(self, engine: Any, address: int) -> None:
         self._engine = engine
@@ -33,12 +33,14 @@ def _bind_helpers() -> None:
 
 
 def load_object(object_code: bytes) -> LoadedKernel:
-    """Links an object file into the process. Raises RuntimeError if it is not one for this machine."""
+    """Links an object file into the process. Raises RuntimeError if it is none of this machine."""
     machine = host_machine()
     with _LOCK:
         _bind_helpers()
         target = llvm.Target.from_triple(machine.triple)
-        target_machine = target.create_target_machine(cpu=machine.cpu, features=machine.features, opt=1)
+        target_machine = target.create_target_machine(
+            cpu=machine.cpu, features=machine.features, opt=1
+        )
         engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), target_machine)
         engine.add_object_file(llvm.ObjectFileRef.from_data(object_code))
         engine.finalize_object()

@@ -24,12 +24,21 @@ from canopy.targets.cpu.llvm import (
     vector,
 )
 
-__all__ = ["from_memory", "load_contiguous", "load_gather", "load_scalar", "store_contiguous", "store_scatter"]
+__all__ = [
+    "from_memory",
+    "load_contiguous",
+    "load_gather",
+    "load_scalar",
+    "store_contiguous",
+    "store_scatter",
+]
 
 
 def from_memory(builder: Builder, value: LLValue, element: ElementType) -> LLValue:
     """The register form of what was loaded: bytes become bools."""
-    return builder.icmp_unsigned("!=", value, constant(value.type, 0)) if is_bool(element) else value
+    return (
+        builder.icmp_unsigned("!=", value, constant(value.type, 0)) if is_bool(element) else value
+    )
 
 
 def to_memory(builder: Builder, value: LLValue, element: ElementType) -> LLValue:
@@ -54,7 +63,7 @@ def load_contiguous(
     mask: LLValue | None = None,
     other: LLValue | None = None,
 ) -> LLValue:
-    """``lanes`` elements that lie one after another; ``other`` (register form) where mask is false."""
+    """``lanes`` consecutive elements; ``other`` (register form) where mask is false."""
     type_ = vector(conversions.memory_type(element), lanes)
     if mask is None:
         return from_memory(builder, builder.load(pointer, typ=type_, align=element.bytes), element)
@@ -67,7 +76,11 @@ def load_contiguous(
 
 
 def store_contiguous(
-    builder: Builder, pointer: LLValue, value: LLValue, element: ElementType, mask: LLValue | None = None
+    builder: Builder,
+    pointer: LLValue,
+    value: LLValue,
+    element: ElementType,
+    mask: LLValue | None = None,
 ) -> Any:
     """Stores a vector to consecutive elements, where mask holds; gives the store instruction."""
     raw = to_memory(builder, value, element)
@@ -87,8 +100,8 @@ def store_contiguous(
 def _opaque(builder: Builder, mask: LLValue) -> LLValue:
     """The same mask, of which LLVM cannot know that it is constant.
 
-    LLVM 22 for x86 turns a masked store of 16-bit elements whose constant mask has one lane set into
-    a 32-bit store, which overwrites the next element.
+    LLVM 22 for x86 turns a masked store of 16-bit elements whose constant mask has one lane set
+    into a 32-bit store, which overwrites the next element.
     """
     lanes = mask.type.count
     if lanes > 64:

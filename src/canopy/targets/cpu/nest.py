@@ -1,9 +1,9 @@
 """A loop nest over an iteration space, and the computing of values at the point where it stands.
 
-A nest walks the axes of its shape; one axis is walked in strips of lanes. Roots (stores, reductions,
-kept values) ask for operands with `pull(value, index)`, which computes a value at an index: shape ops
-change the index, elementwise ops ask for their operands, loads and kept values read memory. What does
-not depend on an inner loop is emitted outside it and remembered per loop level.
+A nest walks the axes of its shape; one axis is walked in strips of lanes. Roots (stores,
+reductions, kept values) ask for operands with `pull(value, point)`, which computes a value at a
+point: shape ops change the point, elementwise ops ask for their operands, loads and kept values
+read memory. What does not depend on an inner loop is emitted outside it and remembered per level.
 
 Where masks are prefixes and remainders stay below their modulus, the strip is emitted twice: a fast
 version that assumes so, and a general one; scalar guards choose for each strip.
@@ -18,7 +18,15 @@ from typing import TYPE_CHECKING, Any, Protocol
 import llvmlite.ir as ll
 
 from canopy import ir
-from canopy.ir.types import ElementType, PointerType, ScalarType, element_type, is_bool, is_signed
+from canopy.ir.types import (
+    U64,
+    ElementType,
+    PointerType,
+    ScalarType,
+    element_type,
+    is_bool,
+    is_signed,
+)
 from canopy.targets.cpu import conversions, memory
 from canopy.targets.cpu.arithmetic import constant_of, emit_elementwise, widen_index
 from canopy.targets.cpu.forms import (
@@ -75,7 +83,12 @@ class Nest:
     """One loop nest of a program under construction."""
 
     def __init__(
-        self, program: Program, shape: tuple[int, ...], lane_axis: int, lanes: int, reduce_axis: int | None
+        self,
+        program: Program,
+        shape: tuple[int, ...],
+        lane_axis: int,
+        lanes: int,
+        reduce_axis: int | None,
     ) -> None:
         self.program = program
         self.builder = program.builder
@@ -165,7 +178,7 @@ class Nest:
         self._caches[-1] = {}
 
     def _collect_guards(self, roots: list[Root]) -> list[LLValue]:
-        """Pulls addresses and masks ahead, assuming the fast case, and gives the conditions for it."""
+        """Pulls addresses and masks ahead, as in the fast case, and gives the conditions for it."""
         if self.lanes == 1:
             return []
         self.fast, self.guards, self._assumed = True, [], {}
@@ -271,7 +284,9 @@ class Nest:
         from outer loop levels too, so that only the strip itself can tell.
         """
         if self.guards is not None and id(mask.count) not in self._assumed:
-            self.guards.append(self.builder.icmp_signed(">=", mask.count, constant(I64, self.lanes)))
+            self.guards.append(
+                self.builder.icmp_signed(">=", mask.count, constant(I64, self.lanes))
+            )
             self._assumed[id(mask.count)] = mask.count
         return self.fast and id(mask.count) in self._assumed
 
@@ -354,9 +369,13 @@ class Nest:
 
     def _narrow_lanes(self, form: Form, type_: Any) -> Form:
         value = self.vector(form)
-        return Lanes(value if type_ == I64 else self.builder.trunc(value, ll.VectorType(type_, self.lanes)))
+        return Lanes(
+            value if type_ == I64 else self.builder.trunc(value, ll.VectorType(type_, self.lanes))
+        )
 
-    def _reshape_point(self, source: tuple[int, ...], target: tuple[int, ...], point: Point) -> Point:
+    def _reshape_point(
+        self, source: tuple[int, ...], target: tuple[int, ...], point: Point
+    ) -> Point:
         """The index under another shape, axis groups of equal size being mapped one by one."""
         result: list[Index] = []
         s = t = 0
@@ -367,7 +386,9 @@ class Nest:
             s, t = s_end, t_end
         return tuple(result)
 
-    def _regroup(self, source: tuple[int, ...], target: tuple[int, ...], point: Point) -> list[Index]:
+    def _regroup(
+        self, source: tuple[int, ...], target: tuple[int, ...], point: Point
+    ) -> list[Index]:
         if len(source) == 1 and len(target) == 1:
             return list(point)
         real = [i for i, extent in enumerate(source) if extent != 1]
@@ -379,13 +400,13 @@ class Nest:
             return indices
         level = max(index.level for index in point)
         cache = self._caches[min(level, len(self._caches) - 1)]
-        key = ("regroup", source, point)
-        known: Any = cache.get(key)  # type: ignore[call-overload]
+        key: Any = ("regroup", source, point)
+        known: Any = cache.get(key)
         if known is None:
             with self._at(level):
                 linear = self._linear(target, point)
                 known = [Index(form, level) for form in self._delinear(source, linear)]
-            cache[key] = known  # type: ignore[index]
+            cache[key] = known
         return list(known)
 
     def _linear(self, shape: tuple[int, ...], point: Point) -> Form:
@@ -451,8 +472,12 @@ class Nest:
                 return Uniform(b.udiv(base, divisor)), Affine(b.urem(base, divisor), 1)
             case Affine(base=base, step=1) if self.lanes % extent == 0:
                 lanes = iota(I64, self.lanes)
-                rows = ll.Constant(lanes.type, [ll.Constant(I64, i // extent) for i in range(self.lanes)])
-                columns = ll.Constant(lanes.type, [ll.Constant(I64, i % extent) for i in range(self.lanes)])
+                rows = ll.Constant(
+                    lanes.type, [ll.Constant(I64, i // extent) for i in range(self.lanes)]
+                )
+                columns = ll.Constant(
+                    lanes.type, [ll.Constant(I64, i % extent) for i in range(self.lanes)]
+                )
                 first = splat(b, b.udiv(base, divisor), self.lanes)
                 return Lanes(b.add(first, rows)), Lanes(columns)
             case Affine(base=base, step=step) if step % extent == 0:
@@ -504,7 +529,9 @@ class Nest:
             type_ = value.type
             moved = b.sub(value, constant(type_, start))
             above = call_intrinsic(b, "llvm.smax", type_, [moved, constant(type_, 0)], [type_])
-            return call_intrinsic(b, "llvm.smin", type_, [above, constant(type_, extent - 1)], [type_])
+            return call_intrinsic(
+                b, "llvm.smin", type_, [above, constant(type_, extent - 1)], [type_]
+            )
 
         if isinstance(index.form, Uniform):
             return Index(Uniform(limit(index.form.value)), level)
@@ -568,7 +595,11 @@ class Nest:
         form = self.pull(mask, point)
         if isinstance(form, Prefix) and self.assume_all(form):
             return None
-        if isinstance(form, Uniform) and isinstance(form.value, ll.Constant) and form.value.constant == 1:
+        if (
+            isinstance(form, Uniform)
+            and isinstance(form.value, ll.Constant)
+            and form.value.constant == 1
+        ):
             return None
         return form
 
@@ -578,14 +609,19 @@ class Nest:
         mask = self.mask_form(op.mask, point)
         other = self.pull(op.other, point) if op.other is not None and mask is not None else None
         element = op.type
-        if isinstance(pointer, Uniform) and (mask is None or isinstance(mask, Uniform)):
-            if other is None or isinstance(other, Uniform):
-                return Uniform(self._load_uniform(pointer.value, element, mask, other))
+        if (
+            isinstance(pointer, Uniform)
+            and (mask is None or isinstance(mask, Uniform))
+            and (other is None or isinstance(other, Uniform))
+        ):
+            return Uniform(self._load_uniform(pointer.value, element, mask, other))
         passthrough = self.vector(other) if other is not None else None
         active = self.vector(mask) if mask is not None else None
         if isinstance(pointer, Affine) and pointer.step == element.bytes:
             address = as_pointer(b, pointer.base)
-            return Lanes(memory.load_contiguous(b, address, element, self.lanes, active, passthrough))
+            return Lanes(
+                memory.load_contiguous(b, address, element, self.lanes, active, passthrough)
+            )
         active = all_true(self.lanes) if active is None else active
         return Lanes(memory.load_gather(b, self.vector(pointer), element, active, passthrough))
 
@@ -594,7 +630,9 @@ class Nest:
     ) -> LLValue:
         if mask is None:
             return memory.load_scalar(self.builder, as_pointer(self.builder, address), element)
-        return self.program.load_masked_scalar(address, element, mask.value, other.value if other else None)
+        return self.program.load_masked_scalar(
+            address, element, mask.value, other.value if other else None
+        )
 
     # ---- arithmetic ------------------------------------------------------------------------
 
@@ -628,11 +666,16 @@ class Nest:
                 return self._bound(op, forms)
             case ir.And(), [Prefix(count=a), Prefix(count=b)]:
                 return Prefix(call_intrinsic(self.builder, "llvm.smin", I64, [a, b], [I64]))
-            case ir.And(), [Prefix(count=a), Uniform(value=u)] | [Uniform(value=u), Prefix(count=a)]:
+            case ir.And(), [Prefix(count=a), Uniform(value=u)] | [
+                Uniform(value=u),
+                Prefix(count=a),
+            ]:
                 return Prefix(self.builder.select(u, a, constant(I64, 0)))
             case ir.And(), [Prefix() as p, other] | [other, Prefix() as p] if self.assume_all(p):
                 return other
-            case ir.Rem() | ir.Div(), [Affine(step=1) as a, Uniform() as u] if self.guards is not None:
+            case ir.Rem() | ir.Div(), [Affine(step=1) as a, Uniform() as u] if (
+                self.guards is not None
+            ):
                 return self._guarded_modulo(op, a, u)
             case ir.Select(), [Prefix() as p, chosen, _] if self.assume_all(p):
                 return chosen
@@ -650,7 +693,11 @@ class Nest:
         """Whether the cast of a progression is one, with the same step."""
         source = element_type(op.source.type)
         integers = ("int", "uint")
-        if isinstance(source, PointerType) or source.kind not in integers or op.type.kind not in integers:
+        if (
+            isinstance(source, PointerType)
+            or source.kind not in integers
+            or op.type.kind not in integers
+        ):
             return False
         return op.type.bits <= source.bits or self._widens(source, progress)
 
@@ -702,26 +749,37 @@ class Nest:
         b = self.builder
         left, right = forms
         if isinstance(left, Affine):
-            progress, limit, predicate = left, right, op.predicate
+            progress, limit, predicate = left, right, str(op.predicate)
         else:
             assert isinstance(right, Affine)
             mirrored = {"lt": "gt", "le": "ge", "gt": "lt", "ge": "le"}
             progress, limit, predicate = right, left, mirrored.get(op.predicate, op.predicate)
-        if progress.step != 1 or predicate not in ("lt", "le") or isinstance(element_type(op.lhs.type), PointerType):
+        if (
+            progress.step != 1
+            or predicate not in ("lt", "le")
+            or isinstance(element_type(op.lhs.type), PointerType)
+        ):
             return None
         assert isinstance(limit, Uniform)
         if not self._widens(_integer(op.lhs), progress):
             return None
-        count = b.sub(widen_index(b, limit.value, op.lhs), widen_index(b, progress.base, op.lhs))
+        bounds = [widen_index(b, v, op.lhs) for v in (limit.value, progress.base)]
+        if _integer(op.lhs) == U64:
+            if self.guards is None:
+                return None
+            self.guards.append(b.icmp_signed(">=", b.or_(*bounds), constant(I64, 0)))
+        count = call_intrinsic(b, "llvm.ssub.sat", I64, bounds, [I64])
         if predicate == "le":
-            count = b.add(count, constant(I64, 1))
+            count = call_intrinsic(b, "llvm.sadd.sat", I64, [count, constant(I64, 1)], [I64])
         return Prefix(count)
 
     def _guarded_modulo(self, op: ir.Rem | ir.Div, progress: Affine, modulus: Uniform) -> Form:
         """index % n and index / n of a strip that stays inside one period, which a guard checks."""
         b = self.builder
         type_ = progress.base.type
-        remainder = emit_elementwise(b, ir.Rem(lhs=op.lhs, rhs=op.rhs), [progress.base, modulus.value])
+        remainder = emit_elementwise(
+            b, ir.Rem(lhs=op.lhs, rhs=op.rhs), [progress.base, modulus.value]
+        )
         assert self.guards is not None
         last = b.add(widen_index(b, remainder, op.lhs), constant(I64, self.lanes - 1))
         inside = b.icmp_signed("<", last, widen_index(b, modulus.value, op.lhs))
@@ -750,14 +808,20 @@ def _has_lanes(point: Point) -> bool:
     return any(not isinstance(index.form, Uniform) for index in point)
 
 
-def _matching_group(source: tuple[int, ...], target: tuple[int, ...], s: int, t: int) -> tuple[int, int]:
+def _matching_group(
+    source: tuple[int, ...], target: tuple[int, ...], s: int, t: int
+) -> tuple[int, int]:
     """The ends of the next runs of axes of equal size on both sides."""
     left = right = 1
     s_end, t_end = s, t
     while True:
         if left == right and (s_end > s or t_end > t):
             return s_end, t_end
-        if left <= right and s_end < len(source) and (left < right or t_end >= len(target) or s_end == s):
+        if (
+            left <= right
+            and s_end < len(source)
+            and (left < right or t_end >= len(target) or s_end == s)
+        ):
             left *= source[s_end]
             s_end += 1
         elif t_end < len(target):

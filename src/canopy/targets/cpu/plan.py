@@ -1,4 +1,4 @@
-"""Decides, block by block, which tile values are kept in scratch memory and which are computed again.
+"""Decides, block by block, which tile values are kept in memory and which are computed again.
 
 A tile value is *inline* when every loop nest that needs a lane computes it there; it is *kept* when
 one nest writes it to a scratch buffer that others read. Loads and cheap arithmetic are recomputed;
@@ -24,7 +24,17 @@ COSTLY_FUNCTION = 10
 
 INLINE = (
     *(ir.Constant, ir.Range, ir.Splat, ir.Broadcast, ir.ExpandDims, ir.Reshape, ir.Transpose),
-    *(ir.Join, ir.Split, ir.Concat, ir.Gather, ir.Binary, ir.Compare, ir.Select, ir.MathCall, ir.Fma),
+    *(
+        ir.Join,
+        ir.Split,
+        ir.Concat,
+        ir.Gather,
+        ir.Binary,
+        ir.Compare,
+        ir.Select,
+        ir.MathCall,
+        ir.Fma,
+    ),
     *(ir.Clamp, ir.Cast, ir.Bitcast, ir.Offset, ir.Load),
 )
 _STRUCTURAL = (
@@ -42,8 +52,8 @@ def is_inline(op: ir.Op | None) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """A place in a block where a value is evaluated. ``kind``: same (lane to lane), moved, broadcast,
-    nested (inside a control op's region), indexed (in an order unknown ahead)."""
+    """A place in a block where a value is evaluated. ``kind``: same (lane to lane), moved,
+    broadcast, nested (inside a control op's region), indexed (in an order unknown ahead)."""
 
     position: int
     kind: str
@@ -71,7 +81,7 @@ class KernelPlan:
         return value in self.kept
 
     def is_structural(self, value: ir.Value) -> bool:
-        """An index, mask or pointer made of ranges and scalars only: never kept, always analysed."""
+        """An index, mask or pointer made of ranges and scalars only: never kept, but analysed."""
         known = self._structural.get(value)
         if known is None:
             known = self._structural[value] = self._find_structural(value)
@@ -200,7 +210,9 @@ class _BlockPlanner:
         places = {site.position for site in sites}
         return len(places) > 1 and cost > KEEP_COST
 
-    def _must_keep_load(self, op: ir.Load, position: int, sites: list[Site], kinds: set[str]) -> bool:
+    def _must_keep_load(
+        self, op: ir.Load, position: int, sites: list[Site], kinds: set[str]
+    ) -> bool:
         if op.volatile or "nested" in kinds:
             return True
         if len({site.position for site in sites}) > 1 and not self.plan.is_structural(op.pointer):
@@ -247,7 +259,7 @@ def _edge_kind(user: ir.Op, value: ir.Value) -> str:
 
 
 def loads_reached(plan: KernelPlan, value: ir.Value) -> list[tuple[ir.Load, bool]]:
-    """The loads that evaluating ``value`` performs, each with whether it is reached lane to lane."""
+    """The loads that evaluating ``value`` performs, and whether each is reached lane to lane."""
     found: list[tuple[ir.Load, bool]] = []
     seen: set[tuple[ir.Value, bool]] = set()
 
@@ -266,5 +278,3 @@ def loads_reached(plan: KernelPlan, value: ir.Value) -> list[tuple[ir.Load, bool
 
     visit(value, True, True)
     return found
-
-

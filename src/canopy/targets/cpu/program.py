@@ -1,7 +1,7 @@
 """One kernel as an LLVM function that runs one program of the grid.
 
-Ops are visited in program order. Scalar ops are emitted where they stand; tile ops become roots that
-are collected into groups sharing an iteration space, and each group becomes one loop nest.
+Ops are visited in program order. Scalar ops are emitted where they stand; tile ops become roots
+that are collected into groups of one iteration space, and each group becomes one loop nest.
 """
 
 from __future__ import annotations
@@ -28,7 +28,18 @@ from canopy.targets.cpu import conversions, diagnostics, memory
 from canopy.targets.cpu.arithmetic import constant_of, emit_elementwise, widen_index
 from canopy.targets.cpu.atomics import AtomicRoot, emit_scalar_atomic
 from canopy.targets.cpu.dot import dot_function
-from canopy.targets.cpu.llvm import I1, I8, I32, I64, POINTER, LLValue, as_pointer, constant, counted_loop, in_entry_block
+from canopy.targets.cpu.llvm import (
+    I1,
+    I8,
+    I32,
+    I64,
+    POINTER,
+    LLValue,
+    as_pointer,
+    constant,
+    counted_loop,
+    in_entry_block,
+)
 from canopy.targets.cpu.nest import Nest, Root
 from canopy.targets.cpu.plan import KernelPlan, is_inline, loads_reached
 from canopy.targets.cpu.roots import AnyLaneRoot, KeepRoot, ReduceRoot, ScanRoot, StoreRoot
@@ -40,6 +51,10 @@ ALIGNMENT = 64
 VECTORS_PER_STRIP = 4
 MAX_SCAN_LANES = 16
 _KEPT_OPERAND = (ir.For, ir.While, ir.If)
+_LANE_TO_LANE = (
+    *(ir.Binary, ir.Compare, ir.Select, ir.MathCall, ir.Fma, ir.Clamp),
+    *(ir.Cast, ir.Bitcast, ir.Offset, ir.Load),
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,9 +74,11 @@ class Buffer:
 
 
 class Program:
-    """Emits the body of ``function``: (args, grid, pid x, y, z, scratch, streaming) -> i32 error code."""
+    """Emits the body of (args, grid, pid x, y, z, scratch, streaming) -> i32 error code."""
 
-    def __init__(self, kernel: ir.Kernel, plan: KernelPlan, function: Any, vector_bytes: int) -> None:
+    def __init__(
+        self, kernel: ir.Kernel, plan: KernelPlan, function: Any, vector_bytes: int
+    ) -> None:
         self.kernel = kernel
         self.plan = plan
         self.function = function
@@ -81,7 +98,9 @@ class Program:
     def emit(self) -> None:
         """Emits the whole program."""
         for position, parameter in enumerate(self.kernel.parameters):
-            self.scalars[parameter.value] = self._argument(position, element_type(parameter.value.type))
+            self.scalars[parameter.value] = self._argument(
+                position, element_type(parameter.value.type)
+            )
         body = self.function.append_basic_block("body")
         self.builder.branch(body)
         self.builder.position_at_end(body)
@@ -130,7 +149,7 @@ class Program:
     def load_masked_scalar(
         self, address: LLValue, element: ElementType, mask: LLValue, other: LLValue | None
     ) -> LLValue:
-        """One element where mask holds; reads a safe place otherwise, so that no branch is needed."""
+        """One element where mask holds; reads a safe place otherwise, to need no branch."""
         b = self.builder
         dummy = self.alloca(I64)
         safe = b.select(mask, as_pointer(b, address), dummy)
@@ -146,7 +165,9 @@ class Program:
         b = self.builder
 
         def store() -> None:
-            b.store(memory.to_memory(b, value, element), as_pointer(b, address), align=element.bytes)
+            b.store(
+                memory.to_memory(b, value, element), as_pointer(b, address), align=element.bytes
+            )
 
         if mask is None:
             store()
@@ -154,14 +175,18 @@ class Program:
         with b.if_then(mask):
             store()
 
-    def store_strip(self, pointer: LLValue, address: LLValue, value: LLValue, element: ElementType) -> None:
-        """A whole strip; past the caches if the launch writes more than they hold and the place allows."""
+    def store_strip(
+        self, pointer: LLValue, address: LLValue, value: LLValue, element: ElementType
+    ) -> None:
+        """A whole strip; past the caches if the launch writes more than they hold."""
         b = self.builder
         size = value.type.count * element.bytes
         if size % ALIGNMENT or element.bytes == 1:
             memory.store_contiguous(b, pointer, value, element)
             return
-        aligned = b.icmp_unsigned("==", b.and_(address, constant(I64, ALIGNMENT - 1)), constant(I64, 0))
+        aligned = b.icmp_unsigned(
+            "==", b.and_(address, constant(I64, ALIGNMENT - 1)), constant(I64, 0)
+        )
         with b.if_else(b.and_(aligned, self.streaming)) as (then, otherwise):
             with then:
                 store = b.store(value, pointer, align=ALIGNMENT)
@@ -204,7 +229,9 @@ class Program:
                 self._scalar_op(op)
 
     def _scalar_op(self, op: ir.Op) -> None:
-        touches = isinstance(op, (ir.Load, ir.Assert, ir.Print, ir.Barrier, ir.Unsplat, *WRITES, *_KEPT_OPERAND))
+        touches = isinstance(
+            op, (ir.Load, ir.Assert, ir.Print, ir.Barrier, ir.Unsplat, *WRITES, *_KEPT_OPERAND)
+        )
         if touches or any(v in self._pending_results for v in op.operands):
             self.flush()
         b = self.builder
@@ -237,13 +264,15 @@ class Program:
             case ir.Scratch():
                 self.scalars[op.result] = b.ptrtoint(self.allocate_bytes(op.bytes), I64)
             case ir.Barrier():
-                pass  # the lanes of a program are walked by one thread; the flush above ordered them
+                pass  # one thread walks all lanes; the flush above ordered them
             case ir.Assert():
                 diagnostics.emit_assert(self, op)
             case ir.Print():
                 diagnostics.emit_print(self, op)
             case _:
-                self.scalars[op.result] = emit_elementwise(b, op, [self.scalar(v) for v in op.operands])
+                self.scalars[op.result] = emit_elementwise(
+                    b, op, [self.scalar(v) for v in op.operands]
+                )
 
     def _scalar_load(self, op: ir.Load) -> None:
         address = self.scalar(op.pointer)
@@ -300,18 +329,20 @@ class Program:
             return False
         if any(self._reads_pending(value) for value in root.inputs()):
             return False
-        if axes - {len(shape) - 1} and any(self._needs_lane_order(r) for r in [*self._pending, root]):
+        if axes - {len(shape) - 1} and any(
+            self._needs_lane_order(r) for r in [*self._pending, root]
+        ):
             return False
         return not self._memory_conflict(root)
 
     def _needs_lane_order(self, root: Root) -> bool:
-        """Whether the root must run on its lanes in row-major order: they may touch the same memory."""
+        """Whether the root must run in row-major order: its lanes may touch the same memory."""
         if isinstance(root, StoreRoot):
             return not self.plan.is_distinct(root.op)
         return isinstance(root, AtomicRoot)
 
     def _reads_pending(self, value: ir.Value) -> bool:
-        """Whether computing the value reads a result of the pending group other than lane to lane."""
+        """Whether the value reads a result of the pending group other than lane to lane."""
         kept = {r.value for r in self._pending if isinstance(r, KeepRoot)}
         seen: set[tuple[ir.Value, bool]] = set()
 
@@ -325,9 +356,7 @@ class Program:
             if not current.is_tile or not is_inline(op) or current in self.buffers:
                 return False
             assert op is not None
-            lane_to_lane = isinstance(op, (ir.Binary, ir.Compare, ir.Select, ir.MathCall, ir.Fma, ir.Clamp)) or (
-                isinstance(op, (ir.Cast, ir.Bitcast, ir.Offset, ir.Load))
-            )
+            lane_to_lane = isinstance(op, _LANE_TO_LANE)
             return any(visit(v, same and lane_to_lane) for v in op.operands)
 
         return visit(value, True)
@@ -353,8 +382,8 @@ class Program:
         return False
 
     def _conflicts(self, store: ir.Store, pointer: ir.Value, same: bool) -> bool:
-        """Whether a store and another access in one nest may meet out of order; ``same``: the access
-        is on the store's own lane."""
+        """Whether a store and another access in one nest may meet out of order; ``same``: the
+        access is on the store's own lane."""
         if not self.plan.may_alias(pointer, store.pointer):
             return False
         return not (same and pointer is store.pointer and self.plan.is_distinct(store))
@@ -419,7 +448,9 @@ class Program:
         self._pending_buffers.append((op.result, buffer))
         self.flush()
 
-    def any_lane(self, value: ir.Value, mask: ir.Value | None = None, *, negate: bool = False) -> LLValue:
+    def any_lane(
+        self, value: ir.Value, mask: ir.Value | None = None, *, negate: bool = False
+    ) -> LLValue:
         """Whether some (active) lane is true, or false with ``negate``."""
         self.flush()
         slot = self.alloca(I1)
@@ -467,7 +498,9 @@ class Program:
         if inner != element:
             self._round_buffer(total, result)
 
-    def _call_dot(self, function: Any, tiles: list[Buffer], batches: int, element: ScalarType) -> None:
+    def _call_dot(
+        self, function: Any, tiles: list[Buffer], batches: int, element: ScalarType
+    ) -> None:
         b = self.builder
         if batches == 1:
             b.call(function, [tile.address for tile in tiles])
@@ -485,10 +518,15 @@ class Program:
         for extent in source.shape:
             size *= extent
         with counted_loop(b, constant(I64, size), "round") as i:
-            wide = b.load(b.gep(source.address, [i], source_etype=ll.FloatType()), typ=ll.FloatType())
+            wide = b.load(
+                b.gep(source.address, [i], source_etype=ll.FloatType()), typ=ll.FloatType()
+            )
             assert isinstance(target.element, ScalarType)
             narrow = conversions.from_float(b, wide, target.element, "rtne")
-            b.store(narrow, b.gep(target.address, [i], source_etype=conversions.memory_type(target.element)))
+            b.store(
+                narrow,
+                b.gep(target.address, [i], source_etype=conversions.memory_type(target.element)),
+            )
 
     # ---- control flow ----------------------------------------------------------------------
 
@@ -501,7 +539,9 @@ class Program:
         b = self.builder
         counter = self.alloca(self.scalar(op.lower).type)
         b.store(self.scalar(op.lower), counter)
-        head, body, after = (b.function.append_basic_block(f"for.{part}") for part in ("head", "body", "end"))
+        head, body, after = (
+            b.function.append_basic_block(f"for.{part}") for part in ("head", "body", "end")
+        )
         b.branch(head)
         b.position_at_end(head)
         current = b.load(counter, typ=counter.allocated_type)
@@ -522,7 +562,9 @@ class Program:
     def _while(self, op: ir.While) -> None:
         carried = _Carried(self, op.initial, op.before.args)
         b = self.builder
-        head, body, after = (b.function.append_basic_block(f"while.{part}") for part in ("head", "body", "end"))
+        head, body, after = (
+            b.function.append_basic_block(f"while.{part}") for part in ("head", "body", "end")
+        )
         b.branch(head)
         b.position_at_end(head)
         carried.enter(op.body)
@@ -561,7 +603,9 @@ class Program:
                 places.append(self.allocate(result.type))
             else:
                 places.append(self.alloca(conversions.llvm_type(result.type)))
-        then, otherwise, after = (b.function.append_basic_block(f"if.{part}") for part in ("then", "else", "end"))
+        then, otherwise, after = (
+            b.function.append_basic_block(f"if.{part}") for part in ("then", "else", "end")
+        )
         b.cbranch(self.scalar(op.condition), then, otherwise)
         for block, region in ((then, op.then_region), (otherwise, op.else_region)):
             b.position_at_end(block)
@@ -585,9 +629,11 @@ class Program:
 
 
 class _Carried:
-    """The values that a loop carries: scalars in stack slots, tiles in two buffers that swap roles."""
+    """What a loop carries: scalars in stack slots, tiles in two buffers that swap roles."""
 
-    def __init__(self, program: Program, initial: tuple[ir.Value, ...], args: tuple[ir.Value, ...]) -> None:
+    def __init__(
+        self, program: Program, initial: tuple[ir.Value, ...], args: tuple[ir.Value, ...]
+    ) -> None:
         self.program = program
         self.args = args
         self.slots: list[LLValue] = []
@@ -596,9 +642,9 @@ class _Carried:
         pairs: list[Buffer | None] = []
         for value in initial:
             if isinstance(value.type, TileType):
-                first = program.allocate(value.type)
-                program.copy_to(value, first)
-                pairs.append(first)
+                made = program.allocate(value.type)
+                program.copy_to(value, made)
+                pairs.append(made)
             else:
                 pairs.append(None)
         program.flush()
@@ -619,17 +665,21 @@ class _Carried:
         self._next: list[Buffer | None] = []
 
     def enter(self, body: ir.Region) -> None:
-        """At the loop's head: binds the arguments, and lets values that are yielded be made in place."""
+        """At the loop's head: binds the arguments, and has yielded values made in place."""
         b = self.program.builder
         self._next = []
         yielded = body.terminator.operands if body.ops else ()
-        for i, (argument, slot, pair) in enumerate(zip(self.args, self.slots, self.buffers, strict=True)):
+        for i, (argument, slot, pair) in enumerate(
+            zip(self.args, self.slots, self.buffers, strict=True)
+        ):
             if pair is None:
                 self.program.scalars[argument] = b.load(slot, typ=slot.allocated_type)
                 self._next.append(None)
                 continue
             first, now, following = pair
-            self.program.buffers[argument] = Buffer(b.load(now, typ=POINTER), first.shape, first.element)
+            self.program.buffers[argument] = Buffer(
+                b.load(now, typ=POINTER), first.shape, first.element
+            )
             target = Buffer(b.load(following, typ=POINTER), first.shape, first.element)
             self._next.append(target)
             value = yielded[i] if i < len(yielded) else None
@@ -644,7 +694,11 @@ class _Carried:
         """At the loop's end: the yielded values become the carried ones."""
         program = self.program
         for value, argument, target in zip(values, self.args, self._next, strict=True):
-            if target is not None and value is not argument and program.targets.get(value) is not target:
+            if (
+                target is not None
+                and value is not argument
+                and program.targets.get(value) is not target
+            ):
                 program.copy_to(value, target)
         program.flush()
         b = program.builder
@@ -667,7 +721,9 @@ class _Carried:
             if pair is None:
                 self.program.scalars[result] = b.load(slot, typ=slot.allocated_type)
             else:
-                self.program.buffers[result] = Buffer(b.load(slot, typ=POINTER), pair[0].shape, pair[0].element)
+                self.program.buffers[result] = Buffer(
+                    b.load(slot, typ=POINTER), pair[0].shape, pair[0].element
+                )
 
 
 def _widest(root: Root) -> int:
@@ -678,5 +734,3 @@ def _widest(root: Root) -> int:
 
 def _is_address(value: ir.Value) -> bool:
     return not isinstance(element_type(value.type), ScalarType)
-
-

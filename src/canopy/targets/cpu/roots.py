@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import llvmlite.ir as ll
 
 from canopy import ir
-from canopy.ir.types import ElementType, element_type
+from canopy.ir.types import ElementType, ScalarType, element_type
 from canopy.targets.cpu import conversions, memory
 from canopy.targets.cpu.arithmetic import emit_elementwise
 from canopy.targets.cpu.forms import Affine, Form, Index, Lanes, Prefix, Uniform, all_true
@@ -78,6 +78,8 @@ class KeepRoot:
 
     def _converted(self, nest: Nest, form: Form, element: ElementType) -> Form:
         target = self.buffer.element
+        assert isinstance(element, ScalarType)
+        assert isinstance(target, ScalarType)
         if isinstance(form, Uniform):
             return Uniform(conversions.cast(nest.builder, form.value, element, target, "rtne"))
         return Lanes(conversions.cast(nest.builder, nest.vector(form), element, target, "rtne"))
@@ -120,12 +122,17 @@ class StoreRoot:
         active = all_true(nest.lanes) if active is None else active
         memory.store_scatter(b, nest.vector(pointer), data, element, active)
 
-    def _store_one(self, nest: Nest, pointer: Form, value: Form, mask: Form | None, element: ElementType) -> None:
-        assert isinstance(pointer, Uniform) and isinstance(value, Uniform)
+    def _store_one(
+        self, nest: Nest, pointer: Form, value: Form, mask: Form | None, element: ElementType
+    ) -> None:
+        assert isinstance(pointer, Uniform)
+        assert isinstance(value, Uniform)
         if mask is not None:
             assert isinstance(mask, (Uniform, Prefix))
-            condition = mask.value if isinstance(mask, Uniform) else nest.builder.icmp_signed(
-                ">", mask.count, constant(I64, 0)
+            condition = (
+                mask.value
+                if isinstance(mask, Uniform)
+                else nest.builder.icmp_signed(">", mask.count, constant(I64, 0))
             )
         else:
             condition = None
@@ -190,16 +197,22 @@ class ReduceRoot:
             nest.write(buffer, point, Lanes(total) if lanes_of(total) else Uniform(total))
 
 
-def _across_lanes(program: Program, region: ir.Region, vectors: list[LLValue], lanes: int) -> list[LLValue]:
+def _across_lanes(
+    program: Program, region: ir.Region, vectors: list[LLValue], lanes: int
+) -> list[LLValue]:
     """Folds vectors in halves down to scalars."""
     builder = program.builder
     while lanes > 1:
         half = lanes // 2
         low = ll.Constant(ll.VectorType(I32, half), [ll.Constant(I32, i) for i in range(half)])
-        high = ll.Constant(ll.VectorType(I32, half), [ll.Constant(I32, i + half) for i in range(half)])
+        high = ll.Constant(
+            ll.VectorType(I32, half), [ll.Constant(I32, i + half) for i in range(half)]
+        )
         undefined = [ll.Constant(v.type, ll.Undefined) for v in vectors]
         lows = [builder.shuffle_vector(v, u, low) for v, u in zip(vectors, undefined, strict=True)]
-        highs = [builder.shuffle_vector(v, u, high) for v, u in zip(vectors, undefined, strict=True)]
+        highs = [
+            builder.shuffle_vector(v, u, high) for v, u in zip(vectors, undefined, strict=True)
+        ]
         vectors = combine(program, region, lows + highs)
         lanes = half
     return [builder.extract_element(v, ll.Constant(I32, 0)) for v in vectors]
@@ -255,7 +268,7 @@ class ScanRoot:
             b.store(value, slot)
 
     def _turned(self, nest: Nest, along: bool) -> tuple[LLValue, tuple[Index, ...]]:
-        """Whether this is the first step, and the point, counted from the end if the scan is reversed."""
+        """Whether this is the first step, and the point, from the end if reversed."""
         b, axis = nest.builder, self.op.axis
         index = nest.point[axis]
         position = index.form.base if isinstance(index.form, Affine) else index.form.value  # type: ignore[union-attr]
@@ -278,7 +291,8 @@ class ScanRoot:
             inside = [0 <= i < lanes for i in source]
             mask = ll.Constant(ll.VectorType(I1, lanes), [ll.Constant(I1, int(k)) for k in inside])
             order = ll.Constant(
-                ll.VectorType(I32, lanes), [ll.Constant(I32, i if k else 0) for i, k in zip(source, inside, strict=True)]
+                ll.VectorType(I32, lanes),
+                [ll.Constant(I32, i if k else 0) for i, k in zip(source, inside, strict=True)],
             )
             moved = [b.shuffle_vector(v, ll.Constant(v.type, ll.Undefined), order) for v in values]
             merged = combine(nest.program, self.op.combine, moved + values)
