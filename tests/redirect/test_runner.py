@@ -206,7 +206,7 @@ total = torch.ones(1, device=device) * (rank + 1)
 dist.all_reduce(total)
 dist.barrier(device_ids=[rank])
 line = f"{rank} {total.item()} {total.device} {model.module.weight.grad.tolist()}\\n"
-os.write(1, line.encode())  # in one piece: the workers share a pipe, and torch starts them unbuffered
+os.write(1, line.encode())  # in one piece: the workers share an unbuffered pipe
 dist.destroy_process_group()
 """
 
