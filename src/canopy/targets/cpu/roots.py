@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import llvmlite.ir as ll
 
 from canopy import ir
-from canopy.ir.types import ElementType, ScalarType, element_type
+from canopy.ir.types import F32, F64, ElementType, ScalarType, element_type
 from canopy.targets.cpu import conversions, memory
 from canopy.targets.cpu.arithmetic import emit_elementwise
 from canopy.targets.cpu.forms import Affine, Form, Index, Lanes, Prefix, Uniform, all_true
@@ -159,8 +160,10 @@ class ReduceRoot:
                 type_ = conversions.llvm_type(element_type(source.type))
                 wide = ll.VectorType(type_, nest.lanes) if nest.lanes > 1 else type_
                 self._slots.append(memory.stack_slot(b, wide))
+        neutral = neutral_element(self.op)
         for slot in self._slots:
-            b.store(memory.constant_zero(slot.allocated_type), slot)
+            start = memory.constant_zero(slot.allocated_type)
+            b.store(start if neutral is None else constant(slot.allocated_type, neutral), slot)
 
     def lanes(self, nest: Nest) -> None:
         b, point = nest.builder, tuple(nest.point)
@@ -169,12 +172,18 @@ class ReduceRoot:
         if nest.trips(axis) > 1:
             held = [b.load(slot, typ=slot.allocated_type) for slot in self._slots]
             merged = combine(nest.program, self.op.combine, held + fresh)
+            if neutral_element(self.op) is not None:
+                self._keep(nest, merged)
+                return
             form = nest.point[axis].form
             position = form.base if isinstance(form, Affine) else form.value  # type: ignore[union-attr]
             first = b.icmp_unsigned("==", position, constant(I64, 0))
             fresh = [b.select(first, new, both) for new, both in zip(fresh, merged, strict=True)]
-        for slot, value in zip(self._slots, fresh, strict=True):
-            b.store(value, slot)
+        self._keep(nest, fresh)
+
+    def _keep(self, nest: Nest, values: list[LLValue]) -> None:
+        for slot, value in zip(self._slots, values, strict=True):
+            nest.builder.store(value, slot)
 
     def _held(self, nest: Nest, source: ir.Value, point: tuple[Index, ...]) -> LLValue:
         form = nest.pull(source, point)
@@ -195,6 +204,27 @@ class ReduceRoot:
         point = tuple(i for axis, i in enumerate(nest.point) if axis != self.op.axis)
         for buffer, total in zip(self.buffers, totals, strict=True):
             nest.write(buffer, point, Lanes(total) if lanes_of(total) else Uniform(total))
+
+
+def neutral_element(op: ir.Reduce) -> float | int | None:
+    """What a reduction may start from without changing its result; None where it is not known.
+
+    -0.0 for sums, since 0.0 + -0.0 is 0.0; NaN where the other operand wins over it.
+    """
+    if len(op.sources) != 1 or len(op.combine.ops) != 2:
+        return None
+    step, element = op.combine.ops[0], element_type(op.sources[0].type)
+    if set(step.operands) != set(op.combine.args) or element not in (F32, F64):
+        return None
+    match step:
+        case ir.Add():
+            return -0.0
+        case ir.Max(propagate_nan=propagate):
+            return -math.inf if propagate else math.nan
+        case ir.Min(propagate_nan=propagate):
+            return math.inf if propagate else math.nan
+        case _:
+            return None
 
 
 def _across_lanes(
