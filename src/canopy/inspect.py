@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from canopy.compiler import compile_kernel
-from canopy.errors import CanopyError, Location
+from canopy.errors import CanopyError, Location, MissingDependencyError
 from canopy.ir import Kernel
 from canopy.ir.printer import print_kernel
 
@@ -106,9 +106,15 @@ def _cuda_kernel(path: Path, name: str, block: str) -> Kernel:
 def _triton_stages(path: Path, name: str, signature: str) -> list[Stage]:
     os.environ.setdefault("CANOPY_TARGET", "cpu")
     import triton
+    from triton.backends import backends
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
 
+    if "cpu" not in backends:
+        raise MissingDependencyError(
+            "Triton does not find Canopy's backend: this Canopy is not installed, only imported",
+            hint="pip install canopy-nn[triton], or pip install -e . in the repository",
+        )
     function, chosen = _jit_function(_imported(path), path, name)
     types, constants = _argument_types(function, signature, chosen)
     source = ASTSource(fn=function, signature=types, constexprs=constants)

@@ -12,6 +12,7 @@ import operator
 import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from canopy.errors import CanopyError, KernelError, LaunchError
 from canopy.runtime.native_library import native
@@ -67,7 +68,7 @@ def pack_slots(*values: float, kinds: str | None = None, may_alias: bool = True)
     return slots + struct.pack("<Q", may_alias)
 
 
-def _pack_slot(value: float, kind: str) -> bytes:
+def _pack_slot(value: Any, kind: str) -> bytes:
     try:
         if kind in {"P", "i"}:
             whole = operator.index(value)  # type: ignore[arg-type]  # floats are refused

@@ -123,6 +123,7 @@ def _execute(name: str, module: bool) -> int:
         return exit_code_of(stop)
     except BaseException as error:
         _print_traceback(error)
+        _print_hint(error)
         return _INTERRUPTED if isinstance(error, KeyboardInterrupt) else 1
     finally:
         _flush()
@@ -166,6 +167,12 @@ def _print_traceback(error: BaseException) -> None:
         sys.excepthook(type(error), error, error.__traceback__)
     except BaseException:
         traceback.print_exception(error)
+
+
+def _print_hint(error: BaseException) -> None:
+    """Below Python's own traceback, which extra brings a package that Canopy runs programs with."""
+    if isinstance(error, ModuleNotFoundError) and error.name == "triton":
+        print("hint: pip install canopy-nn[triton]", file=sys.stderr)
 
 
 def _strip(error: BaseException | None, seen: set[int]) -> None:
