@@ -71,7 +71,7 @@ def pack_slots(*values: float, kinds: str | None = None, may_alias: bool = True)
 def _pack_slot(value: Any, kind: str) -> bytes:
     try:
         if kind in {"P", "i"}:
-            whole = operator.index(value)  # type: ignore[arg-type]  # floats are refused
+            whole = operator.index(value)
             return struct.pack("<Q" if whole >= 0 else "<q", whole)
         if kind in {"e", "d", "f"}:
             return struct.pack(f"<{kind}", value).ljust(8, b"\0")
