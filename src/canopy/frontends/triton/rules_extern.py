@@ -11,6 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from canopy.errors import UnsupportedError
 from canopy.frontends.triton.rules import reads
+from canopy.frontends.triton.rules_rounding import (
+    DIRECTED_CAST,
+    DIRECTED_OPERATION,
+    cast_directed,
+    operate_directed,
+)
 from canopy.frontends.triton.types import parse_type
 from canopy.ir import (
     Add,
@@ -303,4 +309,6 @@ _PATTERNS: list[tuple[re.Pattern[str], Family]] = [
     (_TO_FLOAT, _to_float),
     (_BITS, _as_bits),
     (_BINARY_RN, _rounded_binary),
+    (DIRECTED_OPERATION, operate_directed),
+    (DIRECTED_CAST, cast_directed),
 ]
