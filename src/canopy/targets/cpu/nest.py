@@ -212,7 +212,7 @@ class Nest:
         if not value.is_tile:
             return Uniform(self.program.scalar(value))
         level = max((index.level for index in point), default=0)
-        cache = self.cache_of(level)
+        cache: dict[tuple[ir.Value, Point], Form] = self.cache_of(level)
         key = (value, point)
         known = cache.get(key)
         if known is not None:
