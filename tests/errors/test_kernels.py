@@ -224,7 +224,7 @@ def test_assertion_in_a_kernel() -> None:
     x[19] = -1
     text = refused(KernelError, lambda: kernels.checked[(8,)](x, BLOCK=8, debug=True))
     assert text == (
-        f"{place(kernels.checked, 'device_assert')}: assertion failed in program (2, 0, 0): "
+        f"{place(kernels.checked, 'device_assert')}: device-side assertion failed in program (2, 0, 0): "
         "a negative value"
     )
     x.zero_()

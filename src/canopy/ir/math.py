@@ -1,7 +1,8 @@
 """The mathematical functions that `MathCall` may name, and their number of arguments.
 
-Every function takes and gives floats of one type (``jn`` and ``yn`` their order too), but for those in `INTEGER_FUNCTIONS` (integers)
-and those whose op names a result type (``isnan`` and its like give i32, as in libdevice).
+Every function takes and gives floats of one type (``jn`` and ``yn`` take their order so too), but
+for those in `INTEGER_FUNCTIONS` (integers) and those whose op names a result type (``isnan`` and
+its like give i32, as in libdevice).
 """
 
 from __future__ import annotations
