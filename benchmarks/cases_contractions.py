@@ -69,7 +69,10 @@ def square_inputs(side: int, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Te
 @case("matmul 2048^3 f32", tiny={"side": 130}, side=2048, dtype=torch.float32)
 @case("matmul 1024^3 f32", tiny={"side": 130}, side=1024, dtype=torch.float32)
 def matmul(side: int, dtype: torch.dtype) -> Contest:
-    """b is K x N for everyone but torch's linear layer and oneDNN, who get the layout they like."""
+    """b is K x N for everyone but torch's linear layer and oneDNN, who get the layout they like.
+
+    torch.mm takes seconds in f16 on CPUs without f16 arithmetic, its linear layer does not.
+    """
     require_backend()
     a, b = square_inputs(side, dtype)
     integers = dtype == torch.int8
@@ -77,18 +80,17 @@ def matmul(side: int, dtype: torch.dtype) -> Contest:
     product = torch._int_mm if integers else torch.mm
     contest = Contest(
         [torch.empty(side, side, dtype=torch.int32 if integers else dtype)],
-        lambda: [product(a, b)],
+        lambda: [F.linear(a, weight) if dtype == torch.float16 else product(a, b)],
         tolerance=TOLERANCES[dtype],
         operations=2 * side**3,
     )
     total = tl.int32 if integers else tl.float32
     contest.add("canopy", lambda c: launch_matmul(a, b, c, (128, 128, 32), SUM=total))
-    if integers:
-        contest.add("torch", lambda c: torch._int_mm(a, b, out=c), lambda: torch._int_mm(a, b))
-    else:
-        contest.add("torch", lambda c: torch.mm(a, b, out=c), lambda: torch.mm(a, b))
+    if dtype != torch.float16:
+        contest.add("torch", lambda c: product(a, b, out=c), lambda: product(a, b))
+        contest.add_peer("inductor", lambda: inductor(product, a, b))
+    if not integers:
         contest.add("torch linear", fresh=lambda: F.linear(a, weight))
-        contest.add_peer("inductor", lambda: inductor(torch.mm, a, b))
         contest.add_fresh_peer("oneDNN packed", lambda: packed_product(weight, a))
     add_arithmetic_limit(contest, dtype)
     return contest

@@ -36,11 +36,13 @@ __all__ = [
 ]
 
 MIN_SAMPLE_S = 2e-3
-# Threads of the contestant before may still spin for some milliseconds (libgomp does): a call that
-# is shorter than this is preceded by one that is not timed.
-SETTLED_S = 20e-3
+# The threads of the contestant before still spin for some milliseconds (libgomp's do, about 5) and
+# would take a core from the next one: each waits this long, then a short call runs untimed.
+SETTLING_S = 8e-3
+SHORT_S = 20e-3
 MIN_ROUNDS = 5
 MAX_ROUNDS = 60
+PATIENCE = 4  # a case so slow that even the fewest rounds take this many budgets gets fewer
 
 
 class SkippedError(Exception):
@@ -205,11 +207,13 @@ def measure(
     gc.disable()
     try:
         for round_number in range(max_rounds):
-            if round_number >= MIN_ROUNDS and time.perf_counter() > deadline:
+            late_s = time.perf_counter() - deadline
+            if late_s > (0 if round_number >= MIN_ROUNDS else PATIENCE * budget_s):
                 break
             for position in range(len(contestants)):
                 index = (position + round_number) % len(contestants)
-                if once_s[index] < SETTLED_S:
+                time.sleep(SETTLING_S)
+                if once_s[index] < SHORT_S:
                     contestants[index].run()
                 samples[index].append(_time_s(contestants[index].run, calls[index]))
     finally:
@@ -254,7 +258,7 @@ def _time_s(run: Callable[[], Any], calls: int) -> float:
 def _once_s(contestant: Contestant) -> float:
     """A first idea of how long a call takes; a slow one is not asked twice."""
     once_s = _time_s(contestant.run, 1)
-    if once_s < SETTLED_S:
+    if once_s < SHORT_S:
         once_s = min(_time_s(contestant.run, 1) for _ in range(2))
     return max(once_s, 1e-7)
 

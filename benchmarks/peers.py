@@ -32,6 +32,8 @@ def inductor(function: Callable[..., Any], *inputs: Any) -> Callable[..., None]:
         for output, result in zip(outputs, results, strict=True):
             output.copy_(result)
 
+    # Cases share the code of `with_outputs`; dynamo gives up on code that it compiled often.
+    torch.compiler.reset()
     compiled = torch.compile(with_outputs, dynamic=False)
     return lambda *outputs: compiled(inputs, outputs)
 

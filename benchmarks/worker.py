@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,9 @@ def main(records: str, threads: str, budget_s: str, max_rounds: str, *names: str
     with Path(records).open("a", encoding="utf-8") as file:
         for name in names:
             write(file, {"started": name, "threads": int(threads)})
-            write(file, record_of(by_name[name], int(threads), float(budget_s), int(max_rounds)))
+            begin = time.perf_counter()
+            record = record_of(by_name[name], int(threads), float(budget_s), int(max_rounds))
+            write(file, {**record, "seconds": round(time.perf_counter() - begin, 1)})
 
 
 def limit_threads(threads: int) -> None:
