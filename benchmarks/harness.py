@@ -42,7 +42,8 @@ SETTLING_S = 8e-3
 SHORT_S = 20e-3
 MIN_ROUNDS = 5
 MAX_ROUNDS = 60
-PATIENCE = 4  # a case so slow that even the fewest rounds take this many budgets gets fewer
+PATIENCE = 4  # a case so slow that MIN_ROUNDS take this many budgets more gets FEWEST_ROUNDS
+FEWEST_ROUNDS = 3
 
 
 class SkippedError(Exception):
@@ -208,7 +209,9 @@ def measure(
     try:
         for round_number in range(max_rounds):
             late_s = time.perf_counter() - deadline
-            if late_s > (0 if round_number >= MIN_ROUNDS else PATIENCE * budget_s):
+            if round_number >= MIN_ROUNDS and late_s > 0:
+                break
+            if round_number >= FEWEST_ROUNDS and late_s > PATIENCE * budget_s:
                 break
             for position in range(len(contestants)):
                 index = (position + round_number) % len(contestants)
