@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -43,6 +44,7 @@ PATIENCE_S = 240  # for one case, compiling the peers included; then its process
 
 def main() -> int:
     options = parse_options()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the worker is ended as well
     console = Console(width=None if sys.stdout.isatty() else 140)
     unavailable = load_cases()
     chosen = [subject.name for subject in CASES if is_chosen(subject.name, options.only)]

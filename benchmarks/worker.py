@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -26,7 +27,10 @@ def main(records: str, threads: str, budget_s: str, max_rounds: str, *names: str
     load_cases()
     by_name = {subject.name: subject for subject in CASES}
     with Path(records).open("a", encoding="utf-8") as file:
+        parent = os.getppid()
         for name in names:
+            if os.getppid() != parent:  # the run was killed: nobody waits for figures
+                return
             write(file, {"started": name, "threads": int(threads)})
             begin = time.perf_counter()
             record = record_of(by_name[name], int(threads), float(budget_s), int(max_rounds))
