@@ -130,9 +130,7 @@ def check_array(
         )
 
 
-def _differing(
-    want: np.ndarray, got: np.ndarray, absolute: float, relative: float
-) -> np.ndarray:
+def _differing(want: np.ndarray, got: np.ndarray, absolute: float, relative: float) -> np.ndarray:
     bits = f"u{want.dtype.itemsize}"
     bad = np.asarray(want.view(bits) != got.view(bits))
     if want.dtype.kind in "iub" or not bad.any():

@@ -76,5 +76,3 @@ def run_file(path: Path) -> str:
     """The failure of a reproduction, without and with LLVM's optimisation."""
     text = path.read_text("utf-8")
     return run_text(text, optimized=False) or run_text(text, optimized=True)
-
-

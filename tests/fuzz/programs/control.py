@@ -64,9 +64,7 @@ def branch(g: Generator) -> None:
         g.effect(ir.Yield, values=_next_values(g, results))
 
     regions = [g.region((), fill) for _ in range(2)]
-    made = g.effect(
-        ir.If, condition=condition, then_region=regions[0], else_region=regions[1]
-    )
+    made = g.effect(ir.If, condition=condition, then_region=regions[0], else_region=regions[1])
     g.pool += made.results
 
 

@@ -125,9 +125,7 @@ def compare(g: Generator) -> None:
     type_ = g.type((*INTEGERS, *FLOATS))
     unordered = is_float(type_) and g.chance(0.3)
     lhs, rhs = g.pick(type_), g.pick(type_)
-    g.keep(
-        ir.Compare, predicate=g.rng.choice(_RELATIONS), lhs=lhs, rhs=rhs, unordered=unordered
-    )
+    g.keep(ir.Compare, predicate=g.rng.choice(_RELATIONS), lhs=lhs, rhs=rhs, unordered=unordered)
 
 
 @step(3)
@@ -204,9 +202,5 @@ def _summed(g: Generator, near: ir.Value) -> ir.Value:
     axis = g.rng.randrange(len(near.shape))
     region = g.combiner((element,), lambda add, a, b: (add(ir.Add, lhs=a, rhs=b),))
     if g.chance(0.3):
-        return g.add(
-            ir.Scan, sources=(near,), axis=axis, reverse=g.chance(0.5), combine=region
-        )
+        return g.add(ir.Scan, sources=(near,), axis=axis, reverse=g.chance(0.5), combine=region)
     return g.add(ir.Reduce, sources=(near,), axis=axis, combine=region)
-
-

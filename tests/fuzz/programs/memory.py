@@ -254,5 +254,3 @@ def _atomic_operand(g: Generator, element: ScalarType, type_: Any) -> Value:
     if not is_float(element):
         return value if g.chance(0.5) else g.small(value, element, 0, 5)
     return g.with_one_zero(g.small(value, element, 0, 5))
-
-
