@@ -32,6 +32,9 @@ class Coverage:
     def of(cls, saved: dict[str, Any]) -> Coverage:
         return cls(saved["programs"], Counter(saved["ops"]), Counter(saved["passes"]))
 
+    def as_saved(self) -> dict[str, Any]:
+        return {"programs": self.programs, "ops": dict(self.ops), "passes": dict(self.passes)}
+
     def add(self, other: Coverage) -> None:
         self.programs += other.programs
         self.ops += other.ops

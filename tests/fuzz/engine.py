@@ -21,7 +21,7 @@ from tests.fuzz.programs.arguments import overlaps
 
 __all__ = ["SIZES", "Case", "case_of_seed", "failures_of", "is_optimized", "run_cases"]
 
-SIZES = (2, 4, 6, 8, 12, 16, 24, 40)
+SIZES = (2, 3, 4, 5, 6, 8, 12, 30)
 NEAR = {"f16": 0.1, "f32": 5e-3, "f64": 1e-8}  # what a chain of approximate steps may differ by
 OPTIMIZED_UNITS = 4  # one unit in four goes through LLVM's optimiser, as users' kernels do
 

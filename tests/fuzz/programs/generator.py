@@ -151,7 +151,7 @@ class Generator:
         """What the steps left behind, the last of it first."""
         from tests.fuzz.programs.memory import store
 
-        chosen = self.pool[-3:] + self.rng.sample(self.pool, min(5, len(self.pool)))
+        chosen = self.pool[-2:] + self.rng.sample(self.pool, self.rng.randrange(4))
         for value in dict.fromkeys(chosen):
             store(self, value)
 
