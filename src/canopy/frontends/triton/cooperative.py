@@ -4,8 +4,8 @@
 in both directions. The pool runs programs in ascending order on a few threads, where a program that
 waits for a later one would wait for ever.
 
-The arguments are packed by the native launcher, whose entry is here a function that starts the
-threads.
+The arguments are packed by the native launcher, whose entry is here a function that has the native
+runtime start the threads.
 """
 
 from __future__ import annotations
@@ -23,11 +23,16 @@ if TYPE_CHECKING:
 __all__ = ["make_cooperative"]
 
 _MOST_PROGRAMS = 1024  # threads; a GPU's limit for such a grid is of the same order
-_ALIGNMENT = 64
 _ENTRY = ctypes.CFUNCTYPE(
     ctypes.c_int32,
     *(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p),
     *(ctypes.c_uint64, ctypes.c_uint64, ctypes.c_void_p),
+)
+
+_TOGETHER = ctypes.CFUNCTYPE(
+    ctypes.c_int32,
+    *(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p),
+    ctypes.c_uint64,
 )
 
 
@@ -64,44 +69,15 @@ class _Programs:
 
         self.lock = threading.Lock()
         self.grid = (1, 1, 1)
-        self._entry = _ENTRY(function.address)
+        self._address = function.address
         self._scratch_bytes = function.binary.scratch_bytes
-        known = symbols()
-        self._message = ctypes.CFUNCTYPE(ctypes.c_char_p)(known["canopy_message"])
-        self._report = ctypes.CFUNCTYPE(None, ctypes.c_char_p)(known["canopy_report"])
+        self._run_together = _TOGETHER(symbols()["canopy_run_together"])
 
     def run(self, args: int, grid: int, block: int, first: int, last: int, scratch: int) -> int:
         """The entry that the native launcher calls once, with packed arguments."""
-        count = self.grid[0] * self.grid[1] * self.grid[2]
-        failures: list[tuple[int, bytes]] = []
-        ready = threading.Barrier(count)  # programs that wait spin, and would slow down the starts
-        threads = [
-            threading.Thread(target=self._program, args=(args, block, index, ready, failures))
-            for index in range(count)
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        if not failures:
-            return 0
-        status, message = failures[0]
-        self._report(message)
-        return status
-
-    def _program(
-        self,
-        args: int,
-        block: int,
-        index: int,
-        ready: threading.Barrier,
-        failures: list[tuple[int, bytes]],
-    ) -> None:
         extents = (ctypes.c_uint32 * 3)(*self.grid)
-        memory = ctypes.create_string_buffer(self._scratch_bytes + _ALIGNMENT)
-        start = ctypes.addressof(memory)
-        aligned = start + -start % _ALIGNMENT
-        ready.wait()
-        status = self._entry(args, ctypes.addressof(extents), block, index, index + 1, aligned)
-        if status:
-            failures.append((status, self._message() or b""))
+        return int(
+            self._run_together(
+                self._address, args, ctypes.addressof(extents), block, self._scratch_bytes
+            )
+        )
