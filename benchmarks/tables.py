@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -105,9 +106,11 @@ def beside(peer: Measurement | None, ours: Measurement) -> str:
 
 
 def format_time(seconds: float) -> str:
-    if seconds < 1e-3:
-        return f"{seconds * 1e6:.3g} us"
-    return f"{seconds * 1e3:.3g} ms" if seconds < 1 else f"{seconds:.2f} s"
+    """Three digits, in the unit that suits."""
+    factor, unit = (1e6, "us") if seconds < 1e-3 else (1e3, "ms") if seconds < 1 else (1, "s")
+    value = seconds * factor
+    decimals = max(0, 2 - math.floor(math.log10(value)))
+    return f"{value:.{decimals}f} {unit}"
 
 
 def format_change(change: Change) -> str:
