@@ -8,8 +8,8 @@ import pytest
 
 pytest.importorskip("torch", reason="pip install canopy-nn[torch]")
 
-from benchmarks import report, results, tables  # noqa: E402
-from benchmarks.harness import Measurement  # noqa: E402
+from benchmarks import report, results, tables
+from benchmarks.harness import Measurement
 
 
 def row(case: str, contestant: str, outputs: str, median_s: float, threads: int = 2):
