@@ -11,6 +11,7 @@ Nothing is asserted but the results' correctness: a slow machine is not a failur
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import os
 import signal
@@ -25,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from benchmarks import tables
+from benchmarks import compile_time, tables
 from benchmarks.harness import CASES, MAX_ROUNDS, MIN_ROUNDS
 from benchmarks.registry import load_cases
 from benchmarks.results import (
@@ -45,11 +46,12 @@ PATIENCE_S = 240  # for one case, compiling the peers included; then its process
 def main() -> int:
     options = parse_options()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the worker is ended as well
-    console = Console(width=None if sys.stdout.isatty() else 140)
+    console = Console(width=None if sys.stdout.isatty() else 190)
     unavailable = load_cases()
     chosen = [subject.name for subject in CASES if is_chosen(subject.name, options.only)]
     if options.list:
         print("\n".join(chosen))
+        print("\n".join(f"compile time: {name}" for name in ("import", *compile_time.KERNELS)))
         return 0
     results = here()
     results.skipped.update(unavailable)
@@ -65,6 +67,7 @@ def main() -> int:
         task = progress.add_task("", total=len(chosen) * len(options.threads))
         for threads in options.threads:
             measure_all(chosen, threads, options, records, lambda **k: progress.update(task, **k))
+    measure_compiling(options, records)
     for record in records.finished():
         results.add(record)
     results.sort(chosen)
@@ -233,6 +236,25 @@ def watch(
         if time.monotonic() - since > PATIENCE_S:
             return f"not finished after {PATIENCE_S} s"
     return f"the process ended with status {worker.returncode}" if worker.returncode else None
+
+
+def measure_compiling(options: argparse.Namespace, records: Records) -> None:
+    """Compile times, each in processes of its own."""
+    for name in ("import", *compile_time.KERNELS):
+        case = f"compile time: {name}"
+        if not is_chosen(case, options.only) or case in records.finished_names(0):
+            continue
+        record: dict[str, Any] = {"case": case, "threads": 0}
+        try:
+            if name == "import":
+                figures = {"import_s": compile_time.measure_import()}
+            else:
+                figures = dataclasses.asdict(compile_time.measure(name))
+                del figures["kernel"]
+            record["compiling"] = {name: figures}
+        except (subprocess.CalledProcessError, ValueError) as error:
+            record["failed"] = str(error)
+        records.add(record)
 
 
 def run_redirect_overhead(options: argparse.Namespace, console: Console) -> int:
