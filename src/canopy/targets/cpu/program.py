@@ -22,6 +22,7 @@ from canopy.targets.cpu import control, conversions, diagnostics, memory
 from canopy.targets.cpu.arithmetic import constant_of, emit_elementwise
 from canopy.targets.cpu.atomics import AtomicRoot, emit_scalar_atomic
 from canopy.targets.cpu.buffers import Buffer
+from canopy.targets.cpu.clock import emit_clock
 from canopy.targets.cpu.histogram import emit_histogram
 from canopy.targets.cpu.llvm import (
     I1,
@@ -225,6 +226,8 @@ class Program:
             case ir.NumPrograms():
                 slot = b.gep(self.grid, [constant(I64, op.axis)], source_etype=I32)
                 self.scalars[op.result] = b.load(slot, typ=I32)
+            case ir.Clock():
+                self.scalars[op.result] = emit_clock(b)
             case ir.Constant():
                 self.scalars[op.result] = constant_of(element_type(op.type), op.value)
             case ir.Load():
