@@ -37,7 +37,14 @@ from canopy.targets.cpu.llvm import (
 from canopy.targets.cpu.nest import Nest, Root
 from canopy.targets.cpu.plan import KernelPlan, is_inline, loads_reached
 from canopy.targets.cpu.products import emit_dot
-from canopy.targets.cpu.roots import AnyLaneRoot, KeepRoot, ReduceRoot, ScanRoot, StoreRoot
+from canopy.targets.cpu.roots import (
+    AnyLaneRoot,
+    KeepRoot,
+    ReduceRoot,
+    ScanRoot,
+    StoreRoot,
+    is_lane_by_lane,
+)
 
 __all__ = ["Program"]
 
@@ -394,6 +401,9 @@ class Program:
         return max(range(len(shape)), key=lambda axis: (shape[axis], axis))
 
     def _lanes(self, extent: int, roots: list[Root]) -> int:
+        combining = [r.op.combine for r in roots if isinstance(r, (ReduceRoot, ScanRoot))]
+        if not all(is_lane_by_lane(region) for region in combining):
+            return 1
         widest = max((_widest(root) for root in roots), default=4)
         limit = min(self.vector_bytes // 4 * VECTORS_PER_STRIP, self.vector_bytes * 8 // widest)
         if any(isinstance(root, ScanRoot) for root in roots):
