@@ -40,11 +40,12 @@ class CpuDriver(DriverBase):  # type: ignore[misc, unused-ignore]
     """One device: the CPU that this process runs on."""
 
     def __init__(self) -> None:
-        from canopy.frontends.triton import cache, explain
+        from canopy.frontends.triton import cache, explain, grids
 
         super().__init__()
         cache.install()
         explain.install()
+        grids.install()
         self.utils = CpuUtils()
         self.launcher_cls = make_launcher
 
