@@ -13,7 +13,6 @@ from canopy.ir.types import (
     I64,
     PTR,
     ScalarType,
-    TileType,
     element_type,
     is_bool,
     is_float,
