@@ -219,7 +219,7 @@ cudaError_t cudaFreeAsync(void *pointer, cudaStream_t stream) {
         return canopy_cuda_result(cudaErrorInvalidValue);
     free_task *task = calloc(1, sizeof *task);
     if (!task) return canopy_cuda_result(cudaErrorMemoryAllocation);
-    task->task = (canopy_cuda_task){NULL, run_free, drop};
+    task->task = (canopy_cuda_task){NULL, run_free, drop, false};
     task->pointer = pointer;
     return canopy_cuda_result(canopy_cuda_submit(stream, &task->task));
 }

@@ -25,6 +25,7 @@ typedef struct canopy_cuda_task {
     struct canopy_cuda_task *next;
     void (*run)(struct canopy_cuda_task *task);
     void (*release)(struct canopy_cuda_task *task); /* frees it */
+    bool skip_after_failure;
 } canopy_cuda_task;
 
 /* Runs a task now, queues it, or adds it to the graph that is captured; owns it from here on. */
