@@ -15,6 +15,10 @@ from canopy.errors import CompileError
 __all__ = ["CpuOptions"]
 
 
+class WarpsError(CompileError, AssertionError):
+    """Also the AssertionError that Triton's own backends raise, for programs that catch it."""
+
+
 @dataclass(frozen=True)
 class CpuOptions:
     """Compile options; every field is part of the cache key."""
@@ -69,7 +73,7 @@ class CpuOptions:
 
     def __post_init__(self) -> None:
         if self.num_warps <= 0 or self.num_warps & (self.num_warps - 1):
-            raise CompileError(
+            raise WarpsError(
                 f"num_warps is {self.num_warps}", hint="num_warps must be a power of 2"
             )
 
