@@ -1,8 +1,8 @@
 """The plug-in backend that Triton calls to compile a kernel for the CPU.
 
-Stages: ``ttir`` (Triton's own passes), ``canopy`` (tile IR), ``llir``, ``asm``, ``obj``. Triton
-keeps the text of each in its cache and in ``kernel.asm``. Triton looks for exactly one concrete
-backend class in this module.
+Stages: ``ttir`` (Triton's own passes), ``canopy`` (tile IR), ``llir``, ``obj``. Triton keeps the
+text of each in its cache and in ``kernel.asm``, whose ``asm`` is made when it is read. Triton looks
+for exactly one concrete backend class in this module.
 """
 
 from __future__ import annotations
@@ -76,10 +76,6 @@ class CpuBackend(BaseBackend):  # type: ignore[misc, unused-ignore]
         stages["canopy"] = functools.partial(_make_canopy, options=options)
         if not options.interpret:
             stages["llir"] = _make_llir
-            if config.debug_level() > 0:  # as costly as code generation itself, and seldom read
-                stages["asm"] = lambda source, metadata: _Stage(
-                    source.executable.assembly, source.kernel, source.executable
-                )
         stages["obj"] = functools.partial(_make_obj, options=options)
 
 

@@ -12,11 +12,11 @@ from typing import Any
 
 from canopy.errors import CompileError
 
-__all__ = ["CpuOptions"]
+__all__ = ["CpuOptions", "OptionError"]
 
 
-class WarpsError(CompileError, AssertionError):
-    """Also the AssertionError that Triton's own backends raise, for programs that catch it."""
+class OptionError(CompileError, AssertionError):
+    """An option that no backend takes; Triton's own backends assert, and programs catch that."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class CpuOptions:
 
     def __post_init__(self) -> None:
         if self.num_warps <= 0 or self.num_warps & (self.num_warps - 1):
-            raise WarpsError(
+            raise OptionError(
                 f"num_warps is {self.num_warps}", hint="num_warps must be a power of 2"
             )
 

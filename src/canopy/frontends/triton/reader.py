@@ -28,6 +28,7 @@ from canopy.frontends.triton import (  # noqa: F401  (imported for the rules tha
     rules_extern,
     rules_math,
     rules_memory,
+    rules_scaled,
     rules_shape,
 )
 from canopy.frontends.triton.block_graph import BlockGraph
@@ -53,10 +54,6 @@ _HINTS = {
     "tt.elementwise_inline_asm": (
         "tl.inline_asm_elementwise holds PTX, which this target cannot run",
         "write it in tl.* operations, or keep it for NVIDIA GPUs behind a tl.constexpr switch",
-    ),
-    "tt.dot_scaled": (
-        "tl.dot_scaled (microscaled formats) is not supported yet",
-        "upcast and scale the operands, then use tl.dot",
     ),
 }
 _MOST_CALLS = 64

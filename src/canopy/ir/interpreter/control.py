@@ -84,7 +84,9 @@ def _assert(machine: Machine, op: Assert) -> None:
     if not failed.any():
         return
     lane = ", ".join(map(str, np.argwhere(failed)[0]))
-    raise machine.error(op, f"assertion failed{f' in lane {lane}' if lane else ''}: {op.message}")
+    raise machine.error(
+        op, f"device-side assertion failed{f' in lane {lane}' if lane else ''}: {op.message}"
+    )
 
 
 @rule(Print)

@@ -234,14 +234,28 @@ def _math_call(builder: Builder, op: ir.MathCall, operands: list[LLValue]) -> LL
     if op.function == "abs" and is_integer(element) and not is_signed(element):
         return operands[0]
     if op.function in ("abs", "neg") and element in _SIGN_AND_MAGNITUDE:
+        assert isinstance(element, ScalarType)
         return _with_sign(builder, op.function, operands[0], element.bits)
-    if op.function in PREDICATES and _is_small_float(element):
+    if op.function in PREDICATES:
+        return _predicate(builder, op, element, operands)
+    return _in_f32(builder, element, operands, lambda v: emit_math(builder, op.function, v))
+
+
+def _predicate(
+    builder: Builder, op: ir.MathCall, element: ElementType, operands: list[LLValue]
+) -> LLValue:
+    """0 or 1 in the type that the op names; the functions themselves give i32."""
+    if _is_small_float(element):
         assert isinstance(element, ScalarType)
         operands = [conversions.to_float(builder, v, element) for v in operands]
-        return emit_math(builder, op.function, operands)
-    if op.function in PREDICATES:
-        return emit_math(builder, op.function, operands)
-    return _in_f32(builder, element, operands, lambda v: emit_math(builder, op.function, v))
+    answer = emit_math(builder, op.function, operands)
+    lanes = lanes_of(answer)
+    target = conversions.llvm_type(element_type(op.result.type))
+    type_ = ll.VectorType(target, lanes) if lanes else target
+    if type_ == answer.type:
+        return answer
+    resize = builder.trunc if target.width < 32 else builder.zext
+    return resize(answer, type_)
 
 
 # Small floats whose sign is a bit of its own. Through f32, infinities of f8e5m2 would saturate.

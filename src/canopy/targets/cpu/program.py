@@ -36,8 +36,16 @@ from canopy.targets.cpu.llvm import (
 )
 from canopy.targets.cpu.nest import Nest, Root
 from canopy.targets.cpu.plan import KernelPlan, is_inline, loads_reached
+from canopy.targets.cpu.prefetch import PrefetchPlan, streams_of
 from canopy.targets.cpu.products import emit_dot
-from canopy.targets.cpu.roots import AnyLaneRoot, KeepRoot, ReduceRoot, ScanRoot, StoreRoot
+from canopy.targets.cpu.roots import (
+    AnyLaneRoot,
+    KeepRoot,
+    ReduceRoot,
+    ScanRoot,
+    StoreRoot,
+    is_lane_by_lane,
+)
 
 __all__ = ["Program"]
 
@@ -60,6 +68,7 @@ class Program:
     ) -> None:
         self.kernel = kernel
         self.plan = plan
+        self.prefetches = PrefetchPlan.of(kernel, plan)
         self.function = function
         self.vector_bytes = vector_bytes
         self.module = function.module
@@ -379,6 +388,7 @@ class Program:
         lane_axis = self._lane_axis(shape, roots)
         lanes = self._lanes(shape[lane_axis], roots)
         nest = Nest(self, shape, lane_axis, lanes, reduce_axis)
+        nest.streams = streams_of(self, [root.op for root in roots if root.op is not None], shape)
         nest.run(roots)
         for root in roots:
             if isinstance(root, ReduceRoot) and root.buffers is None:
@@ -394,6 +404,9 @@ class Program:
         return max(range(len(shape)), key=lambda axis: (shape[axis], axis))
 
     def _lanes(self, extent: int, roots: list[Root]) -> int:
+        combining = [r.op.combine for r in roots if isinstance(r, (ReduceRoot, ScanRoot))]
+        if not all(is_lane_by_lane(region) for region in combining):
+            return 1
         widest = max((_widest(root) for root in roots), default=4)
         limit = min(self.vector_bytes // 4 * VECTORS_PER_STRIP, self.vector_bytes * 8 // widest)
         if any(isinstance(root, ScanRoot) for root in roots):

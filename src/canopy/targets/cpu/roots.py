@@ -20,7 +20,28 @@ if TYPE_CHECKING:
     from canopy.targets.cpu.nest import Nest
     from canopy.targets.cpu.program import Program
 
-__all__ = ["AnyLaneRoot", "KeepRoot", "ReduceRoot", "ScanRoot", "StoreRoot", "combine"]
+__all__ = [
+    "AnyLaneRoot",
+    "KeepRoot",
+    "ReduceRoot",
+    "ScanRoot",
+    "StoreRoot",
+    "combine",
+    "is_lane_by_lane",
+]
+
+_VECTORISED = (
+    *(ir.Binary, ir.Compare, ir.Select, ir.MathCall, ir.Fma, ir.Clamp),
+    *(ir.Cast, ir.Bitcast, ir.Constant, ir.Yield),
+)
+
+
+def is_lane_by_lane(region: ir.Region) -> bool:
+    """Whether a combine region may run on vectors, and on lanes that count for nothing.
+
+    One with branches, loops or assertions may not: it runs once for each pair of lanes.
+    """
+    return all(isinstance(op, _VECTORISED) for op in region.ops)
 
 
 def combine(program: Program, region: ir.Region, arguments: list[LLValue]) -> list[LLValue]:
@@ -28,6 +49,8 @@ def combine(program: Program, region: ir.Region, arguments: list[LLValue]) -> li
 
     The region may use scalars from outside.
     """
+    if not is_lane_by_lane(region):
+        return _combine_scalars(program, region, arguments)
     builder = program.builder
     known = dict(zip(region.args, arguments, strict=True))
     lanes = max(lanes_of(value) for value in arguments)
@@ -51,6 +74,38 @@ def combine(program: Program, region: ir.Region, arguments: list[LLValue]) -> li
     raise AssertionError("a combine region ends in a yield")
 
 
+def _combine_scalars(
+    program: Program, region: ir.Region, arguments: list[LLValue]
+) -> list[LLValue]:
+    """A combine region of any scalar ops, as straight-line code of the program."""
+    program.scalars.update(zip(region.args, arguments, strict=True))
+    program.block(region.ops)
+    return [program.scalar(value) for value in region.terminator.operands]
+
+
+def _combine_unless(
+    program: Program,
+    region: ir.Region,
+    first: LLValue,
+    held: list[LLValue],
+    fresh: list[LLValue],
+) -> list[LLValue]:
+    """``fresh`` where ``first`` holds, else ``held`` combined with ``fresh``."""
+    b = program.builder
+    if is_lane_by_lane(region):
+        merged = combine(program, region, held + fresh)
+        return [b.select(first, new, both) for new, both in zip(fresh, merged, strict=True)]
+    slots = [memory.stack_slot(b, value.type) for value in fresh]
+    with b.if_else(first) as (then, otherwise):
+        with then:
+            for slot, value in zip(slots, fresh, strict=True):
+                b.store(value, slot)
+        with otherwise:
+            for slot, value in zip(slots, combine(program, region, held + fresh), strict=True):
+                b.store(value, slot)
+    return [b.load(slot, typ=value.type) for slot, value in zip(slots, fresh, strict=True)]
+
+
 @dataclass(eq=False)
 class KeepRoot:
     """Writes a value to a buffer, converted to the buffer's element type."""
@@ -58,6 +113,10 @@ class KeepRoot:
     value: ir.Value
     buffer: Buffer
     reduce_axis: int | None = None
+
+    @property
+    def op(self) -> ir.Op | None:
+        return self.value.op
 
     def inputs(self) -> tuple[ir.Value, ...]:
         return (self.value,)
@@ -172,14 +231,13 @@ class ReduceRoot:
         axis = self.op.axis
         if nest.trips(axis) > 1:
             held = [b.load(slot, typ=slot.allocated_type) for slot in self._slots]
-            merged = combine(nest.program, self.op.combine, held + fresh)
             if neutral_element(self.op) is not None:
-                self._keep(nest, merged)
+                self._keep(nest, combine(nest.program, self.op.combine, held + fresh))
                 return
             form = nest.point[axis].form
             position = form.base if isinstance(form, Affine) else form.value  # type: ignore[union-attr]
             first = b.icmp_unsigned("==", position, constant(I64, 0))
-            fresh = [b.select(first, new, both) for new, both in zip(fresh, merged, strict=True)]
+            fresh = _combine_unless(nest.program, self.op.combine, first, held, fresh)
         self._keep(nest, fresh)
 
     def _keep(self, nest: Nest, values: list[LLValue]) -> None:
@@ -288,8 +346,7 @@ class ScanRoot:
         carried = [b.load(slot, typ=slot.allocated_type) for slot in self._slots]
         if along and nest.lanes > 1:
             carried = [splat(b, c, nest.lanes) for c in carried]
-        merged = combine(nest.program, self.op.combine, carried + values)
-        values = [b.select(first, new, both) for new, both in zip(values, merged, strict=True)]
+        values = _combine_unless(nest.program, self.op.combine, first, carried, values)
         for buffer, value in zip(self.buffers, values, strict=True):
             nest.write(buffer, point, Lanes(value) if lanes_of(value) else Uniform(value))
         for slot, value in zip(self._slots, values, strict=True):
@@ -341,6 +398,10 @@ class AnyLaneRoot:
     mask: ir.Value | None = None
     negate: bool = False
     reduce_axis: int | None = None
+
+    @property
+    def op(self) -> ir.Op | None:
+        return self.value.op
 
     def inputs(self) -> tuple[ir.Value, ...]:
         return (self.value,) if self.mask is None else (self.value, self.mask)
