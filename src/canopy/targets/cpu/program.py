@@ -6,6 +6,8 @@ that are collected into groups of one iteration space, and each group becomes on
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import llvmlite.ir as ll
@@ -45,6 +47,7 @@ from canopy.targets.cpu.roots import (
     ScanRoot,
     StoreRoot,
     is_lane_by_lane,
+    reduce_root,
 )
 
 __all__ = ["Program"]
@@ -75,6 +78,7 @@ class Program:
         self.builder = ll.IRBuilder(function.append_basic_block("entry"))
         self.args, self.grid, *self.ids, self.scratch, self.streaming = function.args
         self.scratch_bytes = 0
+        self._scratch_top = 0
         self.scalars: dict[ir.Value, LLValue] = {}
         self.buffers: dict[ir.Value, Buffer] = {}
         self.targets: dict[ir.Value, Buffer] = {}
@@ -116,10 +120,21 @@ class Program:
         address = self.allocate_bytes(type_.size * element.bytes)
         return Buffer(address, type_.shape, element)
 
+    @contextmanager
+    def scratch_scope(self) -> Iterator[None]:
+        """Scratch memory taken inside serves others behind it: for regions, whose values end there.
+
+        What siblings share stays in the cache.
+        """
+        top = self._scratch_top
+        yield
+        self._scratch_top = top
+
     def allocate_bytes(self, size: int) -> LLValue:
         """The address of ``size`` bytes of scratch memory, in the entry block."""
-        start = self.scratch_bytes
-        self.scratch_bytes += (size + ALIGNMENT - 1) // ALIGNMENT * ALIGNMENT
+        start = self._scratch_top
+        self._scratch_top += (size + ALIGNMENT - 1) // ALIGNMENT * ALIGNMENT
+        self.scratch_bytes = max(self.scratch_bytes, self._scratch_top)
         with in_entry_block(self.builder):
             return self.builder.gep(self.scratch, [constant(I64, start)], source_etype=I8)
 
@@ -423,7 +438,7 @@ class Program:
         buffers = None
         if op.result_types() and isinstance(op.results[0].type, TileType):
             buffers = [self.result_buffer(result) for result in op.results]
-        self._add_root(ReduceRoot(op, buffers, reduce_axis=op.axis), shape)
+        self._add_root(reduce_root(op, buffers), shape)
         self._pending_results.update(op.results)
         if buffers is not None:
             self._pending_buffers.extend(zip(op.results, buffers, strict=True))
