@@ -53,7 +53,9 @@ class CpuBackend(BaseBackend):  # type: ignore[misc, unused-ignore]
         return (metadata.num_warps, metadata.num_ctas, metadata.shared)
 
     def get_codegen_implementation(self, options: CpuOptions) -> dict[str, Any]:
-        return {"convert_custom_types": _refuse_fp8e4b15, "min_dot_size": _min_dot_size}
+        from canopy.frontends.triton.fp8e4b15 import convert_fp8e4b15
+
+        return {"convert_custom_types": convert_fp8e4b15, "min_dot_size": _min_dot_size}
 
     def get_module_map(self) -> dict[str, ModuleType]:
         # The symbols of NVIDIA's libdevice are what rules_extern.py reads.
@@ -100,13 +102,6 @@ def _sources_hash() -> str:
 
 def _min_dot_size(lhs: Any, rhs: Any) -> tuple[int, int, int]:
     return (1, 1, 1)
-
-
-def _refuse_fp8e4b15(*_: Any, **__: Any) -> None:
-    raise UnsupportedError(
-        "the float8 type fp8e4b15 exists on older NVIDIA GPUs only",
-        hint="use tl.float8e4nv or tl.float8e5",
-    )
 
 
 # ---- stages ------------------------------------------------------------------------------------

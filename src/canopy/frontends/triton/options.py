@@ -29,7 +29,7 @@ class CpuOptions:
     enable_fp_fusion: bool = True  # a * b + c may round once
     interpret: bool = False  # launches run in the IR's interpreter (CANOPY_INTERPRET=1)
     # what Triton's language front-end asks for
-    supported_fp8_dtypes: tuple[str, ...] = ("fp8e4b8", "fp8e4nv", "fp8e5", "fp8e5b16")
+    supported_fp8_dtypes: tuple[str, ...] = ("fp8e4b15", "fp8e4b8", "fp8e4nv", "fp8e5", "fp8e5b16")
     deprecated_fp8_dot_operand_dtypes: tuple[str, ...] = ()
     default_dot_input_precision: str = "ieee"
     allowed_dot_input_precisions: tuple[str, ...] = (

@@ -105,6 +105,7 @@ def _compile(kernel: ir.Kernel, machine: Machine) -> Code:
 def _empty_module(name: str, machine: Machine, target: Any) -> Any:
     module = ll.Module(name=name)
     module.triple = machine.triple
+    module.features = machine.features  # the math functions choose instructions by them
     module.data_layout = str(target.target_data)
     return module
 

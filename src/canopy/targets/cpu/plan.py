@@ -67,6 +67,7 @@ class KernelPlan:
     disjoint: bool
     kept: set[ir.Value] = field(default_factory=set)
     dual: set[ir.Value] = field(default_factory=set)
+    readers: dict[ir.Value, list[ir.Op]] = field(default_factory=dict)  # of loads: ops with a nest
     _structural: dict[ir.Value, bool] = field(default_factory=dict)
     _cost: dict[ir.Value, int] = field(default_factory=dict)
     _distinct: dict[ir.Value, bool] = field(default_factory=dict)
@@ -170,6 +171,9 @@ class _BlockPlanner:
             for result in op.results:
                 sites = self._find_sites(result)
                 self.sites[result] = sites
+                if isinstance(op, ir.Load):
+                    places = sorted({site.position for site in sites})
+                    self.plan.readers[result] = [self.ops[place] for place in places]
                 if self._must_keep(result, op, position, sites):
                     self.plan.kept.add(result)
 

@@ -6,6 +6,8 @@ that are collected into groups of one iteration space, and each group becomes on
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import llvmlite.ir as ll
@@ -22,6 +24,7 @@ from canopy.targets.cpu import control, conversions, diagnostics, memory
 from canopy.targets.cpu.arithmetic import constant_of, emit_elementwise
 from canopy.targets.cpu.atomics import AtomicRoot, emit_scalar_atomic
 from canopy.targets.cpu.buffers import Buffer
+from canopy.targets.cpu.clock import emit_clock
 from canopy.targets.cpu.histogram import emit_histogram
 from canopy.targets.cpu.llvm import (
     I1,
@@ -35,6 +38,7 @@ from canopy.targets.cpu.llvm import (
 )
 from canopy.targets.cpu.nest import Nest, Root
 from canopy.targets.cpu.plan import KernelPlan, is_inline, loads_reached
+from canopy.targets.cpu.prefetch import PrefetchPlan, streams_of
 from canopy.targets.cpu.products import emit_dot
 from canopy.targets.cpu.roots import (
     AnyLaneRoot,
@@ -43,6 +47,7 @@ from canopy.targets.cpu.roots import (
     ScanRoot,
     StoreRoot,
     is_lane_by_lane,
+    reduce_root,
 )
 
 __all__ = ["Program"]
@@ -66,12 +71,14 @@ class Program:
     ) -> None:
         self.kernel = kernel
         self.plan = plan
+        self.prefetches = PrefetchPlan.of(kernel, plan)
         self.function = function
         self.vector_bytes = vector_bytes
         self.module = function.module
         self.builder = ll.IRBuilder(function.append_basic_block("entry"))
         self.args, self.grid, *self.ids, self.scratch, self.streaming = function.args
         self.scratch_bytes = 0
+        self._scratch_top = 0
         self.scalars: dict[ir.Value, LLValue] = {}
         self.buffers: dict[ir.Value, Buffer] = {}
         self.targets: dict[ir.Value, Buffer] = {}
@@ -113,10 +120,21 @@ class Program:
         address = self.allocate_bytes(type_.size * element.bytes)
         return Buffer(address, type_.shape, element)
 
+    @contextmanager
+    def scratch_scope(self) -> Iterator[None]:
+        """Scratch memory taken inside serves others behind it: for regions, whose values end there.
+
+        What siblings share stays in the cache.
+        """
+        top = self._scratch_top
+        yield
+        self._scratch_top = top
+
     def allocate_bytes(self, size: int) -> LLValue:
         """The address of ``size`` bytes of scratch memory, in the entry block."""
-        start = self.scratch_bytes
-        self.scratch_bytes += (size + ALIGNMENT - 1) // ALIGNMENT * ALIGNMENT
+        start = self._scratch_top
+        self._scratch_top += (size + ALIGNMENT - 1) // ALIGNMENT * ALIGNMENT
+        self.scratch_bytes = max(self.scratch_bytes, self._scratch_top)
         with in_entry_block(self.builder):
             return self.builder.gep(self.scratch, [constant(I64, start)], source_etype=I8)
 
@@ -232,6 +250,8 @@ class Program:
             case ir.NumPrograms():
                 slot = b.gep(self.grid, [constant(I64, op.axis)], source_etype=I32)
                 self.scalars[op.result] = b.load(slot, typ=I32)
+            case ir.Clock():
+                self.scalars[op.result] = emit_clock(b)
             case ir.Constant():
                 self.scalars[op.result] = constant_of(element_type(op.type), op.value)
             case ir.Load():
@@ -383,6 +403,7 @@ class Program:
         lane_axis = self._lane_axis(shape, roots)
         lanes = self._lanes(shape[lane_axis], roots)
         nest = Nest(self, shape, lane_axis, lanes, reduce_axis)
+        nest.streams = streams_of(self, [root.op for root in roots if root.op is not None], shape)
         nest.run(roots)
         for root in roots:
             if isinstance(root, ReduceRoot) and root.buffers is None:
@@ -417,7 +438,7 @@ class Program:
         buffers = None
         if op.result_types() and isinstance(op.results[0].type, TileType):
             buffers = [self.result_buffer(result) for result in op.results]
-        self._add_root(ReduceRoot(op, buffers, reduce_axis=op.axis), shape)
+        self._add_root(reduce_root(op, buffers), shape)
         self._pending_results.update(op.results)
         if buffers is not None:
             self._pending_buffers.extend(zip(op.results, buffers, strict=True))
