@@ -22,7 +22,7 @@ from canopy.targets.cpu.llvm import I1, I32, I64, POINTER, Builder, LLValue, con
 from canopy.targets.cpu.plan import KernelPlan
 from canopy.targets.cpu.program import Program
 
-__all__ = ["ENTRY_NAME", "Code", "Unit", "assembly_of", "compile_cpu", "compile_unit"]
+__all__ = ["ENTRY_NAME", "Code", "Unit", "assemble", "assembly_of", "compile_cpu", "compile_unit"]
 
 ENTRY_NAME = "canopy_entry"
 # Launches that write more than this bypass the caches with their stores: a few times a usual L2.
@@ -50,10 +50,22 @@ class Unit:
     scratch_bytes: tuple[int, ...]
 
 
-def compile_cpu(kernel: ir.Kernel, machine: Machine | None = None) -> Code:
-    """Compiles a kernel that the pass pipeline has prepared."""
+def compile_cpu(
+    kernel: ir.Kernel, machine: Machine | None = None, entry_name: str = ENTRY_NAME
+) -> Code:
+    """Compiles a kernel that the pass pipeline has prepared; its entry is ``entry_name``."""
     with _LLVM_LOCK:
-        return _compile(kernel, machine or host_machine())
+        return _compile(kernel, machine or host_machine(), entry_name)
+
+
+def assemble(llvm_ir: str, machine: Machine | None = None) -> bytes:
+    """An object file of LLVM IR as it stands: tables and data beside kernels."""
+    with _LLVM_LOCK:
+        machine = machine or host_machine()
+        target = _target_machine(machine)
+        parsed = llvm.parse_assembly(f'target triple = "{machine.triple}"\n{llvm_ir}')
+        parsed.verify()
+        return bytes(target.emit_object(parsed))
 
 
 def compile_unit(
@@ -84,11 +96,11 @@ def assembly_of(llvm_ir: str, machine: Machine | None = None) -> str:
         return str(_target_machine(machine or host_machine()).emit_assembly(parsed))
 
 
-def _compile(kernel: ir.Kernel, machine: Machine) -> Code:
+def _compile(kernel: ir.Kernel, machine: Machine, entry_name: str) -> Code:
     target = _target_machine(machine)
     module = _empty_module(kernel.name, machine, target)
     bases = Bases(kernel)
-    scratch_bytes = _emit_kernel(kernel, module, bases, machine)
+    scratch_bytes = _emit_kernel(kernel, module, bases, machine, entry_name)
     text = str(module)
     parsed = llvm.parse_assembly(text)
     parsed.verify()
