@@ -16,8 +16,9 @@ from canopy.targets.cpu.forms import Lanes, Uniform, all_true
 from canopy.targets.cpu.llvm import Builder, LLValue, as_pointer, constant
 
 if TYPE_CHECKING:
+    from canopy.targets.cpu.buffers import Buffer
     from canopy.targets.cpu.nest import Nest
-    from canopy.targets.cpu.program import Buffer, Program
+    from canopy.targets.cpu.program import Program
 
 __all__ = ["AtomicRoot", "emit_scalar_atomic"]
 

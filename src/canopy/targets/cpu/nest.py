@@ -19,15 +19,13 @@ import llvmlite.ir as ll
 
 from canopy import ir
 from canopy.ir.types import (
-    U64,
     ElementType,
     PointerType,
-    ScalarType,
     element_type,
     is_bool,
-    is_signed,
 )
 from canopy.targets.cpu import conversions, memory
+from canopy.targets.cpu.affine import affine_rule
 from canopy.targets.cpu.arithmetic import constant_of, emit_elementwise, widen_index
 from canopy.targets.cpu.forms import (
     Affine,
@@ -40,6 +38,7 @@ from canopy.targets.cpu.forms import (
     prefix_mask,
     progression,
 )
+from canopy.targets.cpu.indices import linear_index, reshape_point
 from canopy.targets.cpu.llvm import (
     I64,
     LLValue,
@@ -47,18 +46,16 @@ from canopy.targets.cpu.llvm import (
     call_intrinsic,
     constant,
     counted_loop,
-    iota,
     splat,
 )
 
 if TYPE_CHECKING:
-    from canopy.targets.cpu.program import Buffer, Program
+    from canopy.targets.cpu.buffers import Buffer
+    from canopy.targets.cpu.program import Program
 
 __all__ = ["Nest", "Root"]
 
 Point = tuple[Index, ...]
-# Bytes or elements that the lanes of one strip may span for its index to be taken not to wrap.
-LONGEST_STRIP = 1 << 24
 
 
 class Root(Protocol):
@@ -99,7 +96,7 @@ class Nest:
         self.fast = False
         self.guards: list[LLValue] | None = None  # a list while they are collected
         self._assumed: dict[int, LLValue] = {}  # counts of prefixes that this strip's guards check
-        self.point: list[Index] = [self._fixed(0) for _ in shape]
+        self.point: list[Index] = [self.fixed(0) for _ in shape]
         self._levels: list[Any] = []  # the block of each level that is not the innermost
         self._standing = len(shape)  # the level where the builder stands, if not the innermost
         self._caches: list[dict[tuple[ir.Value, Point], Form]] = [{}]
@@ -113,7 +110,7 @@ class Nest:
         """Emits the loops with the roots inside; the builder then stands behind them."""
         self._walk(0, roots)
 
-    def _fixed(self, value: int) -> Index:
+    def fixed(self, value: int) -> Index:
         return Index(Uniform(constant(I64, value)), 0)
 
     def step_of(self, axis: int) -> int:
@@ -215,12 +212,12 @@ class Nest:
         if not value.is_tile:
             return Uniform(self.program.scalar(value))
         level = max((index.level for index in point), default=0)
-        cache = self._caches[min(level, len(self._caches) - 1)]
+        cache: dict[tuple[ir.Value, Point], Form] = self.cache_of(level)
         key = (value, point)
         known = cache.get(key)
         if known is not None:
             return known
-        with self._at(level):
+        with self.at_level(level):
             form = self._compute(value, point)
         cache[key] = form
         return form
@@ -229,8 +226,12 @@ class Nest:
         """Makes later pulls of a value at a point use what was just computed there."""
         self._caches[-1][(value, point)] = form
 
+    def cache_of(self, level: int) -> dict[Any, Any]:
+        """What was computed at a level and still holds."""
+        return self._caches[min(level, len(self._caches) - 1)]
+
     @contextmanager
-    def _at(self, level: int) -> Iterator[None]:
+    def at_level(self, level: int) -> Iterator[None]:
         """Inside, the builder stands at the end of the given loop level, behind what is there.
 
         The block ends in a branch into the next loop. What is emitted may add blocks; the branch
@@ -320,7 +321,7 @@ class Nest:
     def operand_points(self, value: ir.Value, point: Point) -> list[tuple[ir.Value, Point]]:
         """The operands that computing ``value`` at ``point`` needs, each with its own point."""
         op = value.op
-        zero = self._fixed(0)
+        zero = self.fixed(0)
         match op:
             case ir.Broadcast():
                 pairs = zip(op.source.shape, op.shape, point, strict=True)
@@ -333,11 +334,11 @@ class Nest:
                     source[source_axis] = point[result_axis]
                 return [(op.source, tuple(source))]
             case ir.Reshape():
-                return [(op.source, self._reshape_point(op.source.shape, op.shape, point))]
+                return [(op.source, reshape_point(self, op.source.shape, op.shape, point))]
             case ir.Join():
                 return [(op.lhs, point[:-1]), (op.rhs, point[:-1])]
             case ir.Split():
-                half = self._fixed(op.results.index(value))
+                half = self.fixed(op.results.index(value))
                 return [(op.source, (*point, half))]
             case ir.Gather():
                 return [(op.indices, point)]
@@ -372,121 +373,6 @@ class Nest:
         return Lanes(
             value if type_ == I64 else self.builder.trunc(value, ll.VectorType(type_, self.lanes))
         )
-
-    def _reshape_point(
-        self, source: tuple[int, ...], target: tuple[int, ...], point: Point
-    ) -> Point:
-        """The index under another shape, axis groups of equal size being mapped one by one."""
-        result: list[Index] = []
-        s = t = 0
-        while s < len(source) or t < len(target):
-            s_end, t_end = _matching_group(source, target, s, t)
-            group_source, group_target = source[s:s_end], target[t:t_end]
-            result.extend(self._regroup(group_source, group_target, point[t:t_end]))
-            s, t = s_end, t_end
-        return tuple(result)
-
-    def _regroup(
-        self, source: tuple[int, ...], target: tuple[int, ...], point: Point
-    ) -> list[Index]:
-        if len(source) == 1 and len(target) == 1:
-            return list(point)
-        real = [i for i, extent in enumerate(source) if extent != 1]
-        real_target = [i for i, extent in enumerate(target) if extent != 1]
-        if len(real) <= 1 and len(real_target) <= 1:
-            indices = [self._fixed(0) for _ in source]
-            if real:
-                indices[real[0]] = point[real_target[0]]
-            return indices
-        level = max(index.level for index in point)
-        cache = self._caches[min(level, len(self._caches) - 1)]
-        key: Any = ("regroup", source, point)
-        known: Any = cache.get(key)
-        if known is None:
-            with self._at(level):
-                linear = self._linear(target, point)
-                known = [Index(form, level) for form in self._delinear(source, linear)]
-            cache[key] = known
-        return list(known)
-
-    def _linear(self, shape: tuple[int, ...], point: Point) -> Form:
-        stride, total = 1, None
-        for extent, index in zip(reversed(shape), reversed(point), strict=True):
-            term = self.scale(index.form, stride)
-            total = term if total is None else self.sum(total, term)
-            stride *= extent
-        assert total is not None
-        return total
-
-    def scale(self, form: Form, factor: int) -> Form:
-        """An i64 form times a constant."""
-        if factor == 1:
-            return form
-        match form:
-            case Uniform(value=value):
-                if isinstance(value, ll.Constant) and isinstance(value.constant, int):
-                    return Uniform(constant(I64, value.constant * factor))
-                return Uniform(self.builder.mul(value, constant(I64, factor)))
-            case Affine(base=base, step=step):
-                return Affine(self.builder.mul(base, constant(I64, factor)), step * factor)
-            case other:
-                value = self.vector(other)
-                return Lanes(self.builder.mul(value, constant(value.type, factor)))
-
-    def sum(self, left: Form, right: Form) -> Form:
-        """The sum of two i64 forms."""
-        match left, right:
-            case Uniform(value=a), Uniform(value=b):
-                return Uniform(self.builder.add(a, b))
-            case Affine(base=a, step=s), Uniform(value=b):
-                return Affine(self.builder.add(a, b), s)
-            case Uniform(value=a), Affine(base=b, step=s):
-                return Affine(self.builder.add(a, b), s)
-            case Affine(base=a, step=s), Affine(base=b, step=t) if s + t:
-                return Affine(self.builder.add(a, b), s + t)
-            case _:
-                return Lanes(self.builder.add(self.vector(left), self.vector(right)))
-
-    def _delinear(self, shape: tuple[int, ...], linear: Form) -> list[Form]:
-        """Row-major indices of a linear index; a strip that cannot cross an axis stays affine."""
-        forms: list[Form] = []
-        rest = linear
-        for extent in reversed(shape[1:]):
-            if extent == 1:
-                forms.append(Uniform(constant(I64, 0)))
-                continue
-            quotient, remainder = self._divide(rest, extent)
-            forms.append(remainder)
-            rest = quotient
-        forms.append(rest if shape[0] != 1 else Uniform(constant(I64, 0)))
-        return forms[::-1]
-
-    def _divide(self, form: Form, extent: int) -> tuple[Form, Form]:
-        b = self.builder
-        divisor = constant(I64, extent)
-        match form:
-            case Uniform(value=value):
-                return Uniform(b.udiv(value, divisor)), Uniform(b.urem(value, divisor))
-            case Affine(base=base, step=1) if extent % self.lanes == 0:
-                # a strip starts at a multiple of its lanes, so it lies inside one row of the axis
-                return Uniform(b.udiv(base, divisor)), Affine(b.urem(base, divisor), 1)
-            case Affine(base=base, step=1) if self.lanes % extent == 0:
-                lanes = iota(I64, self.lanes)
-                rows = ll.Constant(
-                    lanes.type, [ll.Constant(I64, i // extent) for i in range(self.lanes)]
-                )
-                columns = ll.Constant(
-                    lanes.type, [ll.Constant(I64, i % extent) for i in range(self.lanes)]
-                )
-                first = splat(b, b.udiv(base, divisor), self.lanes)
-                return Lanes(b.add(first, rows)), Lanes(columns)
-            case Affine(base=base, step=step) if step % extent == 0:
-                quotient = Affine(b.udiv(base, divisor), step // extent)
-                return quotient, Uniform(b.urem(base, divisor))
-            case other:
-                value = self.vector(other)
-                wide = constant(value.type, extent)
-                return Lanes(b.udiv(value, wide)), Lanes(b.urem(value, wide))
 
     def _join(self, op: ir.Join, point: Point) -> Form:
         left = self.pull(op.lhs, point[:-1])
@@ -549,10 +435,17 @@ class Nest:
 
     # ---- memory ----------------------------------------------------------------------------
 
+    def _offset_in(self, buffer: Buffer, point: Point) -> Form:
+        if not buffer.shape:
+            return Uniform(constant(I64, 0))
+        return linear_index(self, buffer.shape, point)
+
     def read(self, buffer: Buffer, point: Point) -> Form:
         """A kept tile at a point."""
         element = buffer.element
-        offset = self._linear(buffer.shape, point) if buffer.shape else Uniform(constant(I64, 0))
+        offset = (
+            linear_index(self, buffer.shape, point) if buffer.shape else Uniform(constant(I64, 0))
+        )
         b = self.builder
         type_ = conversions.memory_type(element)
         match offset:
@@ -573,7 +466,9 @@ class Nest:
         element = buffer.element
         b = self.builder
         type_ = conversions.memory_type(element)
-        offset = self._linear(buffer.shape, point) if buffer.shape else Uniform(constant(I64, 0))
+        offset = (
+            linear_index(self, buffer.shape, point) if buffer.shape else Uniform(constant(I64, 0))
+        )
         match offset:
             case Uniform(value=value):
                 pointer = b.gep(buffer.address, [value], source_etype=type_)
@@ -637,7 +532,7 @@ class Nest:
     # ---- arithmetic ------------------------------------------------------------------------
 
     def _elementwise(self, op: ir.Op, forms: list[Form]) -> Form:
-        special = self._affine_rule(op, forms)
+        special = affine_rule(self, op, forms)
         if special is not None:
             return special
         if all(isinstance(form, Uniform) for form in forms):
@@ -648,148 +543,6 @@ class Nest:
             return Lanes(self.builder.select(condition, *values))
         return Lanes(emit_elementwise(self.builder, op, [self.vector(f) for f in forms]))
 
-    def _affine_rule(self, op: ir.Op, forms: list[Form]) -> Form | None:
-        match op, forms:
-            case ir.Add(), [Affine(), Uniform()] | [Uniform(), Affine()] | [Affine(), Affine()]:
-                return self._affine_sum(op, forms, 1)
-            case ir.Sub(), [Affine(), Uniform()] | [Affine(), Affine()] | [Uniform(), Affine()]:
-                return self._affine_sum(op, forms, -1)
-            case ir.Mul(), [Affine() as a, Uniform() as u] | [Uniform() as u, Affine() as a]:
-                return self._affine_product(a, u)
-            case ir.Offset(), [pointer, index] if isinstance(pointer, (Uniform, Affine)):
-                return self._offset(op, pointer, index)
-            case ir.Cast(), [Affine(base=base, step=step) as a] if self._keeps_progression(op, a):
-                return Affine(emit_elementwise(self.builder, op, [base]), step)
-            case ir.Bitcast(), [Affine(base=base, step=step)]:
-                return Affine(emit_elementwise(self.builder, op, [base]), step)
-            case ir.Compare(), [Affine(), Uniform()] | [Uniform(), Affine()]:
-                return self._bound(op, forms)
-            case ir.And(), [Prefix(count=a), Prefix(count=b)]:
-                return Prefix(call_intrinsic(self.builder, "llvm.smin", I64, [a, b], [I64]))
-            case ir.And(), [Prefix(count=a), Uniform(value=u)] | [
-                Uniform(value=u),
-                Prefix(count=a),
-            ]:
-                return Prefix(self.builder.select(u, a, constant(I64, 0)))
-            case ir.And(), [Prefix() as p, other] | [other, Prefix() as p] if self.assume_all(p):
-                return other
-            case ir.Rem() | ir.Div(), [Affine(step=1) as a, Uniform() as u] if (
-                self.guards is not None
-            ):
-                return self._guarded_modulo(op, a, u)
-            case ir.Select(), [Prefix() as p, chosen, _] if self.assume_all(p):
-                return chosen
-            case _:
-                return None
-
-    def _affine_sum(self, op: ir.Op, forms: list[Form], sign: int) -> Form | None:
-        bases = [f.base if isinstance(f, Affine) else f.value for f in forms]  # type: ignore[union-attr]
-        steps = [f.step if isinstance(f, Affine) else 0 for f in forms]
-        base = emit_elementwise(self.builder, op, bases)
-        step = steps[0] + sign * steps[1]
-        return Affine(base, step) if step else Uniform(base)
-
-    def _keeps_progression(self, op: ir.Cast, progress: Affine) -> bool:
-        """Whether the cast of a progression is one, with the same step."""
-        source = element_type(op.source.type)
-        integers = ("int", "uint")
-        if (
-            isinstance(source, PointerType)
-            or source.kind not in integers
-            or op.type.kind not in integers
-        ):
-            return False
-        return op.type.bits <= source.bits or self._widens(source, progress)
-
-    def _widens(self, source: ScalarType, progress: Affine) -> bool:
-        """Whether a progression may be extended to more bits by its base.
-
-        Signed indices of 32 bits are taken not to wrap inside a strip (see `forms`), small steps
-        provided; a guard checks unsigned ones; narrower ones are data.
-        """
-        reach = progress.step * (self.lanes - 1)
-        if source.bits >= 64:
-            return True
-        if source.bits < 32 or abs(reach) >= LONGEST_STRIP:
-            return False
-        if source.kind == "int":
-            return True
-        if self.guards is None:
-            return False
-        b = self.builder
-        last = b.add(b.zext(progress.base, I64), constant(I64, reach))
-        self.guards.append(b.icmp_unsigned("<", last, constant(I64, 1 << source.bits)))
-        return True
-
-    def _affine_product(self, progress: Affine, factor: Uniform) -> Form | None:
-        value = factor.value
-        if not (isinstance(value, ll.Constant) and isinstance(value.constant, int)):
-            return None
-        if value.constant == 0:
-            return Uniform(value)
-        return Affine(self.builder.mul(progress.base, value), progress.step * value.constant)
-
-    def _offset(self, op: ir.Offset, pointer: Uniform | Affine, index: Form) -> Form | None:
-        b = self.builder
-        start = pointer.value if isinstance(pointer, Uniform) else pointer.base
-        step = 0 if isinstance(pointer, Uniform) else pointer.step
-        match index:
-            case Affine(base=value) as progress if not self._widens(_integer(op.index), progress):
-                return None
-            case Uniform(value=value) | Affine(base=value):
-                wide = widen_index(b, value, op.index)
-                base = b.add(start, b.mul(wide, constant(I64, op.scale)))
-                step += index.step * op.scale if isinstance(index, Affine) else 0
-                return Affine(base, step) if step else Uniform(base)
-            case _:
-                return None
-
-    def _bound(self, op: ir.Compare, forms: list[Form]) -> Form | None:
-        """index < bound and its like as a prefix mask."""
-        b = self.builder
-        left, right = forms
-        if isinstance(left, Affine):
-            progress, limit, predicate = left, right, str(op.predicate)
-        else:
-            assert isinstance(right, Affine)
-            mirrored = {"lt": "gt", "le": "ge", "gt": "lt", "ge": "le"}
-            progress, limit, predicate = right, left, mirrored.get(op.predicate, op.predicate)
-        if (
-            progress.step != 1
-            or predicate not in ("lt", "le")
-            or isinstance(element_type(op.lhs.type), PointerType)
-        ):
-            return None
-        assert isinstance(limit, Uniform)
-        if not self._widens(_integer(op.lhs), progress):
-            return None
-        bounds = [widen_index(b, v, op.lhs) for v in (limit.value, progress.base)]
-        if _integer(op.lhs) == U64:
-            if self.guards is None:
-                return None
-            self.guards.append(b.icmp_signed(">=", b.or_(*bounds), constant(I64, 0)))
-        count = call_intrinsic(b, "llvm.ssub.sat", I64, bounds, [I64])
-        if predicate == "le":
-            count = call_intrinsic(b, "llvm.sadd.sat", I64, [count, constant(I64, 1)], [I64])
-        return Prefix(count)
-
-    def _guarded_modulo(self, op: ir.Rem | ir.Div, progress: Affine, modulus: Uniform) -> Form:
-        """index % n and index / n of a strip that stays inside one period, which a guard checks."""
-        b = self.builder
-        type_ = progress.base.type
-        remainder = emit_elementwise(
-            b, ir.Rem(lhs=op.lhs, rhs=op.rhs), [progress.base, modulus.value]
-        )
-        assert self.guards is not None
-        last = b.add(widen_index(b, remainder, op.lhs), constant(I64, self.lanes - 1))
-        inside = b.icmp_signed("<", last, widen_index(b, modulus.value, op.lhs))
-        if is_signed(element_type(op.lhs.type)):
-            inside = b.and_(inside, b.icmp_signed(">=", progress.base, constant(type_, 0)))
-        self.guards.append(inside)
-        if isinstance(op, ir.Rem):
-            return Affine(remainder, 1)
-        return Uniform(emit_elementwise(b, op, [progress.base, modulus.value]))
-
 
 def _enter_from(loop: Any, old: Any, new: Any) -> None:
     """Tells a loop's first block that it is entered from another block than before."""
@@ -798,35 +551,5 @@ def _enter_from(loop: Any, old: Any, new: Any) -> None:
             phi.incomings = [(value, new if at is old else at) for value, at in phi.incomings]
 
 
-def _integer(value: ir.Value) -> ScalarType:
-    element = element_type(value.type)
-    assert isinstance(element, ScalarType)
-    return element
-
-
 def _has_lanes(point: Point) -> bool:
     return any(not isinstance(index.form, Uniform) for index in point)
-
-
-def _matching_group(
-    source: tuple[int, ...], target: tuple[int, ...], s: int, t: int
-) -> tuple[int, int]:
-    """The ends of the next runs of axes of equal size on both sides."""
-    left = right = 1
-    s_end, t_end = s, t
-    while True:
-        if left == right and (s_end > s or t_end > t):
-            return s_end, t_end
-        if (
-            left <= right
-            and s_end < len(source)
-            and (left < right or t_end >= len(target) or s_end == s)
-        ):
-            left *= source[s_end]
-            s_end += 1
-        elif t_end < len(target):
-            right *= target[t_end]
-            t_end += 1
-        else:
-            left *= source[s_end]
-            s_end += 1

@@ -6,45 +6,39 @@ that are collected into groups of one iteration space, and each group becomes on
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import llvmlite.ir as ll
 
 from canopy import ir
-from canopy.errors import UnsupportedError
-from canopy.ir import types
 from canopy.ir.types import (
-    F32,
     ElementType,
     ScalarType,
     TileType,
     element_type,
-    is_float,
-    is_signed,
 )
 from canopy.passes.memory import WRITES
-from canopy.targets.cpu import conversions, diagnostics, memory
-from canopy.targets.cpu.arithmetic import constant_of, emit_elementwise, widen_index
+from canopy.targets.cpu import control, conversions, diagnostics, memory
+from canopy.targets.cpu.arithmetic import constant_of, emit_elementwise
 from canopy.targets.cpu.atomics import AtomicRoot, emit_scalar_atomic
-from canopy.targets.cpu.dot import dot_function
+from canopy.targets.cpu.buffers import Buffer
+from canopy.targets.cpu.histogram import emit_histogram
 from canopy.targets.cpu.llvm import (
     I1,
     I8,
     I32,
     I64,
-    POINTER,
     LLValue,
     as_pointer,
     constant,
-    counted_loop,
     in_entry_block,
 )
 from canopy.targets.cpu.nest import Nest, Root
 from canopy.targets.cpu.plan import KernelPlan, is_inline, loads_reached
+from canopy.targets.cpu.products import emit_dot
 from canopy.targets.cpu.roots import AnyLaneRoot, KeepRoot, ReduceRoot, ScanRoot, StoreRoot
 
-__all__ = ["Buffer", "Program"]
+__all__ = ["Program"]
 
 ALIGNMENT = 64
 # A strip is this many vector registers wide: independent chains hide the latency of arithmetic.
@@ -55,22 +49,6 @@ _LANE_TO_LANE = (
     *(ir.Binary, ir.Compare, ir.Select, ir.MathCall, ir.Fma, ir.Clamp),
     *(ir.Cast, ir.Bitcast, ir.Offset, ir.Load),
 )
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Buffer:
-    """A tile in the program's scratch memory, row-major."""
-
-    address: LLValue
-    shape: tuple[int, ...]
-    element: ElementType
-
-    @property
-    def bytes(self) -> int:
-        size = self.element.bytes
-        for extent in self.shape:
-            size *= extent
-        return size
 
 
 class Program:
@@ -218,11 +196,11 @@ class Program:
                 self._add_root(StoreRoot(op), op.pointer.shape)
             case ir.Dot():
                 self.flush()
-                self._dot(op)
+                emit_dot(self, op)
             case ir.AtomicRmw() | ir.AtomicCas() if op.pointer.is_tile:
                 self._atomic(op)
             case ir.Histogram():
-                self._histogram(op)
+                emit_histogram(self, op)
             case ir.AnyLane():
                 self.scalars[op.result] = self.any_lane(op.source)
             case _:
@@ -237,11 +215,11 @@ class Program:
         b = self.builder
         match op:
             case ir.For():
-                self._for(op)
+                control.emit_for(self, op)
             case ir.While():
-                self._while(op)
+                control.emit_while(self, op)
             case ir.If():
-                self._if(op)
+                control.emit_if(self, op)
             case ir.ProgramId():
                 self.scalars[op.result] = self.ids[op.axis]
             case ir.NumPrograms():
@@ -459,271 +437,9 @@ class Program:
         self.flush()
         return self.builder.load(slot, typ=I1)
 
-    def _histogram(self, op: ir.Histogram) -> None:
-        b = self.builder
-        source = self.kept_buffer(op.source)
-        mask = self.kept_buffer(op.mask) if op.mask is not None else None
-        result = self.result_buffer(op.result)
-        type_ = conversions.memory_type(source.element)
-        with counted_loop(b, constant(I64, op.bins), "bins") as i:
-            b.store(constant(I32, 0), b.gep(result.address, [i], source_etype=I32))
-        with counted_loop(b, constant(I64, op.source.shape[0]), "count") as i:
-            raw = b.load(b.gep(source.address, [i], source_etype=type_), typ=type_)
-            index = widen_index(b, raw, op.source)
-            counted = b.icmp_unsigned("<", index, constant(I64, op.bins))
-            if mask is not None:
-                on = memory.load_scalar(b, b.gep(mask.address, [i], source_etype=I8), mask.element)
-                counted = b.and_(counted, on)
-            with b.if_then(counted):
-                slot = b.gep(result.address, [index], source_etype=I32)
-                b.store(b.add(b.load(slot, typ=I32), constant(I32, 1)), slot)
-        self.buffers[op.result] = result
-
-    def _dot(self, op: ir.Dot) -> None:
-        element = element_type(op.acc.type)
-        assert isinstance(element, ScalarType)
-        inner = F32 if is_float(element) and element.bits < 32 else element
-        if inner.kind == "int" and inner != types.I32:
-            raise UnsupportedError(f"tl.dot cannot accumulate in {inner}", location=op.location)
-        lhs, rhs = self.kept_buffer(op.lhs, inner), self.kept_buffer(op.rhs, inner)
-        acc = self.kept_buffer(op.acc, inner)
-        result = self.result_buffer(op.result)
-        assert isinstance(op.acc.type, TileType)
-        total = result if inner == element else self.allocate(op.acc.type, inner)
-        *batch, m, n = op.acc.shape
-        k = op.lhs.shape[-1]
-        function = dot_function(self.module, inner, (m, n, k), self.vector_bytes)
-        self._call_dot(function, [lhs, rhs, acc, total], batch[0] if batch else 1, inner)
-        self.buffers[op.result] = result
-        if inner != element:
-            self._round_buffer(total, result)
-
-    def _call_dot(
-        self, function: Any, tiles: list[Buffer], batches: int, element: ScalarType
-    ) -> None:
-        b = self.builder
-        if batches == 1:
-            b.call(function, [tile.address for tile in tiles])
-            return
-        with counted_loop(b, constant(I64, batches), "batch") as i:
-            places = []
-            for tile in tiles:
-                size = tile.shape[-1] * tile.shape[-2] * element.bytes
-                places.append(b.gep(tile.address, [b.mul(i, constant(I64, size))], source_etype=I8))
-            b.call(function, places)
-
-    def _round_buffer(self, source: Buffer, target: Buffer) -> None:
-        b = self.builder
-        size = 1
-        for extent in source.shape:
-            size *= extent
-        with counted_loop(b, constant(I64, size), "round") as i:
-            wide = b.load(
-                b.gep(source.address, [i], source_etype=ll.FloatType()), typ=ll.FloatType()
-            )
-            assert isinstance(target.element, ScalarType)
-            narrow = conversions.from_float(b, wide, target.element, "rtne")
-            b.store(
-                narrow,
-                b.gep(target.address, [i], source_etype=conversions.memory_type(target.element)),
-            )
-
-    # ---- control flow ----------------------------------------------------------------------
-
     def copy_to(self, value: ir.Value, buffer: Buffer) -> None:
         """Has a tile written to a buffer; the caller flushes."""
         self._add_root(KeepRoot(value, buffer), value.shape)
-
-    def _for(self, op: ir.For) -> None:
-        carried = _Carried(self, op.initial, op.body.args[1:])
-        b = self.builder
-        counter = self.alloca(self.scalar(op.lower).type)
-        b.store(self.scalar(op.lower), counter)
-        head, body, after = (
-            b.function.append_basic_block(f"for.{part}") for part in ("head", "body", "end")
-        )
-        b.branch(head)
-        b.position_at_end(head)
-        current = b.load(counter, typ=counter.allocated_type)
-        compare = b.icmp_signed if is_signed(op.lower.type) else b.icmp_unsigned
-        b.cbranch(compare("<", current, self.scalar(op.upper)), body, after)
-        b.position_at_end(body)
-        self.scalars[op.body.args[0]] = current
-        carried.enter(op.body)
-        self.block(op.body.ops)
-        terminator = op.body.terminator
-        assert isinstance(terminator, ir.Yield)
-        carried.advance(terminator.values)
-        b.store(b.add(current, self.scalar(op.step)), counter)
-        b.branch(head)
-        b.position_at_end(after)
-        carried.finish(op.results)
-
-    def _while(self, op: ir.While) -> None:
-        carried = _Carried(self, op.initial, op.before.args)
-        b = self.builder
-        head, body, after = (
-            b.function.append_basic_block(f"while.{part}") for part in ("head", "body", "end")
-        )
-        b.branch(head)
-        b.position_at_end(head)
-        carried.enter(op.body)
-        self.block(op.before.ops)
-        condition = op.before.terminator
-        assert isinstance(condition, ir.Condition)
-        self.flush()
-        passed = [self._pass_on(value) for value in condition.values]
-        b.cbranch(self.scalar(condition.condition), body, after)
-        b.position_at_end(body)
-        for argument, content in zip(op.body.args, passed, strict=True):
-            self._bind(argument, content)
-        self.block(op.body.ops)
-        terminator = op.body.terminator
-        assert isinstance(terminator, ir.Yield)
-        carried.advance(terminator.values)
-        b.branch(head)
-        b.position_at_end(after)
-        for result, content in zip(op.results, passed, strict=True):
-            self._bind(result, content)
-
-    def _pass_on(self, value: ir.Value) -> LLValue | Buffer:
-        return self.kept_buffer(value) if value.is_tile else self.scalar(value)
-
-    def _bind(self, value: ir.Value, content: LLValue | Buffer) -> None:
-        if isinstance(content, Buffer):
-            self.buffers[value] = content
-        else:
-            self.scalars[value] = content
-
-    def _if(self, op: ir.If) -> None:
-        b = self.builder
-        places: list[Any] = []
-        for result in op.results:
-            if isinstance(result.type, TileType):
-                places.append(self.allocate(result.type))
-            else:
-                places.append(self.alloca(conversions.llvm_type(result.type)))
-        then, otherwise, after = (
-            b.function.append_basic_block(f"if.{part}") for part in ("then", "else", "end")
-        )
-        b.cbranch(self.scalar(op.condition), then, otherwise)
-        for block, region in ((then, op.then_region), (otherwise, op.else_region)):
-            b.position_at_end(block)
-            self.block(region.ops)
-            if region.ops and isinstance(region.terminator, ir.Yield):
-                for value, place in zip(region.terminator.values, places, strict=True):
-                    if isinstance(place, Buffer):
-                        self.copy_to(value, place)
-                self.flush()
-                for value, place in zip(region.terminator.values, places, strict=True):
-                    if not isinstance(place, Buffer):
-                        b.store(self.scalar(value), place)
-            self.flush()
-            b.branch(after)
-        b.position_at_end(after)
-        for result, place in zip(op.results, places, strict=True):
-            if isinstance(place, Buffer):
-                self.buffers[result] = place
-            else:
-                self.scalars[result] = b.load(place, typ=place.allocated_type)
-
-
-class _Carried:
-    """What a loop carries: scalars in stack slots, tiles in two buffers that swap roles."""
-
-    def __init__(
-        self, program: Program, initial: tuple[ir.Value, ...], args: tuple[ir.Value, ...]
-    ) -> None:
-        self.program = program
-        self.args = args
-        self.slots: list[LLValue] = []
-        self.buffers: list[tuple[Buffer, LLValue, LLValue] | None] = []
-        b = program.builder
-        pairs: list[Buffer | None] = []
-        for value in initial:
-            if isinstance(value.type, TileType):
-                made = program.allocate(value.type)
-                program.copy_to(value, made)
-                pairs.append(made)
-            else:
-                pairs.append(None)
-        program.flush()
-        for value, first in zip(initial, pairs, strict=True):
-            if first is None:
-                slot = program.alloca(conversions.llvm_type(element_type(value.type)))
-                b.store(program.scalar(value), slot)
-                self.slots.append(slot)
-                self.buffers.append(None)
-                continue
-            assert isinstance(value.type, TileType)
-            second = program.allocate(value.type)
-            now, following = program.alloca(POINTER), program.alloca(POINTER)
-            b.store(first.address, now)
-            b.store(second.address, following)
-            self.slots.append(now)
-            self.buffers.append((first, now, following))
-        self._next: list[Buffer | None] = []
-
-    def enter(self, body: ir.Region) -> None:
-        """At the loop's head: binds the arguments, and has yielded values made in place."""
-        b = self.program.builder
-        self._next = []
-        yielded = body.terminator.operands if body.ops else ()
-        for i, (argument, slot, pair) in enumerate(
-            zip(self.args, self.slots, self.buffers, strict=True)
-        ):
-            if pair is None:
-                self.program.scalars[argument] = b.load(slot, typ=slot.allocated_type)
-                self._next.append(None)
-                continue
-            first, now, following = pair
-            self.program.buffers[argument] = Buffer(
-                b.load(now, typ=POINTER), first.shape, first.element
-            )
-            target = Buffer(b.load(following, typ=POINTER), first.shape, first.element)
-            self._next.append(target)
-            value = yielded[i] if i < len(yielded) else None
-            if value is not None and value.op in body.ops and value not in self.program.targets:
-                if is_inline(value.op) and not self.program.plan.is_kept(value):
-                    continue
-                if isinstance(value.op, (ir.For, ir.While, ir.If)) or yielded.count(value) > 1:
-                    continue
-                self.program.targets[value] = target
-
-    def advance(self, values: tuple[ir.Value, ...]) -> None:
-        """At the loop's end: the yielded values become the carried ones."""
-        program = self.program
-        for value, argument, target in zip(values, self.args, self._next, strict=True):
-            if (
-                target is not None
-                and value is not argument
-                and program.targets.get(value) is not target
-            ):
-                program.copy_to(value, target)
-        program.flush()
-        b = program.builder
-        scalars = [None if v.is_tile else program.scalar(v) for v in values]
-        for value, argument, slot, pair, target, scalar in zip(
-            values, self.args, self.slots, self.buffers, self._next, scalars, strict=True
-        ):
-            if pair is None:
-                b.store(scalar, slot)
-            elif value is not argument:
-                assert target is not None
-                _, now, following = pair
-                b.store(program.buffers[argument].address, following)
-                b.store(target.address, now)
-
-    def finish(self, results: tuple[ir.Value, ...]) -> None:
-        """Behind the loop: binds its results."""
-        b = self.program.builder
-        for result, slot, pair in zip(results, self.slots, self.buffers, strict=True):
-            if pair is None:
-                self.program.scalars[result] = b.load(slot, typ=slot.allocated_type)
-            else:
-                self.program.buffers[result] = Buffer(
-                    b.load(slot, typ=POINTER), pair[0].shape, pair[0].element
-                )
 
 
 def _widest(root: Root) -> int:

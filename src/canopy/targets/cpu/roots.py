@@ -16,8 +16,9 @@ from canopy.targets.cpu.forms import Affine, Form, Index, Lanes, Prefix, Uniform
 from canopy.targets.cpu.llvm import I1, I32, I64, LLValue, as_pointer, constant, lanes_of, splat
 
 if TYPE_CHECKING:
+    from canopy.targets.cpu.buffers import Buffer
     from canopy.targets.cpu.nest import Nest
-    from canopy.targets.cpu.program import Buffer, Program
+    from canopy.targets.cpu.program import Program
 
 __all__ = ["AnyLaneRoot", "KeepRoot", "ReduceRoot", "ScanRoot", "StoreRoot", "combine"]
 

@@ -1,0 +1,176 @@
+"""Arithmetic that keeps a strip scalar: progressions of indices and addresses, and prefix masks.
+
+A rule may add a guard, a scalar condition under which the strip's fast version is right.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import llvmlite.ir as ll
+
+from canopy import ir
+from canopy.ir.types import U64, PointerType, ScalarType, element_type, is_signed
+from canopy.targets.cpu.arithmetic import emit_elementwise, widen_index
+from canopy.targets.cpu.forms import Affine, Form, Prefix, Uniform
+from canopy.targets.cpu.llvm import I64, call_intrinsic, constant
+
+if TYPE_CHECKING:
+    from canopy.targets.cpu.nest import Nest
+
+__all__ = ["affine_rule"]
+
+# Bytes or elements that the lanes of one strip may span for its index to be taken not to wrap.
+LONGEST_STRIP = 1 << 24
+
+
+def affine_rule(nest: Nest, op: ir.Op, forms: list[Form]) -> Form | None:
+    match op, forms:
+        case ir.Add(), [Affine(), Uniform()] | [Uniform(), Affine()] | [Affine(), Affine()]:
+            return _affine_sum(nest, op, forms, 1)
+        case ir.Sub(), [Affine(), Uniform()] | [Affine(), Affine()] | [Uniform(), Affine()]:
+            return _affine_sum(nest, op, forms, -1)
+        case ir.Mul(), [Affine() as a, Uniform() as u] | [Uniform() as u, Affine() as a]:
+            return _affine_product(nest, a, u)
+        case ir.Offset(), [pointer, index] if isinstance(pointer, (Uniform, Affine)):
+            return _offset(nest, op, pointer, index)
+        case ir.Cast(), [Affine(base=base, step=step) as a] if _keeps_progression(nest, op, a):
+            return Affine(emit_elementwise(nest.builder, op, [base]), step)
+        case ir.Bitcast(), [Affine(base=base, step=step)]:
+            return Affine(emit_elementwise(nest.builder, op, [base]), step)
+        case ir.Compare(), [Affine(), Uniform()] | [Uniform(), Affine()]:
+            return _bound(nest, op, forms)
+        case ir.And(), [Prefix(count=a), Prefix(count=b)]:
+            return Prefix(call_intrinsic(nest.builder, "llvm.smin", I64, [a, b], [I64]))
+        case ir.And(), [Prefix(count=a), Uniform(value=u)] | [
+            Uniform(value=u),
+            Prefix(count=a),
+        ]:
+            return Prefix(nest.builder.select(u, a, constant(I64, 0)))
+        case ir.And(), [Prefix() as p, other] | [other, Prefix() as p] if nest.assume_all(p):
+            return other
+        case ir.Rem() | ir.Div(), [Affine(step=1) as a, Uniform() as u] if nest.guards is not None:
+            return _guarded_modulo(nest, op, a, u)
+        case ir.Select(), [Prefix() as p, chosen, _] if nest.assume_all(p):
+            return chosen
+        case _:
+            return None
+
+
+def _affine_sum(nest: Nest, op: ir.Op, forms: list[Form], sign: int) -> Form | None:
+    bases = [f.base if isinstance(f, Affine) else f.value for f in forms]  # type: ignore[union-attr]
+    steps = [f.step if isinstance(f, Affine) else 0 for f in forms]
+    base = emit_elementwise(nest.builder, op, bases)
+    step = steps[0] + sign * steps[1]
+    return Affine(base, step) if step else Uniform(base)
+
+
+def _keeps_progression(nest: Nest, op: ir.Cast, progress: Affine) -> bool:
+    """Whether the cast of a progression is one, with the same step."""
+    source = element_type(op.source.type)
+    integers = ("int", "uint")
+    if (
+        isinstance(source, PointerType)
+        or source.kind not in integers
+        or op.type.kind not in integers
+    ):
+        return False
+    return op.type.bits <= source.bits or _widens(nest, source, progress)
+
+
+def _widens(nest: Nest, source: ScalarType, progress: Affine) -> bool:
+    """Whether a progression may be extended to more bits by its base.
+
+    Signed indices of 32 bits are taken not to wrap inside a strip (see `forms`), small steps
+    provided; a guard checks unsigned ones; narrower ones are data.
+    """
+    reach = progress.step * (nest.lanes - 1)
+    if source.bits >= 64:
+        return True
+    if source.bits < 32 or abs(reach) >= LONGEST_STRIP:
+        return False
+    if source.kind == "int":
+        return True
+    if nest.guards is None:
+        return False
+    b = nest.builder
+    last = b.add(b.zext(progress.base, I64), constant(I64, reach))
+    nest.guards.append(b.icmp_unsigned("<", last, constant(I64, 1 << source.bits)))
+    return True
+
+
+def _affine_product(nest: Nest, progress: Affine, factor: Uniform) -> Form | None:
+    value = factor.value
+    if not (isinstance(value, ll.Constant) and isinstance(value.constant, int)):
+        return None
+    if value.constant == 0:
+        return Uniform(value)
+    return Affine(nest.builder.mul(progress.base, value), progress.step * value.constant)
+
+
+def _offset(nest: Nest, op: ir.Offset, pointer: Uniform | Affine, index: Form) -> Form | None:
+    b = nest.builder
+    start = pointer.value if isinstance(pointer, Uniform) else pointer.base
+    step = 0 if isinstance(pointer, Uniform) else pointer.step
+    match index:
+        case Affine(base=value) as progress if not _widens(nest, _integer(op.index), progress):
+            return None
+        case Uniform(value=value) | Affine(base=value):
+            wide = widen_index(b, value, op.index)
+            base = b.add(start, b.mul(wide, constant(I64, op.scale)))
+            step += index.step * op.scale if isinstance(index, Affine) else 0
+            return Affine(base, step) if step else Uniform(base)
+        case _:
+            return None
+
+
+def _bound(nest: Nest, op: ir.Compare, forms: list[Form]) -> Form | None:
+    """index < bound and its like as a prefix mask."""
+    b = nest.builder
+    left, right = forms
+    if isinstance(left, Affine):
+        progress, limit, predicate = left, right, str(op.predicate)
+    else:
+        assert isinstance(right, Affine)
+        mirrored = {"lt": "gt", "le": "ge", "gt": "lt", "ge": "le"}
+        progress, limit, predicate = right, left, mirrored.get(op.predicate, op.predicate)
+    if (
+        progress.step != 1
+        or predicate not in ("lt", "le")
+        or isinstance(element_type(op.lhs.type), PointerType)
+    ):
+        return None
+    assert isinstance(limit, Uniform)
+    if not _widens(nest, _integer(op.lhs), progress):
+        return None
+    bounds = [widen_index(b, v, op.lhs) for v in (limit.value, progress.base)]
+    if _integer(op.lhs) == U64:
+        if nest.guards is None:
+            return None
+        nest.guards.append(b.icmp_signed(">=", b.or_(*bounds), constant(I64, 0)))
+    count = call_intrinsic(b, "llvm.ssub.sat", I64, bounds, [I64])
+    if predicate == "le":
+        count = call_intrinsic(b, "llvm.sadd.sat", I64, [count, constant(I64, 1)], [I64])
+    return Prefix(count)
+
+
+def _guarded_modulo(nest: Nest, op: ir.Rem | ir.Div, progress: Affine, modulus: Uniform) -> Form:
+    """index % n and index / n of a strip that stays inside one period, which a guard checks."""
+    b = nest.builder
+    type_ = progress.base.type
+    remainder = emit_elementwise(b, ir.Rem(lhs=op.lhs, rhs=op.rhs), [progress.base, modulus.value])
+    assert nest.guards is not None
+    last = b.add(widen_index(b, remainder, op.lhs), constant(I64, nest.lanes - 1))
+    inside = b.icmp_signed("<", last, widen_index(b, modulus.value, op.lhs))
+    if is_signed(element_type(op.lhs.type)):
+        inside = b.and_(inside, b.icmp_signed(">=", progress.base, constant(type_, 0)))
+    nest.guards.append(inside)
+    if isinstance(op, ir.Rem):
+        return Affine(remainder, 1)
+    return Uniform(emit_elementwise(b, op, [progress.base, modulus.value]))
+
+
+def _integer(value: ir.Value) -> ScalarType:
+    element = element_type(value.type)
+    assert isinstance(element, ScalarType)
+    return element
