@@ -11,7 +11,7 @@ import llvmlite.ir as ll
 from canopy import ir
 from canopy.ir.types import F32, F64, ElementType, ScalarType, element_type
 from canopy.targets.cpu import conversions, memory
-from canopy.targets.cpu.arithmetic import emit_elementwise
+from canopy.targets.cpu.combine import combine
 from canopy.targets.cpu.forms import Affine, Form, Index, Lanes, Prefix, Uniform, all_true
 from canopy.targets.cpu.llvm import I1, I32, I64, LLValue, as_pointer, constant, lanes_of, splat
 
@@ -20,35 +20,7 @@ if TYPE_CHECKING:
     from canopy.targets.cpu.nest import Nest
     from canopy.targets.cpu.program import Program
 
-__all__ = ["AnyLaneRoot", "KeepRoot", "ReduceRoot", "ScanRoot", "StoreRoot", "combine"]
-
-
-def combine(program: Program, region: ir.Region, arguments: list[LLValue]) -> list[LLValue]:
-    """Emits a combine region on scalars or vectors and gives what it yields.
-
-    The region may use scalars from outside.
-    """
-    builder = program.builder
-    known = dict(zip(region.args, arguments, strict=True))
-    lanes = max(lanes_of(value) for value in arguments)
-
-    def operand(value: ir.Value) -> LLValue:
-        if value in known:
-            return known[value]
-        scalar = program.scalar(value)
-        return splat(builder, scalar, lanes) if lanes else scalar
-
-    for op in region.ops:
-        if isinstance(op, ir.Yield):
-            return [operand(value) for value in op.values]
-        if isinstance(op, ir.Constant):
-            from canopy.targets.cpu.arithmetic import constant_of
-
-            scalar = constant_of(element_type(op.type), op.value)
-            known[op.result] = splat(builder, scalar, lanes) if lanes else scalar
-        else:
-            known[op.result] = emit_elementwise(builder, op, [operand(v) for v in op.operands])
-    raise AssertionError("a combine region ends in a yield")
+__all__ = ["AnyLaneRoot", "KeepRoot", "ReduceRoot", "ScanRoot", "StoreRoot"]
 
 
 @dataclass(eq=False)
