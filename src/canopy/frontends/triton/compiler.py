@@ -85,11 +85,11 @@ def _interprets() -> bool:
     return os.environ.get("CANOPY_INTERPRET", "") not in ("", "0")
 
 
-@functools.lru_cache(maxsize=1)
 def _host_features() -> str:
-    from llvmlite import binding
+    from canopy.targets.cpu import host_machine
 
-    return f"{binding.get_host_cpu_name()} {binding.get_host_cpu_features().flatten()}"
+    machine = host_machine()
+    return f"{machine.cpu} {machine.features}"
 
 
 @functools.lru_cache(maxsize=1)
