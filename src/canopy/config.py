@@ -172,7 +172,7 @@ _CPU = Variable(
     expects="native, or a level of the processor's family such as x86-64-v3",
     default_text="native",
     meaning="the processor that the cpu target compiles for: `native` uses all that this one has, "
-    "`x86-64-v2`, `-v3` (AVX2) and `-v4` (AVX-512) what every processor of the level has",
+    "`x86-64-v3` (AVX2) and `x86-64-v4` (AVX-512) what every processor of the level has",
 )
 _DEVICE_COUNT = Variable(
     name="CANOPY_DEVICE_COUNT",

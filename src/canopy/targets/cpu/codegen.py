@@ -6,6 +6,7 @@ not), and the entry of DESIGN's one kernel ABI, which walks program ids and call
 
 from __future__ import annotations
 
+import re
 import threading
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,7 @@ import llvmlite.binding as llvm
 import llvmlite.ir as ll
 
 from canopy import ir
+from canopy.errors import UnsupportedError
 from canopy.ir.types import is_pointer
 from canopy.passes.memory import Bases
 from canopy.targets.cpu.features import Machine, host_machine
@@ -61,6 +63,12 @@ def _compile(kernel: ir.Kernel, machine: Machine) -> Code:
     bases = Bases(kernel)
     scratch_bytes = _emit_kernel(kernel, module, bases, machine)
     text = str(module)
+    if not machine.has_half and re.search(r"\bhalf\b", text):
+        raise UnsupportedError(
+            f"{kernel.name} computes with f16, which this processor cannot convert",
+            location=kernel.location,
+            hint="the cpu target needs F16C for f16 (x86 processors since 2012)",
+        )
     parsed = llvm.parse_assembly(text)
     parsed.verify()
     _optimize(parsed, target)

@@ -21,6 +21,7 @@ class Machine:
     cpu: str
     features: str
     vector_bytes: int
+    has_half: bool = True  # converts f16 with instructions of its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,6 @@ class _Level:
 
 # https://gitlab.com/x86-psABIs/x86-64-ABI: the micro-architecture levels; LLVM knows their names.
 _LEVELS = {
-    "x86-64-v2": _Level(16, ("sse4.2", "popcnt")),
     "x86-64-v3": _Level(32, ("avx2", "fma", "bmi2", "f16c")),
     "x86-64-v4": _Level(64, ("avx512f", "avx512bw", "avx512vl", "avx512dq")),
 }
@@ -56,7 +56,8 @@ def _machine(name: str) -> Machine:
     ]
     if name == _NATIVE:
         width = max((_LEVELS[level].vector_bytes for level in reached), default=16)
-        return Machine(triple, llvm.get_host_cpu_name(), found.flatten(), width)
+        has_half = not triple.startswith("x86_64") or bool(found.get("f16c"))
+        return Machine(triple, llvm.get_host_cpu_name(), found.flatten(), width, has_half)
     if name not in reached:
         raise CanopyError(
             f"CANOPY_CPU is {name!r}, which this processor does not provide",
