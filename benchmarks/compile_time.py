@@ -24,7 +24,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-__all__ = ["KERNELS", "Figures", "measure"]
+__all__ = ["KERNELS", "Figures", "measure", "measure_import"]
 
 KERNELS = ("vector add", "softmax", "matmul", "attention", "sort")
 TRITON_STAGES = ("ttir",)
@@ -159,7 +159,9 @@ def _launches() -> dict[str, Callable[[], None]]:
     """One launch of each kernel, on small data: its running time does not count, its code does."""
     import torch
 
-    from benchmarks.kernels import add, softmax_rows, sort_rows
+    from benchmarks.kernels_elementwise import add
+    from benchmarks.kernels_rows import softmax
+    from benchmarks.kernels_scans import sort_rows
     from tests.triton.kernels import attention_forward, matmul
 
     x, out = torch.randn(1024, 1024), torch.empty(1024, 1024)
@@ -179,7 +181,7 @@ def _launches() -> dict[str, Callable[[], None]]:
 
     return {
         "vector add": lambda: add[(1,)](x, x, out, 16, BLOCK=1024),
-        "softmax": lambda: softmax_rows[(1,)](x, out, 1024, BLOCK=1024),
+        "softmax": lambda: softmax[(1,)](x, out, 1024, BLOCK=1024),
         "matmul": multiply,
         "attention": attend,
         "sort": lambda: sort_rows[(1,)](x, out, COLUMNS=256),

@@ -786,5 +786,5 @@ def test_assert_and_print(capsys):
     with pytest.raises(KernelError) as caught:
         Interpreter(make_kernel([I32], build), [1]).run()
     assert str(caught.value) == (
-        "test.py:7: program (0, 0, 0): assertion failed in lane 1: too large"
+        "test.py:7: program (0, 0, 0): device-side assertion failed in lane 1: too large"
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from canopy.ir.contraction import AnyLane, Dot, Reduce, Scan
 from canopy.ir.control import (
     Assert,
+    Clock,
     Condition,
     For,
     If,
@@ -79,6 +80,7 @@ __all__ = [
     "Builder",
     "Cast",
     "Clamp",
+    "Clock",
     "Compare",
     "Concat",
     "Condition",

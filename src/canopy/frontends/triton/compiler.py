@@ -1,8 +1,8 @@
 """The plug-in backend that Triton calls to compile a kernel for the CPU.
 
-Stages: ``ttir`` (Triton's own passes), ``canopy`` (tile IR), ``llir``, ``asm``, ``obj``. Triton
-keeps the text of each in its cache and in ``kernel.asm``. Triton looks for exactly one concrete
-backend class in this module.
+Stages: ``ttir`` (Triton's own passes), ``canopy`` (tile IR), ``llir``, ``obj``. Triton keeps the
+text of each in its cache and in ``kernel.asm``, whose ``asm`` is made when it is read. Triton looks
+for exactly one concrete backend class in this module.
 """
 
 from __future__ import annotations
@@ -42,18 +42,20 @@ class CpuBackend(BaseBackend):  # type: ignore[misc, unused-ignore]
         return bool(target.backend == "cpu")
 
     def hash(self) -> str:
-        features = "" if _interprets() else _host_features()
+        features = "" if config.interpret() else _host_features()
         key = f"{canopy.__version__}-{_sources_hash()}-{triton_version}-{features}"
         return hashlib.sha256(key.encode()).hexdigest()
 
     def parse_options(self, options: dict[str, Any]) -> CpuOptions:
-        return CpuOptions.from_launch({**options, "interpret": _interprets()})
+        return CpuOptions.from_launch({**options, "interpret": config.interpret()})
 
     def pack_metadata(self, metadata: Any) -> tuple[int, int, int]:
         return (metadata.num_warps, metadata.num_ctas, metadata.shared)
 
     def get_codegen_implementation(self, options: CpuOptions) -> dict[str, Any]:
-        return {"convert_custom_types": _refuse_fp8e4b15, "min_dot_size": _min_dot_size}
+        from canopy.frontends.triton.fp8e4b15 import convert_fp8e4b15
+
+        return {"convert_custom_types": convert_fp8e4b15, "min_dot_size": _min_dot_size}
 
     def get_module_map(self) -> dict[str, ModuleType]:
         # The symbols of NVIDIA's libdevice are what rules_extern.py reads.
@@ -74,15 +76,7 @@ class CpuBackend(BaseBackend):  # type: ignore[misc, unused-ignore]
         stages["canopy"] = functools.partial(_make_canopy, options=options)
         if not options.interpret:
             stages["llir"] = _make_llir
-            if config.debug_level() > 0:  # as costly as code generation itself, and seldom read
-                stages["asm"] = lambda source, metadata: _Stage(
-                    source.executable.assembly, source.kernel, source.executable
-                )
         stages["obj"] = functools.partial(_make_obj, options=options)
-
-
-def _interprets() -> bool:
-    return os.environ.get("CANOPY_INTERPRET", "") not in ("", "0")
 
 
 def _host_features() -> str:
@@ -108,13 +102,6 @@ def _sources_hash() -> str:
 
 def _min_dot_size(lhs: Any, rhs: Any) -> tuple[int, int, int]:
     return (1, 1, 1)
-
-
-def _refuse_fp8e4b15(*_: Any, **__: Any) -> None:
-    raise UnsupportedError(
-        "the float8 type fp8e4b15 exists on older NVIDIA GPUs only",
-        hint="use tl.float8e4nv or tl.float8e5",
-    )
 
 
 # ---- stages ------------------------------------------------------------------------------------

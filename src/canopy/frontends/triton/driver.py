@@ -13,6 +13,7 @@ from typing import Any
 from triton.backends.compiler import GPUTarget
 from triton.backends.driver import DriverBase
 
+from canopy import config
 from canopy.frontends.triton.devices import CpuInterface, CpuUtils
 from canopy.frontends.triton.launcher import make_launcher
 
@@ -39,11 +40,13 @@ class CpuDriver(DriverBase):  # type: ignore[misc, unused-ignore]
     """One device: the CPU that this process runs on."""
 
     def __init__(self) -> None:
-        from canopy.frontends.triton import cache, explain
+        from canopy.frontends.triton import assembly, cache, explain, tuning
 
         super().__init__()
+        assembly.install()
         cache.install()
         explain.install()
+        tuning.install()
         self.utils = CpuUtils()
         self.launcher_cls = make_launcher
 
@@ -95,7 +98,7 @@ class CpuDriver(DriverBase):  # type: ignore[misc, unused-ignore]
     def get_benchmarker(self) -> Callable[..., Any]:
         from triton.testing import do_bench
 
-        if os.environ.get("CANOPY_INTERPRET", "") not in ("", "0"):
+        if config.interpret():
             return _first_is_best
         return do_bench  # type: ignore[no-any-return]
 

@@ -23,6 +23,7 @@ from canopy.errors import (
     MissingDependencyError,
 )
 from canopy.frontends.triton.binary import Binary, is_fresh
+from canopy.frontends.triton.cooperative import make_cooperative
 from canopy.frontends.triton.options import CpuOptions
 from canopy.frontends.triton.places import launch_site
 from canopy.runtime import trace
@@ -243,6 +244,7 @@ def make_launcher(source: Any, metadata: Any) -> Callable[..., None]:
     _pending.made = (source, metadata)
     arguments = _Arguments(source.signature)
     is_flat = arguments.is_flat
+    is_cooperative = getattr(metadata, "launch_cooperative_grid", False)
     native: Callable[..., None] | None = None
 
     def launch(
@@ -259,7 +261,7 @@ def make_launcher(source: Any, metadata: Any) -> Callable[..., None]:
     ) -> None:
         nonlocal native
         if native is None:
-            native = _callable(function, arguments)
+            native = _callable(function, arguments, is_cooperative)
         if not is_flat:
             values = arguments.flat(values)
         if enter_hook is not None and _has_hooks(enter_hook):
@@ -310,7 +312,9 @@ def _observed(
     launch()
 
 
-def _callable(function: LoadedKernel, arguments: _Arguments) -> Callable[..., None]:
+def _callable(
+    function: LoadedKernel, arguments: _Arguments, is_cooperative: bool
+) -> Callable[..., None]:
     if function.binary.interpreted:
         return _interpreting(function, arguments)
     try:
@@ -321,10 +325,15 @@ def _callable(function: LoadedKernel, arguments: _Arguments) -> Callable[..., No
             f"the native runtime cannot be loaded: {error}", hint="reinstall canopy-nn"
         ) from error
     native.set_timing(True)
+    kinds = arguments.kinds(function.binary.written)
+    if is_cooperative:
+        counting, launch = make_cooperative(function, kinds)
+        _native_launchers.append((function.binary, counting))
+        return launch
     made = make_native(
         function.address,
         function.binary.scratch_bytes,
-        arguments.kinds(function.binary.written),
+        kinds,
         name=function.binary.name,
         keep=function.keep,
     )

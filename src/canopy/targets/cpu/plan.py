@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from canopy import ir
 from canopy.ir.types import element_type, is_float
 from canopy.passes.memory import WRITES, Bases, memory_ops
+from canopy.targets.cpu.combine import is_lane_by_lane
 from canopy.targets.cpu.strides import has_distinct_lanes
 
 __all__ = ["INLINE", "KernelPlan", "is_inline", "loads_reached"]
@@ -55,7 +56,9 @@ def is_inline(op: ir.Op | None) -> bool:
 
 
 def _is_short(op: ir.Op | None) -> bool:
-    return isinstance(op, ir.Reduce) and op.sources[0].shape[op.axis] <= SHORT_AXIS
+    if not isinstance(op, ir.Reduce) or op.sources[0].shape[op.axis] > SHORT_AXIS:
+        return False
+    return is_lane_by_lane(op.combine)
 
 
 @dataclass(frozen=True, slots=True)

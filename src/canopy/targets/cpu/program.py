@@ -23,6 +23,8 @@ from canopy.targets.cpu import control, conversions, diagnostics, memory
 from canopy.targets.cpu.arithmetic import constant_of, emit_elementwise
 from canopy.targets.cpu.atomics import AtomicRoot, emit_scalar_atomic
 from canopy.targets.cpu.buffers import Buffer
+from canopy.targets.cpu.clock import emit_clock
+from canopy.targets.cpu.combine import is_lane_by_lane
 from canopy.targets.cpu.histogram import emit_histogram
 from canopy.targets.cpu.llvm import (
     I1,
@@ -231,6 +233,8 @@ class Program:
             case ir.NumPrograms():
                 slot = b.gep(self.grid, [constant(I64, op.axis)], source_etype=I32)
                 self.scalars[op.result] = b.load(slot, typ=I32)
+            case ir.Clock():
+                self.scalars[op.result] = emit_clock(b)
             case ir.Constant():
                 self.scalars[op.result] = constant_of(element_type(op.type), op.value)
             case ir.Load():
@@ -424,6 +428,9 @@ class Program:
         return max(range(len(shape)), key=lambda axis: (shape[axis], axis))
 
     def _lanes(self, extent: int, roots: list[Root]) -> int:
+        combining = [r.op.combine for r in roots if isinstance(r, (ReduceRoot, ScanRoot))]
+        if not all(is_lane_by_lane(region) for region in combining):
+            return 1
         widest = max((_widest(root) for root in roots), default=4)
         limit = min(self.vector_bytes // 4 * VECTORS_PER_STRIP, self.vector_bytes * 8 // widest)
         if any(isinstance(root, ScanRoot) for root in roots):

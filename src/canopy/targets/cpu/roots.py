@@ -11,7 +11,7 @@ import llvmlite.ir as ll
 from canopy import ir
 from canopy.ir.types import F32, F64, ElementType, ScalarType, element_type
 from canopy.targets.cpu import conversions, memory
-from canopy.targets.cpu.combine import combine
+from canopy.targets.cpu.combine import combine, combine_unless
 from canopy.targets.cpu.forms import Affine, Form, Index, Lanes, Prefix, Uniform, all_true
 from canopy.targets.cpu.llvm import I1, I32, I64, LLValue, as_pointer, constant, lanes_of, splat
 
@@ -20,7 +20,13 @@ if TYPE_CHECKING:
     from canopy.targets.cpu.nest import Nest
     from canopy.targets.cpu.program import Program
 
-__all__ = ["AnyLaneRoot", "KeepRoot", "ReduceRoot", "ScanRoot", "StoreRoot"]
+__all__ = [
+    "AnyLaneRoot",
+    "KeepRoot",
+    "ReduceRoot",
+    "ScanRoot",
+    "StoreRoot",
+]
 
 
 @dataclass(eq=False)
@@ -144,14 +150,13 @@ class ReduceRoot:
         axis = self.op.axis
         if nest.trips(axis) > 1:
             held = [b.load(slot, typ=slot.allocated_type) for slot in self._slots]
-            merged = combine(nest.program, self.op.combine, held + fresh)
             if neutral_element(self.op) is not None:
-                self._keep(nest, merged)
+                self._keep(nest, combine(nest.program, self.op.combine, held + fresh))
                 return
             form = nest.point[axis].form
             position = form.base if isinstance(form, Affine) else form.value  # type: ignore[union-attr]
             first = b.icmp_unsigned("==", position, constant(I64, 0))
-            fresh = [b.select(first, new, both) for new, both in zip(fresh, merged, strict=True)]
+            fresh = combine_unless(nest.program, self.op.combine, first, held, fresh)
         self._keep(nest, fresh)
 
     def _keep(self, nest: Nest, values: list[LLValue]) -> None:
@@ -260,8 +265,7 @@ class ScanRoot:
         carried = [b.load(slot, typ=slot.allocated_type) for slot in self._slots]
         if along and nest.lanes > 1:
             carried = [splat(b, c, nest.lanes) for c in carried]
-        merged = combine(nest.program, self.op.combine, carried + values)
-        values = [b.select(first, new, both) for new, both in zip(values, merged, strict=True)]
+        values = combine_unless(nest.program, self.op.combine, first, carried, values)
         for buffer, value in zip(self.buffers, values, strict=True):
             nest.write(buffer, point, Lanes(value) if lanes_of(value) else Uniform(value))
         for slot, value in zip(self._slots, values, strict=True):
