@@ -13,7 +13,6 @@ from canopy.ir.types import (
     I32,
     ScalarType,
     element_type,
-    is_bool,
     is_float,
     is_integer,
     with_element,

@@ -224,6 +224,8 @@ def _explained(error: Exception, binary: Binary, names: list[str]) -> Exception:
         return LaunchError(text, location=location, hint=_argument_hint(text))
     if text.startswith("grid: "):
         hint = "each axis of a grid is a number from 0 to 2147483647"
+        if "expected an integer" in text:
+            hint = "each axis of a grid is an integer: triton.cdiv(n, BLOCK), not n / BLOCK"
         return LaunchError(f"the grid of {binary.name}: {text[6:]}", location=location, hint=hint)
     return error
 
@@ -360,6 +362,8 @@ def _interpreting(function: LoadedKernel, arguments: _Arguments) -> Callable[...
                 raise TypeError(f"grid: expected an integer along {axis}, got {extent!r}")
             if not 0 <= extent <= _MOST_PROGRAMS:
                 raise ValueError(f"grid: {extent} along {axis} is outside 0..{_MOST_PROGRAMS}")
+        if grid_x * grid_y * grid_z >= 2**63:
+            raise ValueError(f"grid: {grid} holds more than 2^63 - 1 programs")
         given = arguments.runtime(values)
         for position, value in enumerate(given):
             if getattr(value, "is_meta", False):

@@ -127,10 +127,9 @@ def _emit_kernel(
     kernel: ir.Kernel, module: Any, bases: Bases, machine: Machine, entry: str = ENTRY_NAME
 ) -> int:
     disjoint = KernelPlan.of(kernel, bases, disjoint=True)
-    aliasing = KernelPlan.of(kernel, bases, disjoint=False)
-    pointers = sum(is_pointer(p.value.type) for p in kernel.parameters)
     versions = [_emit_program(kernel, disjoint, module, machine, "disjoint")]
-    if pointers > 1 and bases.written:
+    if disjoint.depends_on_aliasing:
+        aliasing = KernelPlan.of(kernel, bases, disjoint=False)
         versions.append(_emit_program(kernel, aliasing, module, machine, "aliasing"))
         if _same_body(versions[0][0], versions[1][0]):
             function, _ = versions.pop()

@@ -56,6 +56,7 @@ from canopy.targets.cpu.patterns import read_window, short_axes
 
 if TYPE_CHECKING:
     from canopy.targets.cpu.buffers import Buffer
+    from canopy.targets.cpu.prefetch import Stream
     from canopy.targets.cpu.program import Program
 
 __all__ = ["Nest", "Root"]
@@ -67,6 +68,10 @@ class Root(Protocol):
     """What a nest does at its points."""
 
     reduce_axis: int | None
+
+    @property
+    def op(self) -> ir.Op | None:
+        """The op that it is there for."""
 
     def inputs(self) -> tuple[ir.Value, ...]:
         """The values it pulls at the point itself."""
@@ -104,6 +109,7 @@ class Nest:
         self.lane_axis = lane_axis
         self.lanes = lanes
         self.reduce_axis = reduce_axis
+        self.streams: list[Stream] = []
         self.fast = False
         self.guards: list[LLValue] | None = None  # a list while they are collected
         self._assumed: dict[int, LLValue] = {}  # counts of prefixes that this strip's guards check
@@ -182,8 +188,7 @@ class Nest:
         guards = self._collect_guards(roots)
         if not guards:
             self.fast = False
-            for root in roots:
-                root.lanes(self)
+            self._act(roots)
             return
         condition = guards[0]
         for guard in guards[1:]:
@@ -191,14 +196,20 @@ class Nest:
         with self.builder.if_else(condition, likely=True) as (then, otherwise):
             with then:
                 self.fast = True
-                for root in roots:
-                    root.lanes(self)
+                self._act(roots)
                 self.fast = False
             with otherwise:
                 self._caches[-1] = {}
                 for root in roots:
                     root.lanes(self)
         self._caches[-1] = {}
+
+    def _act(self, roots: list[Root]) -> None:
+        """What the nest does at one strip of active lanes."""
+        for stream in self.streams:
+            stream.fetch(self)
+        for root in roots:
+            root.lanes(self)
 
     def _collect_guards(self, roots: list[Root]) -> list[LLValue]:
         """Pulls addresses and masks ahead, as in the fast case, and gives the conditions for it."""

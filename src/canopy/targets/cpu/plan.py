@@ -76,9 +76,11 @@ class KernelPlan:
     """The decisions for one kernel under one aliasing assumption."""
 
     bases: Bases
-    disjoint: bool
+    assumes_disjoint: bool
+    depends_on_aliasing: bool = False  # has an answer been given that the other plan would not?
     kept: set[ir.Value] = field(default_factory=set)
     dual: set[ir.Value] = field(default_factory=set)
+    readers: dict[ir.Value, list[ir.Op]] = field(default_factory=dict)  # of loads: ops with a nest
     _structural: dict[ir.Value, bool] = field(default_factory=dict)
     _cost: dict[ir.Value, int] = field(default_factory=dict)
     _distinct: dict[ir.Value, bool] = field(default_factory=dict)
@@ -116,8 +118,16 @@ class KernelPlan:
             self._distinct[store.pointer] = known
         return known
 
+    @property
+    def disjoint(self) -> bool:
+        """Whether parameters were checked not to overlap; asking makes the code depend on it."""
+        self.depends_on_aliasing = True
+        return self.assumes_disjoint
+
     def may_alias(self, first: ir.Value, second: ir.Value) -> bool:
-        return self.bases.may_alias(first, second, disjoint=self.disjoint)
+        answers = [self.bases.may_alias(first, second, disjoint=flag) for flag in (False, True)]
+        self.depends_on_aliasing |= answers[0] is not answers[1]
+        return answers[self.assumes_disjoint]
 
     def cost(self, value: ir.Value) -> int:
         """Simple ops that one evaluation of the value takes, kept values counting one."""
@@ -184,6 +194,9 @@ class _BlockPlanner:
             for result in op.results:
                 sites = self._find_sites(result)
                 self.sites[result] = sites
+                if isinstance(op, ir.Load):
+                    places = sorted({site.position for site in sites})
+                    self.plan.readers[result] = [self.ops[place] for place in places]
                 if self._must_keep(result, op, position, sites):
                     self.plan.kept.add(result)
 

@@ -39,6 +39,7 @@ from canopy.targets.cpu.llvm import (
 from canopy.targets.cpu.nest import Nest, Root
 from canopy.targets.cpu.patterns import SLACK_BYTES
 from canopy.targets.cpu.plan import KernelPlan, is_inline, loads_reached
+from canopy.targets.cpu.prefetch import PrefetchPlan, streams_of
 from canopy.targets.cpu.products import emit_dot
 from canopy.targets.cpu.roots import AnyLaneRoot, KeepRoot, ReduceRoot, ScanRoot, StoreRoot
 from canopy.targets.cpu.strides import is_row_major
@@ -66,6 +67,7 @@ class Program:
     ) -> None:
         self.kernel = kernel
         self.plan = plan
+        self.prefetches = PrefetchPlan.of(kernel, plan)
         self.function = function
         self.vector_bytes = vector_bytes
         self.module = function.module
@@ -391,6 +393,7 @@ class Program:
             lane_axis = self._lane_axis(shape, roots)
             lanes = self._lanes(shape[lane_axis], roots)
         nest = Nest(self, shape, lane_axis, lanes, reduce_axis, merged)
+        nest.streams = streams_of(self, [root.op for root in roots if root.op is not None], shape)
         nest.run(roots)
         for root in roots:
             if isinstance(root, ReduceRoot) and root.buffers is None:

@@ -37,6 +37,10 @@ class KeepRoot:
     buffer: Buffer
     reduce_axis: int | None = None
 
+    @property
+    def op(self) -> ir.Op | None:
+        return self.value.op
+
     def inputs(self) -> tuple[ir.Value, ...]:
         return (self.value,)
 
@@ -317,6 +321,10 @@ class AnyLaneRoot:
     mask: ir.Value | None = None
     negate: bool = False
     reduce_axis: int | None = None
+
+    @property
+    def op(self) -> ir.Op | None:
+        return self.value.op
 
     def inputs(self) -> tuple[ir.Value, ...]:
         return (self.value,) if self.mask is None else (self.value, self.mask)
