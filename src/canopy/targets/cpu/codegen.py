@@ -6,6 +6,7 @@ not), and the entry of DESIGN's one kernel ABI, which walks program ids and call
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ import llvmlite.binding as llvm
 import llvmlite.ir as ll
 
 from canopy import ir
+from canopy.errors import UnsupportedError
 from canopy.ir.types import is_pointer
 from canopy.passes.memory import Bases
 from canopy.targets.cpu.features import Machine, host_machine
@@ -102,6 +104,12 @@ def _compile(kernel: ir.Kernel, machine: Machine, entry_name: str) -> Code:
     bases = Bases(kernel)
     scratch_bytes = _emit_kernel(kernel, module, bases, machine, entry_name)
     text = str(module)
+    if not machine.has_half and re.search(r"\bhalf\b", text):
+        raise UnsupportedError(
+            f"{kernel.name} computes with f16, which this processor cannot convert",
+            location=kernel.location,
+            hint="the cpu target needs F16C for f16 (x86 processors since 2012)",
+        )
     parsed = llvm.parse_assembly(text)
     parsed.verify()
     _optimize(parsed, target)
@@ -132,10 +140,9 @@ def _emit_kernel(
     kernel: ir.Kernel, module: Any, bases: Bases, machine: Machine, entry: str = ENTRY_NAME
 ) -> int:
     disjoint = KernelPlan.of(kernel, bases, disjoint=True)
-    aliasing = KernelPlan.of(kernel, bases, disjoint=False)
-    pointers = sum(is_pointer(p.value.type) for p in kernel.parameters)
     versions = [_emit_program(kernel, disjoint, module, machine, "disjoint")]
-    if pointers > 1 and bases.written:
+    if disjoint.depends_on_aliasing:
+        aliasing = KernelPlan.of(kernel, bases, disjoint=False)
         versions.append(_emit_program(kernel, aliasing, module, machine, "aliasing"))
         if _same_body(versions[0][0], versions[1][0]):
             function, _ = versions.pop()
