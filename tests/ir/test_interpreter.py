@@ -376,6 +376,7 @@ def test_shape_ops():
     check(lambda b, p: b.add(ir.Reshape, source=p, shape=(6, 4)), [x.reshape(6, 4)])
     check(lambda b, p: b.add(ir.Transpose, source=p, order=(2, 0, 1)), [x.transpose(2, 0, 1)])
     check(lambda b, p: b.add(ir.ExpandDims, source=p, axis=1), [x[:, None]])
+    check(lambda b, p: b.add(ir.Flip, source=p, axis=1), [x[:, ::-1]])
     check(lambda b, p: b.add(ir.Concat, lhs=p, rhs=p), [np.concatenate([x, x])])
     check(lambda b, p: b.add(ir.Join, lhs=p, rhs=p), [np.stack([x, x], -1)])
     pair = [(np.arange(6).reshape(3, 2), tile(I32, (3, 2)))]
