@@ -19,6 +19,19 @@ class Machine:
     features: str
     vector_bytes: int
 
+    @property
+    def vector_registers(self) -> int:
+        """How many vector registers there are: AVX-512 and AArch64 have 32, others 16."""
+        return 32 if self.vector_bytes >= 64 or self.is_arm else 16
+
+    @property
+    def is_arm(self) -> bool:
+        return self.triple.startswith(("aarch64", "arm64"))
+
+    def has(self, feature: str) -> bool:
+        """Whether the processor has a feature, by LLVM's name for it."""
+        return f"+{feature}" in self.features.split(",")
+
 
 @functools.cache
 def host_machine() -> Machine:

@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from canopy.targets.cpu.buffers import Buffer
     from canopy.targets.cpu.program import Program
 
-__all__ = ["Nest", "Root"]
+__all__ = ["Nest", "Point", "Root"]
 
 Point = tuple[Index, ...]
 
@@ -174,15 +174,21 @@ class Nest:
                     root.lanes(self)
         self._caches[-1] = {}
 
+    def guarded_points(self) -> list[Point]:
+        """Where the roots pull their inputs in this strip."""
+        return [tuple(self.point)]
+
     def _collect_guards(self, roots: list[Root]) -> list[LLValue]:
         """Pulls addresses and masks ahead, as in the fast case, and gives the conditions for it."""
         if self.lanes == 1:
             return []
         self.fast, self.guards, self._assumed = True, [], {}
         seen: set[tuple[ir.Value, Point]] = set()
+        points = self.guarded_points()
         for root in roots:
             for value in root.inputs():
-                self._collect(value, tuple(self.point), seen)
+                for point in points:
+                    self._collect(value, point, seen)
         guards, self.guards = self.guards, None
         self.fast = False
         if not guards:
