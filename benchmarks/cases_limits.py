@@ -1,61 +1,47 @@
-"""What the machine can do at best, to hold the other figures against, and what a launch costs."""
+"""What the machine can do at best, to hold the other figures against."""
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 
-from benchmarks import kernels
-from benchmarks.harness import Contest, Contestant, case, require_backend
+from benchmarks import limits
+from benchmarks.harness import Contest, SkippedError, case
 
 N = 64 * 1024 * 1024
 
 
-@case("limit: copy 64M f32", bytes_moved=2 * 4 * N)
-def copy() -> Contest:
-    """The C library's memcpy stores past the cache at this size; numpy uses one thread."""
-    source, target = torch.rand(N), torch.empty(N)
-    source_array, target_array = source.numpy(), np.empty(N, dtype=np.float32)
-
-    def by_numpy() -> torch.Tensor:
-        np.copyto(target_array, source_array)
-        return source
-
-    return Contest(
-        [
-            Contestant("numpy", by_numpy),
-            Contestant("torch", lambda: target.copy_(source)),
-        ],
-        tolerance=None,
-    )
+@case("limit: copy, non-temporal stores", tiny={"n": 70_000}, n=N)
+def copy(n: int) -> Contest:
+    source, target = torch.rand(n), torch.empty(n)
+    contest = Contest([], bytes_moved=2 * 4 * n)
+    contest.add_limit("non-temporal copy", lambda: limits.copy(target, source))
+    return contest
 
 
-@case("limit: read 64M f32", bytes_moved=4 * N)
-def read() -> Contest:
-    source = torch.rand(N)
-    return Contest([Contestant("torch", lambda: source.sum(), "none")], tolerance=None)
+@case("limit: triad, non-temporal stores", tiny={"n": 70_000}, n=N)
+def triad(n: int) -> Contest:
+    a, b, target = torch.rand(n), torch.rand(n), torch.empty(n)
+    contest = Contest([], bytes_moved=3 * 4 * n)
+    contest.add_limit("non-temporal triad", lambda: limits.triad(target, a, b))
+    return contest
 
 
-@case("limit: multiply-add, 2048^3 f32", operations=2 * 2048**3)
-def multiply_add() -> Contest:
-    """Stands in for the peak of fused multiply-add until that is measured on its own."""
-    a, b, out = torch.randn(2048, 2048), torch.randn(2048, 2048), torch.empty(2048, 2048)
-    return Contest([Contestant("torch", lambda: torch.mm(a, b, out=out))], tolerance=None)
+@case("limit: read", tiny={"n": 70_000}, n=N)
+def read(n: int) -> Contest:
+    source = torch.rand(n)
+    contest = Contest([], bytes_moved=4 * n)
+    contest.add_limit("read", lambda: limits.read(source))
+    return contest
 
 
-@case("launch of a tiny kernel")
-def launch() -> Contest:
-    require_backend()
-    x, out, peer_out = torch.ones(1), torch.empty(1), torch.empty(1)
-    one = torch.ones(1)
-
-    def tiny() -> torch.Tensor:
-        kernels.tiny[(1,)](x, out)
-        return out
-
-    return Contest(
-        [
-            Contestant("canopy", tiny),
-            Contestant("torch", lambda: torch.add(x, one, out=peer_out)),
-        ]
-    )
+@case("limit: int8 dot", tiny={"operations": 1}, run=limits.dot_int8, operations=4 * 10**9)
+@case("limit: bf16 dot", tiny={"operations": 1}, run=limits.dot_bf16, operations=2 * 10**9)
+@case("limit: f32 multiply-add", tiny={"operations": 1}, run=limits.multiply_add, operations=10**9)
+def arithmetic(run, operations: int) -> Contest:
+    try:
+        run(1)
+    except limits.NoSuchLimitError as reason:
+        raise SkippedError(str(reason)) from None
+    contest = Contest([], operations=operations)
+    contest.add_limit("arithmetic peak", lambda: run(operations))
+    return contest

@@ -23,6 +23,7 @@ __all__ = [
     "debug_level",
     "device_count",
     "interpret",
+    "kept_mib",
     "num_threads",
     "target",
 ]
@@ -32,6 +33,7 @@ T = TypeVar("T")
 MAX_THREADS = 1024
 MAX_DEBUG_LEVEL = 4
 MAX_DEVICES = 64
+MAX_KEPT_MIB = 1 << 26  # 64 TiB
 TRUE_WORDS = frozenset({"1", "true", "yes", "on"})
 FALSE_WORDS = frozenset({"", "0", "false", "no", "off"})
 
@@ -164,6 +166,16 @@ _TARGET = Variable(
     meaning="the target that `canopy run` uses when `--target` is not given",
 )
 
+_KEPT_MIB: Variable[int | None] = Variable(
+    name="CANOPY_KEPT_MIB",
+    parse=_parse_integer(0, MAX_KEPT_MIB),
+    default=lambda: None,
+    expects="a whole number of MiB",
+    default_text="a quarter of the memory",
+    meaning="the most that `canopy run` keeps of the memory of freed tensors, to use it again; "
+    "0 keeps none",
+)
+
 _DEVICE_COUNT = Variable(
     name="CANOPY_DEVICE_COUNT",
     parse=_parse_integer(1, MAX_DEVICES),
@@ -173,13 +185,16 @@ _DEVICE_COUNT = Variable(
     meaning="CUDA devices that a script under `canopy run` sees",
 )
 
-VARIABLES: tuple[Variable[int] | Variable[bool] | Variable[Path] | Variable[str], ...] = (
+VARIABLES: tuple[
+    Variable[int] | Variable[int | None] | Variable[bool] | Variable[Path] | Variable[str], ...
+] = (
     _DEBUG,
     _INTERPRET,
     _NUM_THREADS,
     _CACHE_DIR,
     _TARGET,
     _DEVICE_COUNT,
+    _KEPT_MIB,
 )
 
 
@@ -211,3 +226,8 @@ def target() -> str:
 def device_count() -> int:
     """CANOPY_DEVICE_COUNT: how many CUDA devices a redirected script sees, at least 1."""
     return _DEVICE_COUNT.value()
+
+
+def kept_mib() -> int | None:
+    """CANOPY_KEPT_MIB: how much memory of freed tensors is kept; None: the runtime chooses."""
+    return _KEPT_MIB.value()

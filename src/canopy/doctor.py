@@ -189,8 +189,22 @@ def _machine_table() -> Table:
     table.add_row("CPU", _cpu_name())
     table.add_row("vector features", ", ".join(_cpu_features()) or "unknown")
     table.add_row("threads", _or_error(lambda: str(config.num_threads())))
+    table.add_row("kept memory", _or_error(_kept_line))
     table.add_row("cache", _or_error(_cache_line))
     return table
+
+
+def _kept_line() -> str:
+    """How much memory of freed tensors `canopy run` keeps."""
+    if not _has_module("canopy.runtime.native._native"):
+        return "none: the native runtime is not built"
+    from canopy.cli import format_bytes
+    from canopy.runtime.memory import kept_limit_bytes
+
+    limit = kept_limit_bytes()
+    if limit == 0:
+        return "none (CANOPY_KEPT_MIB=0): every large tensor is mapped anew"
+    return f"at most {format_bytes(limit)} of freed tensors, under `canopy run`"
 
 
 def _cache_line() -> str:

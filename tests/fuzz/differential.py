@@ -14,7 +14,7 @@ from canopy.ir.interpreter.numeric import dtype_of
 from canopy.ir.types import Type, is_float
 from canopy.runtime.launch import launch, pack_slots
 
-__all__ = ["DifferenceError", "compare", "run_on_cpu"]
+__all__ = ["DifferenceError", "check_array", "compare", "guarded", "pack", "run_on_cpu"]
 
 GUARD = 64  # bytes before and behind every argument that must stay as they are
 
@@ -28,11 +28,12 @@ def run_on_cpu(
 ) -> None:
     """Compiles and launches ``kernel``: arrays are pointers, ints and floats are scalars."""
     executable = compile_kernel(kernel)
-    slots = _pack(kernel, args, may_alias=may_alias)
+    slots = pack(kernel, args, may_alias=may_alias)
     launch(executable.load(), grid, slots, executable.scratch_bytes)
 
 
-def _pack(kernel: Kernel, args: Sequence[Any], *, may_alias: bool) -> bytes:
+def pack(kernel: Kernel, args: Sequence[Any], *, may_alias: bool) -> bytes:
+    """The arguments as the entry's slots."""
     types = [parameter.value.type for parameter in kernel.parameters]
     return pack_slots(*map(_slot, args, types), may_alias=may_alias)
 
@@ -57,35 +58,70 @@ def compare(
 ) -> None:
     """Raises DifferenceError unless every array ends the same: bit for bit (any NaN for a NaN), or
     within ``tolerance``, relative to the largest magnitude of the array."""
-    expected = [_guarded(a) if isinstance(a, np.ndarray) else a for a in args]
+    expected = guarded(args)
     Interpreter(kernel, expected, grid).run()
     executable = compile_kernel(kernel)
     for flag in may_alias:
-        found = [_guarded(a) if isinstance(a, np.ndarray) else a for a in args]
-        slots = _pack(kernel, found, may_alias=flag)
+        found = guarded(args)
+        slots = pack(kernel, found, may_alias=flag)
         launch(executable.load(), grid, slots, executable.scratch_bytes)
         for position, (want, got) in enumerate(zip(expected, found, strict=True)):
             if isinstance(want, np.ndarray):
-                _check(f"argument {position}, may_alias={flag}", want, got, tolerance)
+                scale = _largest(want) if tolerance else 0.0
+                check_array(
+                    f"argument {position}, may_alias={flag}", want, got, tolerance * scale, 0.0
+                )
 
 
-def _guarded(array: np.ndarray) -> np.ndarray:
-    """A copy in the middle of a larger allocation."""
-    size = array.nbytes
-    whole = np.full(size + 2 * GUARD, 0xA5, np.uint8)
-    copy = whole[GUARD : GUARD + size].view(array.dtype).reshape(array.shape)
-    copy[...] = array
-    return copy
+def _largest(array: np.ndarray) -> float:
+    wide = np.abs(array.astype(np.float64))
+    finite = wide[np.isfinite(wide)]
+    return max(float(finite.max()), 1e-30) if finite.size else 1e-30
 
 
-def _check(where: str, want: np.ndarray, got: np.ndarray, tolerance: float) -> None:
+def guarded(args: Sequence[Any]) -> list[Any]:
+    """Copies of the arrays, each in the middle of a larger allocation; views of one array that
+    overlap do so again."""
+    copies: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+    made = []
+    for argument in args:
+        if not isinstance(argument, np.ndarray):
+            made.append(argument)
+            continue
+        root = argument
+        while isinstance(root.base, np.ndarray):
+            root = root.base
+        if id(root) not in copies:
+            copies[id(root)] = (root, _in_the_middle(root))
+        offset = argument.ctypes.data - root.ctypes.data
+        raw = copies[id(root)][1][offset : offset + argument.nbytes]
+        made.append(raw.view(argument.dtype).reshape(argument.shape))
+    return made
+
+
+def _in_the_middle(array: np.ndarray) -> np.ndarray:
+    """The array's bytes behind and before others that nobody may write."""
+    whole = np.full(array.nbytes + 2 * GUARD, 0xA5, np.uint8)
+    whole[GUARD : GUARD + array.nbytes] = np.ascontiguousarray(array).view(np.uint8).ravel()
+    return whole[GUARD : GUARD + array.nbytes]
+
+
+def check_array(
+    where: str,
+    want: np.ndarray,
+    got: np.ndarray,
+    absolute: float = 0.0,
+    relative: float | None = None,
+) -> None:
+    """Raises DifferenceError unless ``got`` (made by `guarded`) is ``want``, bit by bit, or within
+    ``absolute`` + ``relative`` * |want| (``relative``: as ``absolute`` if not given)."""
     whole = got
     while isinstance(whole.base, np.ndarray):
         whole = whole.base
     raw = whole.view(np.uint8).ravel()
     if not ((raw[:GUARD] == 0xA5).all() and (raw[-GUARD:] == 0xA5).all()):
         raise DifferenceError(f"{where}: memory outside the array was written")
-    bad = _differing(want, got, tolerance)
+    bad = _differing(want, got, absolute, absolute if relative is None else relative)
     if bad.any():
         first = tuple(map(int, np.argwhere(bad)[0]))
         raise DifferenceError(
@@ -94,16 +130,14 @@ def _check(where: str, want: np.ndarray, got: np.ndarray, tolerance: float) -> N
         )
 
 
-def _differing(want: np.ndarray, got: np.ndarray, tolerance: float) -> np.ndarray:
+def _differing(want: np.ndarray, got: np.ndarray, absolute: float, relative: float) -> np.ndarray:
     bits = f"u{want.dtype.itemsize}"
     bad = np.asarray(want.view(bits) != got.view(bits))
-    if want.dtype.kind in "iub":
+    if want.dtype.kind in "iub" or not bad.any():
         return bad
     wide, narrow = want.astype(np.float64), got.astype(np.float64)
     bad &= ~(np.isnan(wide) & np.isnan(narrow))
-    if tolerance and bad.any():
-        finite = np.abs(wide[np.isfinite(wide)])
-        scale = float(finite.max()) if finite.size else 0.0
+    if absolute or relative:
         with np.errstate(invalid="ignore"):
-            bad &= ~(np.abs(wide - narrow) <= tolerance * max(scale, 1e-30))
+            bad &= ~(np.abs(wide - narrow) <= absolute + relative * np.abs(wide))
     return bad

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from canopy.runtime import DiskCache
-from canopy.runtime.cache import default_root
 
 
 @pytest.fixture
@@ -190,11 +189,11 @@ def test_the_default_place(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CANOPY_CACHE_DIR", "/c")
     monkeypatch.setenv("XDG_CACHE_HOME", "/x")
     monkeypatch.setenv("HOME", "/h")
-    assert default_root() == Path("/c")
+    assert DiskCache().root == Path("/c")
     monkeypatch.delenv("CANOPY_CACHE_DIR")
-    assert default_root() == Path("/x/canopy")
+    assert DiskCache().root == Path("/x/canopy")
     monkeypatch.setenv("XDG_CACHE_HOME", "relative")
-    assert default_root() == Path("/h/.cache/canopy")
+    assert DiskCache().root == Path("/h/.cache/canopy")
 
 
 def hammer(root: Path, seed: int) -> int:

@@ -8,6 +8,7 @@ Its results are made when it is made, with the types that `result_types` infers.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeVar
@@ -89,9 +90,8 @@ class Op:
 
     def payload(self) -> Iterator[tuple[str, Any]]:
         """The op's own fields, in order, without location and results."""
-        for declared in dataclasses.fields(self):
-            if declared.name not in ("location", "results"):
-                yield declared.name, getattr(self, declared.name)
+        for name in _payload_names(type(self)):
+            yield name, getattr(self, name)
 
     @property
     def operands(self) -> tuple[Value, ...]:
@@ -119,6 +119,12 @@ class Op:
                 changed[name] = _clone_region(content, substitute)
         fresh = tuple(Value(v.type, v.name) for v in self.results)
         return dataclasses.replace(self, **changed, results=fresh)
+
+
+@functools.cache
+def _payload_names(kind: type[Op]) -> tuple[str, ...]:
+    names = (declared.name for declared in dataclasses.fields(kind))
+    return tuple(name for name in names if name not in ("location", "results"))
 
 
 def _clone_region(region: Region, outer: Callable[[Value], Value]) -> Region:

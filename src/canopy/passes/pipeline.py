@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
+from canopy import config
 from canopy.ir.core import Kernel
 from canopy.ir.verifier import verify
 from canopy.passes.cse import share_common_subexpressions
@@ -37,7 +37,7 @@ def run(
 ) -> Kernel:
     """Runs ``passes`` in order. ``observe`` sees the name of each pass and what it made; ``check``
     verifies before the first and after each (by default where CANOPY_DEBUG is 2 or more)."""
-    checked = _debug_level() >= 2 if check is None else check
+    checked = config.debug_level() >= 2 if check is None else check
     if checked:
         verify(kernel)
     for function in passes:
@@ -47,8 +47,3 @@ def run(
         if observe is not None:
             observe(function.__name__, kernel)
     return kernel
-
-
-def _debug_level() -> int:
-    level = os.environ.get("CANOPY_DEBUG", "0")
-    return int(level) if level.isdigit() else 0

@@ -20,23 +20,15 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-__all__ = ["DiskCache", "default_root"]
+from canopy import config
+
+__all__ = ["DiskCache"]
 
 _MAGIC = b"CANOPYC1"
 _DIGEST_BYTES = hashlib.sha256().digest_size
 _HEADER_BYTES = len(_MAGIC) + _DIGEST_BYTES + 8
 _MAX_ENTRY_BYTES = 1 << 32
 _TEMPORARY_PREFIX = ".new-"
-
-
-def default_root() -> Path:
-    """``$CANOPY_CACHE_DIR``, or ``$XDG_CACHE_HOME/canopy``, or ``~/.cache/canopy``."""
-    if own := os.environ.get("CANOPY_CACHE_DIR"):
-        return Path(own)
-    xdg = os.environ.get("XDG_CACHE_HOME", "")
-    # The XDG specification has relative paths ignored.
-    base = Path(xdg) if os.path.isabs(xdg) else Path(os.path.expanduser("~")) / ".cache"
-    return base / "canopy"
 
 
 def _encode(key: str, data: bytes) -> bytes:
@@ -71,7 +63,7 @@ class DiskCache:
     """
 
     def __init__(self, root: Path | None = None) -> None:
-        self._root = root if root is not None else default_root()
+        self._root = root if root is not None else config.cache_dir()
         self._in_memory: dict[str, bytes] = {}
         self._usable: bool | None = None  # None: not yet tried
         self._reported = False

@@ -15,6 +15,8 @@ from typing import Any
 
 import torch
 
+from canopy import config
+
 __all__ = [
     "HOST",
     "DeviceFactory",
@@ -32,20 +34,13 @@ __all__ = [
 
 RealDevice: type = torch.device
 HOST = torch.device("cpu")
-_MAX_DEVICES = 64
-_PLACES = [torch.device("cuda", index) for index in range(_MAX_DEVICES)]
+_PLACES = [torch.device("cuda", index) for index in range(config.MAX_DEVICES)]
 _state = threading.local()
 
 
 def device_count() -> int:
     """One device; under a launcher of several processes (torchrun), one for each local process."""
-    try:
-        count = int(
-            os.environ.get("CANOPY_DEVICE_COUNT") or os.environ.get("LOCAL_WORLD_SIZE") or 1
-        )
-    except ValueError:
-        return 1
-    return min(max(count, 1), _MAX_DEVICES)
+    return config.device_count()
 
 
 def current_index() -> int:

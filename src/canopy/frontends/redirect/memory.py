@@ -1,8 +1,9 @@
 """``torch.cuda``'s memory figures, taken from the host.
 
-``memory_allocated`` is what the C heap holds more than when the redirect began: tensors of both
-sides and everything else that C code allocates. The peak also takes in the kernel's high-water mark
-of the process. Both are approximate.
+``memory_allocated`` is what tensors of 1 MiB and more hold, exact up to the allocator's rounding,
+and what the C heap holds more than when the redirect began: smaller tensors and all else that C
+code allocates. ``memory_reserved`` adds the memory of freed tensors that is kept for reuse;
+``empty_cache`` gives that back.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import functools
 from typing import Any
 
 from canopy.frontends.redirect.devices import get_index, total_memory_bytes
+from canopy.runtime import memory as kept
 
 __all__ = ["Memory", "memory_functions"]
 
@@ -79,44 +81,55 @@ def free_host_bytes() -> int:
 
 
 class Memory:
-    """Figures relative to the moment when the redirect began."""
+    """Figures relative to the moment when the redirect began.
+
+    Peaks are exact for large tensors; what the C heap adds is seen when a figure is asked for.
+    """
 
     def __init__(self) -> None:
         self._start = heap_bytes()
-        self._start_resident = _status_bytes("VmRSS")
-        self._peak = 0
+        self._heap_peak = 0
+        kept.reset_peaks()
+
+    def _heap(self) -> int:
+        now = max(heap_bytes() - self._start, 0)
+        self._heap_peak = max(self._heap_peak, now)
+        return now
 
     def allocated(self, device: Any = None) -> int:
         get_index(device)
-        now = max(heap_bytes() - self._start, 0)
-        self._peak = max(self._peak, now)
-        return now
+        return self._heap() + kept.memory_figures().used_bytes
 
     def max_allocated(self, device: Any = None) -> int:
-        now = self.allocated(device)
-        resident_peak = _status_bytes("VmHWM") - self._start_resident
-        self._peak = max(self._peak, now, resident_peak)
-        return self._peak
+        get_index(device)
+        self._heap()
+        return self._heap_peak + kept.memory_figures().peak_used_bytes
+
+    def reserved(self, device: Any = None) -> int:
+        return self.allocated(device) + kept.memory_figures().kept_bytes
+
+    def max_reserved(self, device: Any = None) -> int:
+        get_index(device)
+        self._heap()
+        return self._heap_peak + kept.memory_figures().peak_held_bytes
 
     def reset_peak(self, device: Any = None) -> None:
-        try:
-            with open("/proc/self/clear_refs", "w", encoding="ascii") as file:
-                file.write("5")
-        except OSError:
-            pass
-        self._peak = 0
-        self._start_resident = max(_status_bytes("VmRSS") - self.allocated(device), 0)
+        get_index(device)
+        kept.reset_peaks()
+        self._heap_peak = 0
+        self._heap()
+
+    def empty_cache(self) -> None:
+        kept.give_back()
 
     def stats(self, device: Any = None) -> dict[str, Any]:
-        now, peak = self.allocated(device), self.max_allocated(device)
-        figures: dict[str, Any] = {"num_alloc_retries": 0, "num_ooms": 0, "num_device_alloc": 0}
-        for kind in ("allocated_bytes", "active_bytes", "reserved_bytes", "requested_bytes"):
-            for pool in ("all", "large_pool", "small_pool"):
-                whole = pool != "small_pool"
-                figures[f"{kind}.{pool}.current"] = now if whole else 0
-                figures[f"{kind}.{pool}.peak"] = peak if whole else 0
-                figures[f"{kind}.{pool}.allocated"] = peak if whole else 0
-                figures[f"{kind}.{pool}.freed"] = peak - now if whole else 0
+        figures: dict[str, Any] = {"num_alloc_retries": 0, "num_ooms": 0}
+        figures["num_device_alloc"] = kept.memory_figures().mapped
+        allocated = self.allocated(device), self.max_allocated(device)
+        reserved = self.reserved(device), self.max_reserved(device)
+        for kind in ("allocated_bytes", "active_bytes", "requested_bytes"):
+            figures.update(_byte_counts(kind, *allocated))
+        figures.update(_byte_counts("reserved_bytes", *reserved))
         for kind in ("allocation", "segment", "active", "inactive_split"):
             figures[f"{kind}.all.current"] = figures[f"{kind}.all.peak"] = 0
         return figures
@@ -125,7 +138,7 @@ class Memory:
         index, mib = get_index(device), 1 << 20
         rows = (
             ("Allocated memory", self.allocated(device), self.max_allocated(device)),
-            ("Reserved memory", self.allocated(device), self.max_allocated(device)),
+            ("Reserved memory", self.reserved(device), self.max_reserved(device)),
         )
         line = "|" + "=" * 58 + "|"
         body = [f"| {name:<24}|{now / mib:>10.1f} MiB |{peak / mib:>12.1f} MiB |".ljust(59) + "|"
@@ -139,6 +152,16 @@ class Memory:
         return free_host_bytes(), total_memory_bytes()
 
 
+def _byte_counts(kind: str, now: int, peak: int) -> dict[str, int]:
+    figures = {}
+    for pool in ("all", "large_pool", "small_pool"):
+        held, most = (0, 0) if pool == "small_pool" else (now, peak)
+        figures[f"{kind}.{pool}.current"] = held
+        figures[f"{kind}.{pool}.peak"] = figures[f"{kind}.{pool}.allocated"] = most
+        figures[f"{kind}.{pool}.freed"] = most - held
+    return figures
+
+
 def _nothing(*args: Any, **kwargs: Any) -> None:
     return None
 
@@ -150,17 +173,18 @@ def memory_functions(memory: Memory) -> dict[str, Any]:
         "reset_accumulated_memory_stats"
     )
     quiet = (
-        "empty_cache reset_peak_host_memory_stats reset_accumulated_host_memory_stats "
+        "reset_peak_host_memory_stats reset_accumulated_host_memory_stats "
         "set_per_process_memory_fraction _record_memory_history _dump_snapshot "
         "_set_allocator_settings caching_allocator_enable"
     )
     return {
         "memory_allocated": memory.allocated,
-        "memory_reserved": memory.allocated,
-        "memory_cached": memory.allocated,
+        "memory_reserved": memory.reserved,
+        "memory_cached": memory.reserved,
         "max_memory_allocated": memory.max_allocated,
-        "max_memory_reserved": memory.max_allocated,
-        "max_memory_cached": memory.max_allocated,
+        "max_memory_reserved": memory.max_reserved,
+        "max_memory_cached": memory.max_reserved,
+        "empty_cache": memory.empty_cache,
         "memory_stats": memory.stats,
         "memory_stats_as_nested_dict": lambda device=None: _nested(memory.stats(device)),
         "host_memory_stats": dict,

@@ -17,6 +17,7 @@ from typing import Any, TextIO
 
 from canopy.errors import CanopyError
 from canopy.runtime import trace
+from canopy.runtime.memory import memory_figures
 
 __all__ = ["collect", "render", "show", "write_json"]
 
@@ -28,7 +29,17 @@ def collect(program: str, target: str, wall_s: float, exit_code: int) -> dict[st
         "target": target,
         "wall_s": round(wall_s, 4),
         "exit_code": exit_code,
+        "memory": _memory_facts(),
         **trace.snapshot(),
+    }
+
+
+def _memory_facts() -> dict[str, int]:
+    figures = memory_figures()
+    return {
+        "peak_bytes": figures.peak_used_bytes,
+        "blocks_reused": figures.reused,
+        "blocks_mapped": figures.mapped,
     }
 
 
@@ -44,6 +55,12 @@ def render(facts: dict[str, Any]) -> list[str]:
             f"  kernel:     {kernel['name']}: {kernel['launches']:,} launches, "
             f"{kernel['run_s'] * 1e3:.3f} ms, compiled in {kernel['compile_s']:.2f} s, "
             f"{kernel['cache_hits']:,} cache hits"
+        )
+    memory = facts["memory"]
+    if memory["blocks_reused"]:
+        lines.append(
+            f"  memory:     large tensors held {memory['peak_bytes'] / 2**20:,.0f} MiB at most; "
+            f"{memory['blocks_reused']:,} got kept memory, {memory['blocks_mapped']:,} new"
         )
     for fallback in facts["fallbacks"]:
         hint = f" ({fallback['hint']})" if fallback["hint"] else ""

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from canopy.errors import MissingDependencyError, UnsupportedError
+from canopy.errors import UNKNOWN_LOCATION, MissingDependencyError, UnsupportedError
 
 __all__ = ["TARGETS", "begin", "cuda_as", "end", "is_active"]
 
@@ -54,6 +54,7 @@ class _Session:
             optimizers.patch_optimizers(self.patches)
             processes.patch_processes(self.patches, self.mode, target)
             _select_triton(self.patches)
+            _keep_memory(self.patches)
             PristineImports(self.patches).install()
         except BaseException:
             self.patches.undo()
@@ -85,6 +86,21 @@ def _select_triton(patches: Any) -> None:
     patches.on_undo(lambda: setattr(config, "_active", before))
     if backend is not None:
         config.set_active(backend.driver())
+
+
+def _keep_memory(patches: Any) -> None:
+    """Has freed tensors' memory kept until the redirect ends; reported where that cannot be."""
+    from canopy import config
+    from canopy.runtime import memory, trace
+
+    if memory.keep_tensor_memory():
+        patches.on_undo(memory.stop_keeping)
+    elif config.kept_mib() != 0:
+        trace.record_fallback(
+            UNKNOWN_LOCATION,
+            "memory of freed tensors is not kept: torch does not allocate through glibc here",
+            "results are the same; large outputs may take longer",
+        )
 
 
 def is_active() -> bool:

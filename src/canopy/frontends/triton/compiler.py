@@ -42,12 +42,12 @@ class CpuBackend(BaseBackend):  # type: ignore[misc, unused-ignore]
         return bool(target.backend == "cpu")
 
     def hash(self) -> str:
-        features = "" if _interprets() else _host_features()
+        features = "" if config.interpret() else _host_features()
         key = f"{canopy.__version__}-{_sources_hash()}-{triton_version}-{features}"
         return hashlib.sha256(key.encode()).hexdigest()
 
     def parse_options(self, options: dict[str, Any]) -> CpuOptions:
-        return CpuOptions.from_launch({**options, "interpret": _interprets()})
+        return CpuOptions.from_launch({**options, "interpret": config.interpret()})
 
     def pack_metadata(self, metadata: Any) -> tuple[int, int, int]:
         return (metadata.num_warps, metadata.num_ctas, metadata.shared)
@@ -79,10 +79,6 @@ class CpuBackend(BaseBackend):  # type: ignore[misc, unused-ignore]
                     source.executable.assembly, source.kernel, source.executable
                 )
         stages["obj"] = functools.partial(_make_obj, options=options)
-
-
-def _interprets() -> bool:
-    return os.environ.get("CANOPY_INTERPRET", "") not in ("", "0")
 
 
 @functools.lru_cache(maxsize=1)

@@ -13,6 +13,7 @@ from typing import Any
 from triton.backends.compiler import GPUTarget
 from triton.backends.driver import DriverBase
 
+from canopy import config
 from canopy.frontends.triton.devices import CpuInterface, CpuUtils
 from canopy.frontends.triton.launcher import make_launcher
 
@@ -95,7 +96,7 @@ class CpuDriver(DriverBase):  # type: ignore[misc, unused-ignore]
     def get_benchmarker(self) -> Callable[..., Any]:
         from triton.testing import do_bench
 
-        if os.environ.get("CANOPY_INTERPRET", "") not in ("", "0"):
+        if config.interpret():
             return _first_is_best
         return do_bench  # type: ignore[no-any-return]
 

@@ -3,6 +3,7 @@
 #include "arguments.h"
 #include "event.h"
 #include "half.h"
+#include "interpose.h"
 #include "launcher.h"
 #include "pool.h"
 #include "report.h"
@@ -131,13 +132,41 @@ static PyObject *alloc_trim(PyObject *module, PyObject *unused) {
     return none();
 }
 
+static PyObject *alloc_limit(PyObject *module, PyObject *value) {
+    (void)module;
+    unsigned long long bytes = PyLong_AsUnsignedLongLong(value);
+    if (bytes == (unsigned long long)-1 && PyErr_Occurred()) return NULL;
+    canopy_alloc_limit(bytes);
+    return none();
+}
+
+static PyObject *alloc_reset_peak(PyObject *module, PyObject *unused) {
+    (void)module, (void)unused;
+    canopy_alloc_reset_peak();
+    return none();
+}
+
 static PyObject *alloc_stats(PyObject *module, PyObject *unused) {
     (void)module, (void)unused;
     canopy_memory_stats stats;
     canopy_alloc_stats(&stats);
-    return Py_BuildValue("{sKsKsKsKsK}", "used_bytes", stats.used_bytes, "cached_bytes",
-                         stats.cached_bytes, "peak_bytes", stats.peak_bytes, "hits", stats.hits,
-                         "misses", stats.misses);
+    return Py_BuildValue("{sKsKsKsKsKsKsK}", "used_bytes", stats.used_bytes, "cached_bytes",
+                         stats.cached_bytes, "peak_bytes", stats.peak_bytes, "peak_held_bytes",
+                         stats.peak_held_bytes, "limit_bytes", stats.limit_bytes, "hits",
+                         stats.hits, "misses", stats.misses);
+}
+
+static PyObject *keep_memory(PyObject *module, PyObject *args) {
+    (void)module;
+    const char *library;
+    if (!PyArg_ParseTuple(args, "s:keep_memory", &library)) return NULL;
+    return PyBool_FromLong(canopy_keep_memory(library));
+}
+
+static PyObject *stop_keeping_memory(PyObject *module, PyObject *unused) {
+    (void)module, (void)unused;
+    canopy_stop_keeping_memory();
+    return none();
 }
 
 static PyObject *half_bits(PyObject *module, PyObject *value) {
@@ -167,7 +196,11 @@ static PyMethodDef methods[] = {
     {"alloc", alloc, METH_O, NULL},
     {"free", free_block, METH_O, NULL},
     {"alloc_trim", alloc_trim, METH_NOARGS, NULL},
+    {"alloc_limit", alloc_limit, METH_O, NULL},
+    {"alloc_reset_peak", alloc_reset_peak, METH_NOARGS, NULL},
     {"alloc_stats", alloc_stats, METH_NOARGS, NULL},
+    {"keep_memory", keep_memory, METH_VARARGS, NULL},
+    {"stop_keeping_memory", stop_keeping_memory, METH_NOARGS, NULL},
     {"half_bits", half_bits, METH_O, NULL},
     {"bfloat16_bits", bfloat16_bits, METH_O, NULL},
     {NULL, NULL, 0, NULL},

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from canopy.targets.cpu.codegen import Code, assembly_of, compile_cpu
+from canopy.targets.cpu.codegen import Code, Unit, assembly_of, compile_cpu, compile_unit
 from canopy.targets.cpu.features import Machine, host_machine
-from canopy.targets.cpu.loader import LoadedKernel, load_object
+from canopy.targets.cpu.loader import LoadedKernel, LoadedUnit, load_object, load_unit
 
 __all__ = [
     "Code",
     "LoadedKernel",
+    "LoadedUnit",
     "Machine",
+    "Unit",
     "assembly_of",
     "compile_cpu",
+    "compile_unit",
     "host_machine",
     "load_object",
+    "load_unit",
 ]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import llvmlite.ir as ll
 
 from canopy import ir
-from canopy.ir.types import U64, PointerType, ScalarType, element_type, is_signed
+from canopy.ir.types import U64, PointerType, ScalarType, element_type, is_float, is_signed
 from canopy.targets.cpu.arithmetic import emit_elementwise, widen_index
 from canopy.targets.cpu.forms import Affine, Form, Prefix, Uniform
 from canopy.targets.cpu.llvm import I64, call_intrinsic, constant
@@ -36,7 +36,7 @@ def affine_rule(nest: Nest, op: ir.Op, forms: list[Form]) -> Form | None:
             return _offset(nest, op, pointer, index)
         case ir.Cast(), [Affine(base=base, step=step) as a] if _keeps_progression(nest, op, a):
             return Affine(emit_elementwise(nest.builder, op, [base]), step)
-        case ir.Bitcast(), [Affine(base=base, step=step)]:
+        case ir.Bitcast(), [Affine(base=base, step=step)] if not is_float(op.type):
             return Affine(emit_elementwise(nest.builder, op, [base]), step)
         case ir.Compare(), [Affine(), Uniform()] | [Uniform(), Affine()]:
             return _bound(nest, op, forms)

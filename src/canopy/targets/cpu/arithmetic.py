@@ -16,11 +16,13 @@ from canopy import ir
 from canopy.errors import UnsupportedError
 from canopy.ir.math import PREDICATES
 from canopy.ir.types import (
+    F16,
     ElementType,
     PointerType,
     ScalarType,
     element_type,
     is_float,
+    is_integer,
     is_signed,
 )
 from canopy.targets.cpu import conversions
@@ -226,6 +228,8 @@ def _math_call(builder: Builder, op: ir.MathCall, operands: list[LLValue]) -> LL
     if op.function == "abs" and is_float(element) and not _is_small_float(element):
         type_ = operands[0].type
         return call_intrinsic(builder, "llvm.fabs", type_, operands, [type_])
+    if op.function == "abs" and is_integer(element) and not is_signed(element):
+        return operands[0]
     if op.function in PREDICATES and _is_small_float(element):
         assert isinstance(element, ScalarType)
         operands = [conversions.to_float(builder, v, element) for v in operands]
@@ -238,6 +242,8 @@ def _math_call(builder: Builder, op: ir.MathCall, operands: list[LLValue]) -> LL
 @_rule(ir.Fma)
 def _fma(builder: Builder, op: ir.Fma, operands: list[LLValue]) -> LLValue:
     element = element_type(op.a.type)
+    if not is_float(element):
+        return builder.add(builder.mul(operands[0], operands[1]), operands[2])
 
     def compute(values: list[LLValue]) -> LLValue:
         type_ = values[0].type
@@ -315,19 +321,10 @@ def constant_of(element: ElementType, value: float) -> LLValue:
 
 def _small_float_constant(element: ScalarType, value: float) -> LLValue:
     """f16, bf16 and fp8 constants, rounded by the reference conversion."""
-    import ml_dtypes
-    import numpy as np
+    from canopy.ir.interpreter.numeric import from_python
 
-    dtypes: dict[str, Any] = {
-        "f16": np.float16,
-        "bf16": ml_dtypes.bfloat16,
-        "f8e4m3": ml_dtypes.float8_e4m3fn,
-        "f8e5m2": ml_dtypes.float8_e5m2,
-        "f8e4m3b8": ml_dtypes.float8_e4m3fnuz,
-        "f8e5m2b16": ml_dtypes.float8_e5m2fnuz,
-    }
-    rounded = np.array(value, dtype=dtypes[element.name])
-    if element.name == "f16":
+    rounded = from_python(value, element)
+    if element == F16:
         return constant(ll.HalfType(), float(rounded))
     return constant(ll.IntType(element.bits), int(rounded.view(f"u{element.bytes}")))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from canopy import ir
@@ -23,7 +24,7 @@ def emit_histogram(program: Program, op: ir.Histogram) -> None:
     type_ = conversions.memory_type(source.element)
     with counted_loop(b, constant(I64, op.bins), "bins") as i:
         b.store(constant(I32, 0), b.gep(result.address, [i], source_etype=I32))
-    with counted_loop(b, constant(I64, op.source.shape[0]), "count") as i:
+    with counted_loop(b, constant(I64, math.prod(op.source.shape)), "count") as i:
         raw = b.load(b.gep(source.address, [i], source_etype=type_), typ=type_)
         index = widen_index(b, raw, op.source)
         counted = b.icmp_unsigned("<", index, constant(I64, op.bins))

@@ -1,0 +1,78 @@
+"""Reproductions: a failing program as IR text, with the data it fails on.
+
+    # data seed 17
+    # DifferenceError: i32, may_alias=True: 3 of 784 differ ...
+    kernel random_44(%i32: ptr pointee="i32", ...) { ...
+
+The arguments come from the seed and the parameters' names and types (see `programs.arguments`).
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from canopy.errors import CanopyError
+from canopy.ir import Kernel
+from canopy.ir.parser import parse_kernel
+from canopy.ir.printer import print_kernel
+from canopy.ir.verifier import verify
+from tests.fuzz.engine import Case, aliasing_of, case_of_seed, run_cases
+from tests.fuzz.programs.arguments import make_arguments
+from tests.fuzz.shrink import shrink
+
+__all__ = ["as_text", "failure_of", "minimal", "run_file", "run_text"]
+
+
+def _case(kernel: Kernel, data_seed: int) -> Case:
+    args, grid = make_arguments(kernel, data_seed)
+    return Case(kernel, args, grid, aliasing_of(data_seed))
+
+
+def failure_of(kernel: Kernel, data_seed: int, *, optimized: bool) -> str:
+    """Empty where CPU and interpreter agree, or where the interpreter refuses the program."""
+    try:
+        case = _case(kernel, data_seed)
+        case.interpret()
+    except CanopyError:
+        return ""
+    try:
+        return run_cases({0: case}, optimized=optimized).get(0, "")
+    except Exception as error:  # a pass failed
+        return f"{type(error).__name__}: {error}"
+
+
+def minimal(seed: int, *, optimized: bool, attempts: int = 1500) -> tuple[Kernel, str]:
+    """The program of a failing seed made small, and its failure; of the same kind as at first."""
+    kernel = case_of_seed(seed).kernel
+    first = failure_of(kernel, seed, optimized=optimized)
+    kind = first.partition(":")[0]
+
+    def still_fails(candidate: Kernel) -> bool:
+        found = failure_of(candidate, seed, optimized=optimized)
+        return bool(found) and found.startswith(kind)
+
+    small = shrink(kernel, still_fails, attempts) if first else kernel
+    return small, failure_of(small, seed, optimized=optimized)
+
+
+def as_text(kernel: Kernel, data_seed: int, failure: str) -> str:
+    """A file that `run_text` runs."""
+    return f"# data seed {data_seed}\n# {failure}\n{print_kernel(kernel)}"
+
+
+def run_text(text: str, *, optimized: bool) -> str:
+    """Runs a reproduction; empty where CPU and interpreter agree."""
+    found = re.search(r"# data seed (\d+)", text)
+    assert found is not None, "a reproduction names its data seed"
+    kernel = parse_kernel(text)
+    verify(kernel)
+    case = _case(kernel, int(found[1]))
+    case.interpret()
+    return run_cases({0: case}, optimized=optimized).get(0, "")
+
+
+def run_file(path: Path) -> str:
+    """The failure of a reproduction, without and with LLVM's optimisation."""
+    text = path.read_text("utf-8")
+    return run_text(text, optimized=False) or run_text(text, optimized=True)
