@@ -185,7 +185,7 @@ class _Kernel:
         for r in range(block.rows):
             place = self._at(left, b.add(along, constant(I64, r * self.left.row_stride)))
             group = b.load(place, typ=self.group, align=multiplication.element.bytes)
-            broadcast = multiplication.biased(b, splat(b, group, block.lanes))
+            broadcast = splat(b, group, block.lanes)
             for v in range(block.vectors):
                 total = sums[r * block.vectors + v]
                 totals.append(multiplication.add_product(b, broadcast, vectors[v], total))

@@ -64,7 +64,7 @@ class Multiplication:
 
     @property
     def is_biased(self) -> bool:
-        """Whether the left operand is taken as unsigned, and must be shifted by 128."""
+        """Whether the left operand is taken as unsigned bytes, and is packed with 128 added."""
         return self.instruction.endswith("vpdpbusd")
 
     def add_product(self, b: Builder, left: LLValue, right: LLValue, total: LLValue) -> LLValue:
@@ -75,13 +75,9 @@ class Multiplication:
             return call_intrinsic(b, "llvm.fma", total.type, [left, right, total], [total.type])
         return b.add(b.mul(left, right), total)
 
-    def biased(self, b: Builder, left: LLValue) -> LLValue:
-        """The left operand as the instruction wants it."""
-        return b.xor(left, constant(left.type, -0x7F7F7F80)) if self.is_biased else left
-
     def bias(self, lanes: int) -> LLValue:
         """What was added to the left operand, as a vector of groups."""
-        return constant(vector(WORD, lanes), -0x7F7F7F80)
+        return constant(vector(WORD, lanes), -0x7F7F7F80)  # 0x80 in each byte
 
     def _dot(self, b: Builder, left: LLValue, right: LLValue, total: LLValue) -> LLValue:
         lanes = total.type.count

@@ -129,6 +129,7 @@ class _PackRoot:
     element: ScalarType
     address: LLValue
     batch_stride: int
+    is_biased: bool
     reduce_axis: int | None = None
 
     def inputs(self) -> tuple[ir.Value, ...]:
@@ -149,6 +150,8 @@ class _PackRoot:
             conversions.cast(b, nest.lane_vector(self.value, point), source, self.element, "rtne")
             for point in nest.points
         ]
+        if self.is_biased:
+            strips = [b.xor(strip, constant(strip.type, -128)) for strip in strips]
         offset = nest.offset()
         if len(self.value.shape) == 3:
             batch = nest.point[0].form
@@ -160,11 +163,17 @@ class _PackRoot:
 
 
 def _interleaved(b: Any, strips: list[LLValue]) -> LLValue:
-    """Lane 0 of every strip, lane 1 of every strip, ..."""
-    while len(strips) > 1:
-        half = len(strips) // 2
-        strips = [_zipped(b, strips[i], strips[i + half]) for i in range(half)]
-    return strips[0]
+    """Lane 0 of every strip, lane 1 of every strip, ...; of one, two, or four strips of bytes."""
+    if len(strips) == 4:
+        # By shifts: code generation of byte shuffles this wide takes LLVM 22 minutes.
+        strips = [_paired(b, strips[0], strips[1]), _paired(b, strips[2], strips[3])]
+    return _zipped(b, *strips) if len(strips) == 2 else strips[0]
+
+
+def _paired(b: Any, low: LLValue, high: LLValue) -> LLValue:
+    """Lanes of 16 bits from the bytes of two strips."""
+    wide = ll.VectorType(ll.IntType(16), low.type.count)
+    return b.or_(b.zext(low, wide), b.shl(b.zext(high, wide), constant(wide, 8)))
 
 
 def _zipped(b: Any, left: LLValue, right: LLValue) -> LLValue:
@@ -210,7 +219,8 @@ class _Operand:
         batch_stride: int,
     ) -> None:
         self.program.flush()
-        root = _PackRoot(value, self.multiplication.element, address, batch_stride)
+        biased = self.multiplication.is_biased and isinstance(self, LeftOperand)
+        root = _PackRoot(value, self.multiplication.element, address, batch_stride, biased)
         _PackNest(self.program, value, depth_axis, layout).run([root])
 
 
