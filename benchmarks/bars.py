@@ -105,6 +105,19 @@ def _microseconds(results: Results, case: str) -> float | None:
     return row.median_s * 1e6 if row else None
 
 
+def compiling(column: str, unit: str, factor: float) -> Figure:
+    """A column of `compile_time`; the case is the kernel's name behind "compile time: "."""
+
+    def of(results: Results, case: str) -> float | None:
+        found = results.compiling.get(case.removeprefix("compile time: "), {}).get(column)
+        return None if found is None else found * factor
+
+    return Figure(of, unit)
+
+
+COLD = compiling("canopy_s", "s", 1)
+LOAD = compiling("load_s", "ms from disk cache", 1e3)
+GROWN = compiling("grown_mb", "MB more memory", 1)
 GPU_TILING = "canopy 128x256x64"
 SCALING = Figure(_scaling, "x from 1 to 2 threads")
 GPU_TILES = Figure(_gpu_tiles, "x the best CPU tiling")
@@ -123,6 +136,17 @@ TWICE_TORCH = (
     "rope 4096 tokens, 32 heads of 128, f32",
     "swiglu 4096x4096 f32",
     "dropout 16M f32",
+)
+AS_CALLED = (
+    "gelu(x + b)",
+    "softmax",
+    "layer norm",
+    "rms norm",
+    "layer norm backward",
+    "rms norm backward",
+    "rope",
+    "swiglu",
+    "dropout",
 )
 COMPUTE_BOUND = (
     *(f"{product} {dtype}" for product in PRODUCTS for dtype in ("f32", "bf16", "int8")),
@@ -179,5 +203,16 @@ BARS: tuple[Bar, ...] = (
     *(Bar(case, SCALING, at_least=1.85) for case in COMPUTE_BOUND),
     Bar("tile sizes: matmul 1024^3 f32", GPU_TILES, at_least=0.8),
     Bar("tile sizes: matmul 1024^3 bf16", GPU_TILES, at_least=0.8),
+    *(
+        bar
+        for kernel, seconds in (("softmax", 0.15), ("matmul", 0.3), ("attention", 0.5))
+        for bar in (
+            Bar(f"compile time: {kernel}", COLD, at_most=seconds),
+            Bar(f"compile time: {kernel}", LOAD, at_most=5.0),
+            Bar(f"compile time: {kernel}", GROWN, at_most=150.0),
+        )
+    ),
+    Bar("compile time: import", compiling("import_s", "s", 1), at_most=0.2),
+    *(Bar(f"canopy run: {name}", faster("torch", "fresh"), at_least=4.0) for name in AS_CALLED),
     Bar("launch of a tiny kernel", Figure(_microseconds, "us"), at_most=11.0),
 )

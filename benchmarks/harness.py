@@ -279,6 +279,8 @@ def check_results(contest: Contest) -> None:
             for output in contest.outputs:
                 output.fill_(float("nan") if output.is_floating_point() else 77)
         returned = contestant.run()
+        if contest.expected is None and contest.check is None:
+            continue  # checked by whoever built the contest
         results = contest.outputs if contestant.outputs == "reused" else _as_tuple(returned)
         try:
             if contest.check:

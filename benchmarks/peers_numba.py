@@ -9,6 +9,8 @@ import numba
 import numpy as np
 from numba import prange
 
+PARTS = 64  # of a search or count whose results are joined at the end
+
 parallel = numba.njit(parallel=True, cache=True)
 
 
@@ -120,7 +122,7 @@ def cumsum(x, out):
 
 @parallel
 def argmax(x, out):
-    parts = numba.get_num_threads()
+    parts = PARTS
     best = np.empty(parts, np.int64)
     for part in prange(parts):
         first, last = x.size * part // parts, x.size * (part + 1) // parts
@@ -138,7 +140,7 @@ def argmax(x, out):
 
 @parallel
 def histogram(x, out):
-    parts = numba.get_num_threads()
+    parts = PARTS
     counts = np.zeros((parts, out.size), np.int32)
     for part in prange(parts):
         for i in range(x.size * part // parts, x.size * (part + 1) // parts):

@@ -12,6 +12,7 @@ CASE_MODULES = (
     "cases_rows",
     "cases_contractions",
     "cases_scans",
+    "cases_called",
 )
 
 

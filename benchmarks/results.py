@@ -27,7 +27,6 @@ __all__ = [
     "last_committed",
     "load",
     "machine",
-    "ratio_to",
     "save",
     "versions",
 ]
@@ -42,9 +41,13 @@ Key = tuple[str, str, str, int]  # case, contestant, outputs, threads
 
 @dataclass
 class Results:
-    """Figures, and the reasons for what is missing: peers, skipped cases, failed cases."""
+    """Figures, and the reasons for what is missing: peers, skipped cases, failed cases.
+
+    ``compiling`` has, per kernel, what `compile_time` measured (seconds, megabytes).
+    """
 
     measurements: list[Measurement] = field(default_factory=list)
+    compiling: dict[str, dict[str, float]] = field(default_factory=dict)
     missing: dict[str, dict[str, str]] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
@@ -74,6 +77,7 @@ class Results:
         case = record["case"]
         threads = record["threads"]
         self.measurements += [Measurement(**row) for row in record.get("measurements", ())]
+        self.compiling.update(record.get("compiling", {}))
         if record.get("missing"):
             self.missing[case] = record["missing"]
         if "skipped" in record:
@@ -89,6 +93,7 @@ class Results:
         cases = {case for case, _ in again}
         failed = {k: v for k, v in self.failed.items() if k.rpartition(", ")[0] not in cases}
         self.failed = {**failed, **newer.failed}
+        self.compiling = {**self.compiling, **newer.compiling}
         self.missing = {**self.missing, **newer.missing}
         self.skipped = {**self.skipped, **newer.skipped}
         self.machine, self.versions = newer.machine, newer.versions
@@ -98,11 +103,6 @@ class Results:
         """Cases in the given order, threads ascending."""
         place = {name: index for index, name in enumerate(order)}
         self.measurements.sort(key=lambda row: (place.get(row.case, len(place)), row.threads))
-
-
-def ratio_to(peer: Measurement | None, row: Measurement | None) -> float | None:
-    """How many times faster ``row`` is than ``peer``."""
-    return peer.median_s / row.median_s if peer and row else None
 
 
 # -- Comparing ------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ Nothing is asserted but the results' correctness: a slow machine is not a failur
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import os
 import signal
@@ -25,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from benchmarks import tables
+from benchmarks import compile_time, tables
 from benchmarks.harness import CASES, MAX_ROUNDS, MIN_ROUNDS
 from benchmarks.registry import load_cases
 from benchmarks.results import (
@@ -45,40 +46,47 @@ PATIENCE_S = 240  # for one case, compiling the peers included; then its process
 def main() -> int:
     options = parse_options()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the worker is ended as well
-    console = Console(width=None if sys.stdout.isatty() else 140)
+    console = Console(width=None if sys.stdout.isatty() else 190)
     unavailable = load_cases()
     chosen = [subject.name for subject in CASES if is_chosen(subject.name, options.only)]
     if options.list:
         print("\n".join(chosen))
+        print("\n".join(f"compile time: {name}" for name in ("import", *compile_time.KERNELS)))
         return 0
     results = here()
     results.skipped.update(unavailable)
     records = Records(partial_path(options), fingerprint(results, options))
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.completed}/{task.total}"),
-        TimeElapsedColumn(),
-        console=console,
-        transient=True,
-    ) as progress:
+    with progress_bar(console) as progress:
         task = progress.add_task("", total=len(chosen) * len(options.threads))
         for threads in options.threads:
             measure_all(chosen, threads, options, records, lambda **k: progress.update(task, **k))
+    measure_compiling(options, records)
     for record in records.finished():
         results.add(record)
     results.sort(chosen)
-    previous = last_committed()
-    tables.show(console, results, changes(previous, results))
+    tables.show(console, results, changes(last_committed(), results))
     if options.save:
-        complete = kept_results(options.output) if options.only else None
-        if complete:
-            complete.update(results)
-        save(options.output, complete or results)
+        keep(options, results)
         console.print(f"written: {options.output}", markup=False)
     records.path.unlink(missing_ok=True)
-    status = 1 if results.failed else 0
-    return status or run_redirect_overhead(options, console)
+    return 1 if results.failed else run_redirect_overhead(options)
+
+
+def progress_bar(console: Console) -> Progress:
+    columns = (TextColumn("{task.completed}/{task.total}"), TimeElapsedColumn())
+    described = TextColumn("{task.description}")
+    return Progress(described, BarColumn(), *columns, console=console, transient=True)
+
+
+def keep(options: argparse.Namespace, results: Results) -> None:
+    """Writes the results; where only some cases were measured, into what the file has already."""
+    path = Path(options.output)
+    if options.only and path.exists():
+        complete = load(path.read_text(encoding="utf-8"))
+        complete.update(results)
+        complete.sort([subject.name for subject in CASES])
+        results = complete
+    save(path, results)
 
 
 def parse_options() -> argparse.Namespace:
@@ -111,10 +119,6 @@ def parse_options() -> argparse.Namespace:
 
 def is_chosen(name: str, only: list[str]) -> bool:
     return not only or any(part in name for part in only)
-
-
-def kept_results(path: Path) -> Results | None:
-    return load(path.read_text(encoding="utf-8")) if path.exists() else None
 
 
 # -- Records: what is measured already, also by a run that was killed --------------------------
@@ -235,9 +239,28 @@ def watch(
     return f"the process ended with status {worker.returncode}" if worker.returncode else None
 
 
-def run_redirect_overhead(options: argparse.Namespace, console: Console) -> int:
+def measure_compiling(options: argparse.Namespace, records: Records) -> None:
+    """Compile times, each in processes of its own."""
+    for name in ("import", *compile_time.KERNELS):
+        case = f"compile time: {name}"
+        if not is_chosen(case, options.only) or case in records.finished_names(0):
+            continue
+        record: dict[str, Any] = {"case": case, "threads": 0}
+        try:
+            if name == "import":
+                figures = {"import_s": compile_time.measure_import()}
+            else:
+                figures = dataclasses.asdict(compile_time.measure(name))
+                del figures["kernel"]
+            record["compiling"] = {name: figures}
+        except (subprocess.CalledProcessError, ValueError) as error:
+            record["failed"] = str(error)
+        records.add(record)
+
+
+def run_redirect_overhead(options: argparse.Namespace) -> int:
     """A training loop under `canopy run` beside the same loop edited by hand to say "cpu"."""
-    if not is_chosen("redirect overhead", options.only):
+    if options.quick or not is_chosen("redirect overhead", options.only):
         return 0
     script = ROOT / "benchmarks" / "redirect_overhead.py"
     return subprocess.call([sys.executable, str(script)], cwd=ROOT)

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks.bars import BARS
 from benchmarks.harness import Measurement
-from benchmarks.results import Change, Results, ratio_to
+from benchmarks.results import Change, Results
 
-__all__ = ["format_time", "show", "verdict"]
+__all__ = ["COLUMNS", "Line", "format_time", "lines_of", "show", "verdict"]
 
 
 def show(console: Console, results: Results, changes: Sequence[Change]) -> None:
     """Prints everything there is to say about a run."""
     console.print(figures(results, changes))
-    measured = {row.case for row in results.measurements}
-    bars = bar_table(results, measured)
+    bars = bar_table(results)
     if bars.row_count:
         console.print(bars)
     for case, reasons in results.missing.items():
@@ -33,49 +34,83 @@ def show(console: Console, results: Results, changes: Sequence[Change]) -> None:
         console.print(f"failed: {case}: {reason}", style="red", markup=False)
 
 
+@dataclass(frozen=True)
+class Line:
+    """What one line of the tables says: all contestants of a case under one condition."""
+
+    case: str
+    threads: int
+    outputs: str
+    ours: Measurement
+    peers: dict[str, Measurement]  # by the names in PEERS; the limit stands beside reused outputs
+
+
+def lines_of(results: Results) -> list[Line]:
+    """A line per case, number of threads, kind of outputs, and contestant of ours."""
+    lines = []
+    for ours in results.measurements:
+        if not ours.contestant.startswith(("canopy", "limit")):
+            continue
+        if ours.contestant.startswith("limit") and not ours.case.startswith("limit"):
+            continue
+        where = (ours.case, ours.threads)
+        peers = {
+            name: found
+            for name in PEERS
+            if (found := results.find(ours.case, name, ours.outputs, ours.threads))
+        }
+        limit = results.limit_of(*where)
+        if limit and limit is not ours and ours.outputs == "reused":
+            peers["limit"] = limit
+        variant = ours.contestant.removeprefix("canopy").strip()
+        named = f"{ours.case}, {variant}" if variant and limit is not ours else ours.case
+        lines.append(Line(named, ours.threads, ours.outputs, ours, peers))
+    return lines
+
+
+PEERS = ("torch", "torch linear", "inductor", "numba", "oneDNN packed")
+COLUMNS = (*PEERS, "limit")
+
+
 def figures(results: Results, changes: Sequence[Change]) -> Table:
-    title = "median of the rounds; spread is 10th to 90th percentile; ratios: Canopy's speed"
+    title = (
+        "median of the rounds, +- half the distance from the 10th to the 90th percentile; "
+        "(x): how many times faster Canopy is"
+    )
     table = Table(title=title, title_justify="left")
-    for column in ("case", "threads", "outputs", "who"):
+    for column in ("case", "thr", "outputs"):
         table.add_column(column)
-    for column in ("time", "spread", "rate", "canopy is", "last committed"):
+    for column in ("canopy", "rate", *COLUMNS, "last committed"):
         table.add_column(column, justify="right")
     change_of = {change.key: change for change in changes}
-    last = ("", 0)
-    for row in results.measurements:
-        if last != (row.case, row.threads):
-            table.add_section()
-            last = (row.case, row.threads)
-        change = change_of.get((row.case, row.contestant, row.outputs, row.threads))
+    for line in lines_of(results):
+        ours = line.ours
+        change = change_of.get((ours.case, ours.contestant, ours.outputs, ours.threads))
         table.add_row(
-            row.case,
-            str(row.threads),
-            row.outputs,
-            row.contestant,
-            format_time(row.median_s),
-            f"{row.spread:.0%}",
-            row.rate,
-            ours_relative_to(results, row),
+            line.case,
+            str(line.threads),
+            line.outputs,
+            f"{format_time(ours.median_s)} +-{ours.spread / 2:.0%}",
+            ours.rate,
+            *(beside(line.peers.get(name), ours) for name in COLUMNS),
             format_change(change) if change else "",
         )
     return table
 
 
-def ours_relative_to(results: Results, row: Measurement) -> str:
-    """How many times faster Canopy is under the same conditions; a limit is held against reused
-    outputs."""
-    if row.contestant.startswith("canopy"):
+def beside(peer: Measurement | None, ours: Measurement) -> str:
+    """A peer's time, and how many times faster we are."""
+    if peer is None:
         return ""
-    outputs = "reused" if row.outputs == "none" else row.outputs
-    ours = results.find(row.case, "canopy", outputs, row.threads)
-    ratio = ratio_to(row, ours)
-    return f"{ratio:.2f} x" if ratio else ""
+    return f"{format_time(peer.median_s)} ({peer.median_s / ours.median_s:.2f})"
 
 
 def format_time(seconds: float) -> str:
-    if seconds < 1e-3:
-        return f"{seconds * 1e6:.2f} us"
-    return f"{seconds * 1e3:.2f} ms" if seconds < 1 else f"{seconds:.2f} s"
+    """Three digits, in the unit that suits."""
+    factor, unit = (1e6, "us") if seconds < 1e-3 else (1e3, "ms") if seconds < 1 else (1, "s")
+    value = seconds * factor
+    decimals = max(0, 2 - math.floor(math.log10(value)))
+    return f"{value:.{decimals}f} {unit}"
 
 
 def format_change(change: Change) -> str:
@@ -92,8 +127,8 @@ def slower(change: Change) -> str:
     )
 
 
-def bar_table(results: Results, cases: set[str]) -> Table:
-    """The bars of the cases that were measured."""
+def bar_table(results: Results) -> Table:
+    """The bars of what was measured."""
     table = Table(title="bars, 2 threads", title_justify="left")
     for column in ("case", "bar"):
         table.add_column(column)
@@ -101,7 +136,7 @@ def bar_table(results: Results, cases: set[str]) -> Table:
     table.add_column("")
     for bar in BARS:
         value = bar.value(results)
-        if bar.case not in cases or value is None:
+        if value is None:
             continue
         table.add_row(bar.case, bar.claim, f"{value:.2f}", verdict(bar.is_met(results)))
     return table

@@ -76,8 +76,8 @@ class LaunchError(CanopyError):
     """A launch with a wrong argument, grid or device."""
 
 
-class KernelError(CanopyError):
-    """A kernel that failed while it ran."""
+class KernelError(CanopyError, RuntimeError):
+    """A kernel that failed while it ran; a RuntimeError, as torch raises for device assertions."""
 
 
 class CacheError(CanopyError):

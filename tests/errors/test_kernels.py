@@ -224,8 +224,8 @@ def test_assertion_in_a_kernel() -> None:
     x[19] = -1
     text = refused(KernelError, lambda: kernels.checked[(8,)](x, BLOCK=8, debug=True))
     assert text == (
-        f"{place(kernels.checked, 'device_assert')}: assertion failed in program (2, 0, 0): "
-        "a negative value"
+        f"{place(kernels.checked, 'device_assert')}: device-side assertion failed in program "
+        "(2, 0, 0): a negative value"
     )
     x.zero_()
     kernels.checked[(8,)](x, BLOCK=8, debug=True)  # the pool goes on

@@ -90,7 +90,7 @@ def test_a_failing_program_stops_the_launch(kernels: Kernels, grid: int) -> None
 
 @pytest.mark.usefixtures("four_threads")
 def test_an_assertion_says_where(kernels: Kernels) -> None:
-    expected = r"k\.py:12: assertion failed in program \(3, 0, 0\): index out of range"
+    expected = r"k\.py:12: device-side assertion failed in program \(3, 0, 0\): index out of range"
     for grid in (4, 1000):
         with pytest.raises(KernelError, match=expected):
             launch(kernels.assert_three, (grid,), pack_slots(symbols()["canopy_assert_fail"]))

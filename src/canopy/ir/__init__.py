@@ -5,6 +5,7 @@ from __future__ import annotations
 from canopy.ir.contraction import AnyLane, Dot, Reduce, Scan
 from canopy.ir.control import (
     Assert,
+    Clock,
     Condition,
     For,
     If,
@@ -53,6 +54,7 @@ from canopy.ir.shape import (
     Broadcast,
     Concat,
     ExpandDims,
+    Flip,
     Gather,
     Histogram,
     Join,
@@ -78,6 +80,7 @@ __all__ = [
     "Builder",
     "Cast",
     "Clamp",
+    "Clock",
     "Compare",
     "Concat",
     "Condition",
@@ -85,6 +88,7 @@ __all__ = [
     "Div",
     "Dot",
     "ExpandDims",
+    "Flip",
     "Fma",
     "For",
     "Gather",

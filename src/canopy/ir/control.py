@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from canopy.ir.core import Op, Region, Value
-from canopy.ir.types import I32, Type
+from canopy.ir.types import I32, I64, Type
 
 __all__ = [
     "Assert",
+    "Clock",
     "Condition",
     "For",
     "If",
@@ -39,6 +40,16 @@ class NumPrograms(Op):
 
     def result_types(self) -> tuple[Type, ...]:
         return (I32,)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Clock(Op):
+    """Nanoseconds, as i64, of a clock that never runs backwards."""
+
+    has_side_effects: ClassVar[bool] = True
+
+    def result_types(self) -> tuple[Type, ...]:
+        return (I64,)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

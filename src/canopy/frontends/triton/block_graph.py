@@ -16,13 +16,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from canopy.errors import UnsupportedError
+from canopy.frontends.triton.lanewise import zero
 from canopy.frontends.triton.types import parse_type
 from canopy.ir import Builder, If, Region, Value, Yield
-from canopy.ir.types import BOOL, I64, PTR, Type, is_bool, is_float, is_pointer, with_element
+from canopy.ir.types import BOOL
 
 if TYPE_CHECKING:
     from canopy.frontends.triton.reader import Reader
-    from canopy.frontends.triton.text import Function, Operation
+    from canopy.frontends.triton.text import Block, Operation
 
 __all__ = ["BlockGraph"]
 
@@ -30,12 +31,17 @@ _TARGET = re.compile(r"\^(\w+)(?:\(([^)]*)\))?")
 _NAME = re.compile(r"%([\w$.\-]+(?:#\d+)?)")
 
 
-class BlockGraph:
-    """The blocks of one function."""
+def _returns(last: Operation) -> bool:
+    """``tt.return``, or what ends the region of a reduction, scan or map."""
+    return last.name.startswith("tt.") and last.name.endswith("return")
 
-    def __init__(self, reader: Reader, function: Function) -> None:
+
+class BlockGraph:
+    """The blocks of one function, or of the region of an operation."""
+
+    def __init__(self, reader: Reader, blocks: list[Block]) -> None:
         self.reader = reader
-        self.blocks = function.blocks
+        self.blocks = blocks
         self.exit = len(self.blocks)
         indices = {block.label: i for i, block in enumerate(self.blocks)}
         self.targets = [self._targets(block.operations[-1], indices) for block in self.blocks]
@@ -46,7 +52,7 @@ class BlockGraph:
         self.is_void = all(
             not block.operations[-1].operands
             for block in self.blocks
-            if block.operations[-1].name == "tt.return"
+            if _returns(block.operations[-1])
         )
 
     @staticmethod
@@ -109,7 +115,7 @@ class BlockGraph:
             for op in operations[:-1]:
                 reader.run(op)
             last = operations[-1]
-            if last.name == "tt.return":
+            if _returns(last):
                 return self._not_reached(stop) if may_return else reader.values(last)
             if last.name == "cf.br":
                 block, names = self.targets[block][0]
@@ -176,14 +182,10 @@ class BlockGraph:
         """False, and values that nothing reads, in place of the arguments of ``stop``."""
         assert stop is not None
         types = [parse_type(type_) for _, type_ in self.blocks[stop].arguments]
-        return (self.reader.constant(False, BOOL), *(self._anything(type_) for type_ in types))
-
-    def _anything(self, type_: Type) -> Value:
-        if is_pointer(type_):
-            zero = self.reader.constant(0, with_element(type_, I64))
-            return self.reader.bitcast(zero, PTR)
-        number = False if is_bool(type_) else 0.0 if is_float(type_) else 0
-        return self.reader.constant(number, type_)
+        return (
+            self.reader.constant(False, BOOL),
+            *(zero(self.reader.build, type_) for type_ in types),
+        )
 
     def _open(self, op: Operation) -> Builder:
         outer, self.reader.build = self.reader.build, Builder(Region(), op.location)

@@ -69,6 +69,12 @@ class _VerifiedCache(FileCacheManager):  # type: ignore[misc, unused-ignore]
         self.lock_path = os.path.join(self.cache_dir, "lock")
         os.makedirs(self.cache_dir, exist_ok=True)
 
+    def get_file(self, filename: str) -> str | None:
+        path: str | None = super().get_file(filename)
+        if path is None or not filename.endswith(".json"):
+            return path
+        return path if _is_json(path) else None
+
     def put(self, data: object, filename: str, binary: bool = True) -> str:
         try:
             return str(super().put(data, filename, binary))
@@ -91,6 +97,14 @@ class _VerifiedCache(FileCacheManager):  # type: ignore[misc, unused-ignore]
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
         return group if is_whole else None
+
+
+def _is_json(path: str) -> bool:
+    try:
+        json.loads(Path(path).read_text())
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def _sum(path: str) -> str:

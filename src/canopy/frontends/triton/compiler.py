@@ -1,8 +1,8 @@
 """The plug-in backend that Triton calls to compile a kernel for the CPU.
 
-Stages: ``ttir`` (Triton's own passes), ``canopy`` (tile IR), ``llir``, ``asm``, ``obj``. Triton
-keeps the text of each in its cache and in ``kernel.asm``. Triton looks for exactly one concrete
-backend class in this module.
+Stages: ``ttir`` (Triton's own passes), ``canopy`` (tile IR), ``llir``, ``obj``. Triton keeps the
+text of each in its cache and in ``kernel.asm``, whose ``asm`` is made when it is read. Triton looks
+for exactly one concrete backend class in this module.
 """
 
 from __future__ import annotations
@@ -53,7 +53,9 @@ class CpuBackend(BaseBackend):  # type: ignore[misc, unused-ignore]
         return (metadata.num_warps, metadata.num_ctas, metadata.shared)
 
     def get_codegen_implementation(self, options: CpuOptions) -> dict[str, Any]:
-        return {"convert_custom_types": _refuse_fp8e4b15, "min_dot_size": _min_dot_size}
+        from canopy.frontends.triton.fp8e4b15 import convert_fp8e4b15
+
+        return {"convert_custom_types": convert_fp8e4b15, "min_dot_size": _min_dot_size}
 
     def get_module_map(self) -> dict[str, ModuleType]:
         # The symbols of NVIDIA's libdevice are what rules_extern.py reads.
@@ -74,18 +76,14 @@ class CpuBackend(BaseBackend):  # type: ignore[misc, unused-ignore]
         stages["canopy"] = functools.partial(_make_canopy, options=options)
         if not options.interpret:
             stages["llir"] = _make_llir
-            if config.debug_level() > 0:  # as costly as code generation itself, and seldom read
-                stages["asm"] = lambda source, metadata: _Stage(
-                    source.executable.assembly, source.kernel, source.executable
-                )
         stages["obj"] = functools.partial(_make_obj, options=options)
 
 
-@functools.lru_cache(maxsize=1)
 def _host_features() -> str:
-    from llvmlite import binding
+    from canopy.targets.cpu import host_machine
 
-    return f"{binding.get_host_cpu_name()} {binding.get_host_cpu_features().flatten()}"
+    machine = host_machine()
+    return f"{machine.cpu} {machine.features}"
 
 
 @functools.lru_cache(maxsize=1)
@@ -104,13 +102,6 @@ def _sources_hash() -> str:
 
 def _min_dot_size(lhs: Any, rhs: Any) -> tuple[int, int, int]:
     return (1, 1, 1)
-
-
-def _refuse_fp8e4b15(*_: Any, **__: Any) -> None:
-    raise UnsupportedError(
-        "the float8 type fp8e4b15 exists on older NVIDIA GPUs only",
-        hint="use tl.float8e4nv or tl.float8e5",
-    )
 
 
 # ---- stages ------------------------------------------------------------------------------------

@@ -40,11 +40,14 @@ class CpuDriver(DriverBase):  # type: ignore[misc, unused-ignore]
     """One device: the CPU that this process runs on."""
 
     def __init__(self) -> None:
-        from canopy.frontends.triton import cache, explain
+        from canopy.frontends.triton import assembly, cache, explain, grids, tuning
 
         super().__init__()
+        assembly.install()
         cache.install()
         explain.install()
+        tuning.install()
+        grids.install()
         self.utils = CpuUtils()
         self.launcher_cls = make_launcher
 

@@ -23,6 +23,7 @@ from canopy.errors import (
     MissingDependencyError,
 )
 from canopy.frontends.triton.binary import Binary, is_fresh
+from canopy.frontends.triton.cooperative import make_cooperative
 from canopy.frontends.triton.options import CpuOptions
 from canopy.frontends.triton.places import launch_site
 from canopy.runtime import trace
@@ -223,6 +224,8 @@ def _explained(error: Exception, binary: Binary, names: list[str]) -> Exception:
         return LaunchError(text, location=location, hint=_argument_hint(text))
     if text.startswith("grid: "):
         hint = "each axis of a grid is a number from 0 to 2147483647"
+        if "expected an integer" in text:
+            hint = "each axis of a grid is an integer: triton.cdiv(n, BLOCK), not n / BLOCK"
         return LaunchError(f"the grid of {binary.name}: {text[6:]}", location=location, hint=hint)
     return error
 
@@ -243,6 +246,7 @@ def make_launcher(source: Any, metadata: Any) -> Callable[..., None]:
     _pending.made = (source, metadata)
     arguments = _Arguments(source.signature)
     is_flat = arguments.is_flat
+    is_cooperative = getattr(metadata, "launch_cooperative_grid", False)
     native: Callable[..., None] | None = None
 
     def launch(
@@ -259,7 +263,7 @@ def make_launcher(source: Any, metadata: Any) -> Callable[..., None]:
     ) -> None:
         nonlocal native
         if native is None:
-            native = _callable(function, arguments)
+            native = _callable(function, arguments, is_cooperative)
         if not is_flat:
             values = arguments.flat(values)
         if enter_hook is not None and _has_hooks(enter_hook):
@@ -310,7 +314,9 @@ def _observed(
     launch()
 
 
-def _callable(function: LoadedKernel, arguments: _Arguments) -> Callable[..., None]:
+def _callable(
+    function: LoadedKernel, arguments: _Arguments, is_cooperative: bool
+) -> Callable[..., None]:
     if function.binary.interpreted:
         return _interpreting(function, arguments)
     try:
@@ -321,10 +327,15 @@ def _callable(function: LoadedKernel, arguments: _Arguments) -> Callable[..., No
             f"the native runtime cannot be loaded: {error}", hint="reinstall canopy-nn"
         ) from error
     native.set_timing(True)
+    kinds = arguments.kinds(function.binary.written)
+    if is_cooperative:
+        counting, launch = make_cooperative(function, kinds)
+        _native_launchers.append((function.binary, counting))
+        return launch
     made = make_native(
         function.address,
         function.binary.scratch_bytes,
-        arguments.kinds(function.binary.written),
+        kinds,
         name=function.binary.name,
         keep=function.keep,
     )
@@ -351,6 +362,8 @@ def _interpreting(function: LoadedKernel, arguments: _Arguments) -> Callable[...
                 raise TypeError(f"grid: expected an integer along {axis}, got {extent!r}")
             if not 0 <= extent <= _MOST_PROGRAMS:
                 raise ValueError(f"grid: {extent} along {axis} is outside 0..{_MOST_PROGRAMS}")
+        if grid_x * grid_y * grid_z >= 2**63:
+            raise ValueError(f"grid: {grid} holds more than 2^63 - 1 programs")
         given = arguments.runtime(values)
         for position, value in enumerate(given):
             if getattr(value, "is_meta", False):

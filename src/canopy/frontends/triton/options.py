@@ -12,7 +12,11 @@ from typing import Any
 
 from canopy.errors import CompileError
 
-__all__ = ["CpuOptions"]
+__all__ = ["CpuOptions", "OptionError"]
+
+
+class OptionError(CompileError, AssertionError):
+    """An option that no backend takes; Triton's own backends assert, and programs catch that."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +29,7 @@ class CpuOptions:
     enable_fp_fusion: bool = True  # a * b + c may round once
     interpret: bool = False  # launches run in the IR's interpreter (CANOPY_INTERPRET=1)
     # what Triton's language front-end asks for
-    supported_fp8_dtypes: tuple[str, ...] = ("fp8e4b8", "fp8e4nv", "fp8e5", "fp8e5b16")
+    supported_fp8_dtypes: tuple[str, ...] = ("fp8e4b15", "fp8e4b8", "fp8e4nv", "fp8e5", "fp8e5b16")
     deprecated_fp8_dot_operand_dtypes: tuple[str, ...] = ()
     default_dot_input_precision: str = "ieee"
     allowed_dot_input_precisions: tuple[str, ...] = (
@@ -69,7 +73,7 @@ class CpuOptions:
 
     def __post_init__(self) -> None:
         if self.num_warps <= 0 or self.num_warps & (self.num_warps - 1):
-            raise CompileError(
+            raise OptionError(
                 f"num_warps is {self.num_warps}", hint="num_warps must be a power of 2"
             )
 

@@ -10,7 +10,7 @@ and the restructuring of the block graph that early returns leave behind.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from canopy.errors import (
@@ -28,6 +28,7 @@ from canopy.frontends.triton import (  # noqa: F401  (imported for the rules tha
     rules_extern,
     rules_math,
     rules_memory,
+    rules_scaled,
     rules_shape,
 )
 from canopy.frontends.triton.block_graph import BlockGraph
@@ -53,10 +54,6 @@ _HINTS = {
     "tt.elementwise_inline_asm": (
         "tl.inline_asm_elementwise holds PTX, which this target cannot run",
         "write it in tl.* operations, or keep it for NVIDIA GPUs behind a tl.constexpr switch",
-    ),
-    "tt.dot_scaled": (
-        "tl.dot_scaled (microscaled formats) is not supported yet",
-        "upcast and scale the operands, then use tl.dot",
     ),
 }
 _MOST_CALLS = 64
@@ -179,16 +176,35 @@ class Reader:
         ender: type[Any] | None = Yield,
     ) -> Region:
         """A single-block region; a missing terminator is added if ``ender`` is given."""
+
+        def fill() -> None:
+            for op in block.operations:
+                self.run(op)
+            ops = self.build.region.ops
+            if ender is not None and not (ops and ops[-1].is_terminator):
+                self.build.effect(ender)
+
+        return self._region(arguments, fill)
+
+    def function_region(self, blocks: list[Block]) -> Region:
+        """The region of a reduction, scan or map: a function, which may return early."""
+        arguments = self.block_arguments(blocks[0])
+        if len(blocks) == 1:
+            return self.region(blocks[0], arguments, None)
+
+        def fill() -> None:
+            self.build.effect(Yield, values=BlockGraph(self, blocks).emit(0))
+
+        return self._region(arguments, fill)
+
+    def _region(self, arguments: Sequence[tuple[str, Type]], fill: Callable[[], None]) -> Region:
         values = tuple(Value(type_, re.sub(r"\W", "_", name)) for name, type_ in arguments)
         region = Region(values)
         outer, self.build = self.build, Builder(region, self.build.location)
         try:
             for (name, _), value in zip(arguments, values, strict=True):
                 self.known[name] = value
-            for op in block.operations:
-                self.run(op)
-            if ender is not None and not (region.ops and region.ops[-1].is_terminator):
-                self.build.effect(ender)
+            fill()
         finally:
             self.build = outer
         return region
@@ -214,4 +230,4 @@ class Reader:
         """Reads the body of ``function`` here; gives what it returns."""
         for (name, _, _), value in zip(function.parameters, values, strict=True):
             self.known[name] = value
-        return BlockGraph(self, function).emit(0)
+        return BlockGraph(self, function.blocks).emit(0)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from canopy.errors import UnsupportedError
+from canopy.frontends.triton.lanewise import over_lanes
 from canopy.frontends.triton.rules import reads
-from canopy.ir import Dot, Reduce, Scan, Value, Yield
+from canopy.ir import Dot, Join, Reduce, Reshape, Scan, Split, Value, Yield
 
 if TYPE_CHECKING:
     from canopy.frontends.triton.reader import Reader
@@ -26,8 +30,7 @@ def _dot(reader: Reader, op: Operation) -> Value:
 
 @reads("tt.reduce")
 def _reduce(reader: Reader, op: Operation) -> tuple[Value, ...]:
-    (block,) = op.regions[0]
-    combine = reader.region(block, reader.block_arguments(block), None)
+    combine = reader.function_region(op.regions[0])
     made = reader.build.effect(
         Reduce, sources=reader.values(op), axis=op.integer("axis"), combine=combine
     )
@@ -36,8 +39,7 @@ def _reduce(reader: Reader, op: Operation) -> tuple[Value, ...]:
 
 @reads("tt.scan")
 def _scan(reader: Reader, op: Operation) -> tuple[Value, ...]:
-    (block,) = op.regions[0]
-    combine = reader.region(block, reader.block_arguments(block), None)
+    combine = reader.function_region(op.regions[0])
     made = reader.build.effect(
         Scan,
         sources=reader.values(op),
@@ -48,6 +50,49 @@ def _scan(reader: Reader, op: Operation) -> tuple[Value, ...]:
     return made.results
 
 
-@reads("tt.reduce.return", "tt.scan.return", "scf.yield")
+@reads("tt.map_elementwise")
+def _map(reader: Reader, op: Operation) -> tuple[Value, ...]:
+    """With ``pack`` lanes per call, these are neighbours in the tile's row-major order."""
+    pack = op.integer("pack")
+    if pack & (pack - 1):
+        raise UnsupportedError(
+            f"tl.map_elementwise packs {pack} lanes", hint="pack a power of two of them"
+        )
+    region = reader.function_region(op.regions[0])
+    sources = reader.values(op)
+    if pack == 1:
+        return over_lanes(reader.build, region, sources, sources[0].shape)
+    arguments = [piece for source in sources for piece in _unpacked(reader, source, pack)]
+    made = over_lanes(reader.build, region, arguments, arguments[0].shape)
+    return tuple(
+        reader.add(Reshape, source=_packed(reader, made[i : i + pack]), shape=sources[0].shape)
+        for i in range(0, len(made), pack)
+    )
+
+
+def _unpacked(reader: Reader, source: Value, pack: int) -> list[Value]:
+    """Lanes 0, pack, 2 pack .., then lanes 1, pack + 1 .., and so on."""
+    size = math.prod(source.shape)
+    pairs = (2,) * (pack.bit_length() - 1)
+    return _halves(reader, reader.add(Reshape, source=source, shape=(size // pack, *pairs)))
+
+
+def _halves(reader: Reader, source: Value) -> list[Value]:
+    if len(source.shape) == 1:
+        return [source]
+    even, odd = (
+        _halves(reader, half) for half in reader.build.effect(Split, source=source).results
+    )
+    return [piece for both in zip(even, odd, strict=True) for piece in both]
+
+
+def _packed(reader: Reader, pieces: Sequence[Value]) -> Value:
+    if len(pieces) == 1:
+        return pieces[0]
+    even, odd = _packed(reader, pieces[0::2]), _packed(reader, pieces[1::2])
+    return reader.add(Join, lhs=even, rhs=odd)
+
+
+@reads("tt.reduce.return", "tt.scan.return", "tt.map_elementwise.return", "scf.yield")
 def _yield(reader: Reader, op: Operation) -> None:
     reader.build.effect(Yield, values=reader.values(op))

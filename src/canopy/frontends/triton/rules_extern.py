@@ -11,6 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from canopy.errors import UnsupportedError
 from canopy.frontends.triton.rules import reads
+from canopy.frontends.triton.rules_rounding import (
+    DIRECTED_CAST,
+    DIRECTED_OPERATION,
+    cast_directed,
+    operate_directed,
+)
 from canopy.frontends.triton.types import parse_type
 from canopy.ir import (
     Add,
@@ -28,6 +34,7 @@ from canopy.ir import (
     MulHigh,
     Or,
     Select,
+    ShiftLeft,
     ShiftRight,
     Sub,
     Value,
@@ -35,6 +42,8 @@ from canopy.ir import (
 )
 from canopy.ir.math import FUNCTIONS, INTEGER_FUNCTIONS, PREDICATES
 from canopy.ir.types import (
+    F64,
+    U64,
     Type,
     element_type,
     is_float,
@@ -68,6 +77,8 @@ _RENAMED = {
     "frsqrt_rn": "rsqrt",
     "fsqrt_rn": "sqrt",
     "dsqrt_rn": "sqrt",
+    "cyl_bessel_i0": "i0",
+    "cyl_bessel_i1": "i1",
 }
 _ROUNDINGS = {"rn": "rint", "rd": "floor", "ru": "ceil", "rz": "trunc"}
 _TO_INTEGER = re.compile(r"^(?:float|double)2(int|uint|ll|ull)_(rn|rd|ru|rz)$")
@@ -185,6 +196,66 @@ def _multiply_24(reader: Reader, values: tuple[Value, ...], wanted: Type) -> Val
     return reader.add(Mul, lhs=lhs, rhs=rhs)
 
 
+def _signed_multiply_24(reader: Reader, values: tuple[Value, ...], wanted: Type) -> Value:
+    """The product of the low 24 bits, read as signed numbers."""
+    eight = reader.constant(8, values[0].type)
+    lifted = [reader.add(ShiftLeft, lhs=value, rhs=eight) for value in values]
+    lhs, rhs = (reader.add(ShiftRight, lhs=value, rhs=eight) for value in lifted)
+    return reader.add(Mul, lhs=lhs, rhs=rhs)
+
+
+def _byte_permutation(reader: Reader, values: tuple[Value, ...], wanted: Type) -> Value:
+    """Four bytes out of the eight of x (lower) and y, chosen by 3 bits of each nibble of s."""
+    x, y, selector = (_cast(reader, reader.as_unsigned(value), U64) for value in values)
+
+    def number(content: int) -> Value:
+        return reader.constant(content, x.type)
+
+    both = reader.add(Or, lhs=x, rhs=reader.add(ShiftLeft, lhs=y, rhs=number(32)))
+    chosen = number(0)
+    for position in range(4):
+        nibble = reader.add(ShiftRight, lhs=selector, rhs=number(4 * position))
+        byte = reader.add(And, lhs=nibble, rhs=number(7))
+        distance = reader.add(ShiftLeft, lhs=byte, rhs=number(3))
+        moved = reader.add(ShiftRight, lhs=both, rhs=distance)
+        low = reader.add(And, lhs=moved, rhs=number(0xFF))
+        placed = reader.add(ShiftLeft, lhs=low, rhs=number(8 * position))
+        chosen = reader.add(Or, lhs=chosen, rhs=placed)
+    return _cast(reader, chosen, element_type(wanted))
+
+
+def _double_of_halves(reader: Reader, values: tuple[Value, ...], wanted: Type) -> Value:
+    high, low = (_cast(reader, reader.as_unsigned(value), U64) for value in values)
+    shift = reader.constant(32, high.type)
+    bits = reader.add(Or, lhs=reader.add(ShiftLeft, lhs=high, rhs=shift), rhs=low)
+    return reader.bitcast(bits, F64)
+
+
+def _half_of_double(distance: int) -> Special:
+    def half(reader: Reader, values: tuple[Value, ...], wanted: Type) -> Value:
+        bits = reader.bitcast(values[0], U64)
+        moved = reader.add(ShiftRight, lhs=bits, rhs=reader.constant(distance, bits.type))
+        return _cast(reader, moved, element_type(wanted))
+
+    return half
+
+
+def _reciprocal_of_high_half(reader: Reader, values: tuple[Value, ...], wanted: Type) -> Value:
+    """1 / x to the upper 32 bits, the lower ones being zero."""
+    bits = reader.bitcast(_reciprocal(reader, values, wanted), U64)
+    kept = reader.add(And, lhs=bits, rhs=reader.constant(0xFFFFFFFF00000000, bits.type))
+    return reader.bitcast(kept, F64)
+
+
+def _bessel_of_order(function: str) -> Special:
+    def call(reader: Reader, values: tuple[Value, ...], wanted: Type) -> Value:
+        order, x = values
+        order = _cast(reader, order, element_type(x.type))
+        return reader.add(MathCall, function=function, arguments=(order, x))
+
+    return call
+
+
 def _find_first_set(reader: Reader, values: tuple[Value, ...], wanted: Type) -> Value:
     """The position of the lowest set bit, counted from 1; 0 for zero."""
     (source,) = values
@@ -246,6 +317,14 @@ _SPECIAL: dict[str, Special] = {
     "umulhi": _unsigned_multiply_high,
     "umul64hi": _unsigned_multiply_high,
     "umul24": _multiply_24,
+    "mul24": _signed_multiply_24,
+    "byte_perm": _byte_permutation,
+    "hiloint2double": _double_of_halves,
+    "double2hiint": _half_of_double(32),
+    "double2loint": _half_of_double(0),
+    "rcp64h": _reciprocal_of_high_half,
+    "jn": _bessel_of_order("jn"),
+    "yn": _bessel_of_order("yn"),
     "ffs": _find_first_set,
     "ffsll": _find_first_set,
     "hadd": _halving(False, False),
@@ -303,4 +382,6 @@ _PATTERNS: list[tuple[re.Pattern[str], Family]] = [
     (_TO_FLOAT, _to_float),
     (_BITS, _as_bits),
     (_BINARY_RN, _rounded_binary),
+    (DIRECTED_OPERATION, operate_directed),
+    (DIRECTED_CAST, cast_directed),
 ]

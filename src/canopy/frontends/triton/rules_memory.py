@@ -7,8 +7,27 @@ from typing import TYPE_CHECKING, Any
 from canopy.errors import UnsupportedError
 from canopy.frontends.triton.rules import reads
 from canopy.frontends.triton.types import parse_type, pointee_bytes, pointee_of
-from canopy.ir import AtomicCas, AtomicRmw, Load, Offset, Store, Value
-from canopy.ir.types import element_type
+from canopy.ir import (
+    And,
+    AnyLane,
+    AtomicCas,
+    AtomicRmw,
+    Builder,
+    Clock,
+    Compare,
+    Condition,
+    Load,
+    Offset,
+    Or,
+    Region,
+    Store,
+    Sub,
+    Value,
+    While,
+    Xor,
+    Yield,
+)
+from canopy.ir.types import BOOL, element_type, with_element
 
 if TYPE_CHECKING:
     from canopy.frontends.triton.reader import Reader
@@ -102,6 +121,44 @@ def _atomic_load(reader: Reader, op: Operation) -> Value:
         mask=mask[0] if mask else None,
         order=_ORDERS[op.body.partition(",")[0].strip()],
     )
+
+
+@reads("tt.atomic_poll")
+def _atomic_poll(reader: Reader, op: Operation) -> Value:
+    """Reads until memory equals what is expected, in every lane, or the time is over; gives which
+    lanes were equal."""
+    pointer, expected, *timeout = reader.values(op)
+    order = _ORDERS[op.body.partition(",")[0].strip()]
+    start = reader.add(Clock) if timeout else None
+    never = reader.constant(False, with_element(expected.type, BOOL))
+    outer = reader.build
+
+    before, body = (Region((Value(never.type, "equal"),)) for _ in range(2))
+    reader.build = Builder(before, outer.location)
+    (known,) = before.args
+    equal = reader.add(Or, lhs=known, rhs=_found(reader, pointer, expected, known, order))
+    waits = reader.add(Xor, lhs=equal, rhs=reader.constant(True, equal.type))
+    if waits.is_tile:
+        waits = reader.add(AnyLane, source=waits)
+    if start is not None:
+        passed = reader.as_unsigned(reader.add(Sub, lhs=reader.add(Clock), rhs=start))
+        limit = reader.as_unsigned(timeout[0])
+        in_time = reader.add(Compare, predicate="lt", lhs=passed, rhs=limit)
+        waits = reader.add(And, lhs=waits, rhs=in_time)
+    reader.build.effect(Condition, condition=waits, values=(equal,))
+    Builder(body, outer.location).effect(Yield, values=body.args)
+    reader.build = outer
+    return outer.effect(While, initial=(never,), before=before, body=body).results[0]
+
+
+def _found(reader: Reader, pointer: Value, expected: Value, known: Value, order: str) -> Value:
+    """Whether memory equals ``expected``, read where that is not known to be so."""
+    unknown = reader.add(Xor, lhs=known, rhs=reader.constant(True, known.type))
+    zero = reader.constant(0, expected.type)
+    fields = {"kind": "or", "pointer": pointer, "value": zero, "mask": unknown, "order": order}
+    found = reader.add(AtomicRmw, **fields)
+    same = reader.add(Compare, predicate="eq", lhs=found, rhs=expected)
+    return reader.add(And, lhs=same, rhs=unknown)
 
 
 @reads("tt.atomic_store")

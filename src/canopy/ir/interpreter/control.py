@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 
 from canopy.ir.control import (
     Assert,
+    Clock,
     Condition,
     For,
     If,
@@ -28,6 +31,11 @@ def _program_id(machine: Machine, op: ProgramId) -> Array:
 @rule(NumPrograms)
 def _num_programs(machine: Machine, op: NumPrograms) -> Array:
     return np.asarray(machine.grid[op.axis], np.int32)
+
+
+@rule(Clock)
+def _clock(machine: Machine, op: Clock) -> Array:
+    return np.asarray(time.monotonic_ns(), np.int64)
 
 
 @rule(For)
@@ -76,13 +84,15 @@ def _assert(machine: Machine, op: Assert) -> None:
     if not failed.any():
         return
     lane = ", ".join(map(str, np.argwhere(failed)[0]))
-    raise machine.error(op, f"assertion failed{f' in lane {lane}' if lane else ''}: {op.message}")
+    raise machine.error(
+        op, f"device-side assertion failed{f' in lane {lane}' if lane else ''}: {op.message}"
+    )
 
 
 @rule(Print)
 def _print(machine: Machine, op: Print) -> None:
     """One line per lane and value, in Triton's form: pid (0, 0, 0) idx ( 3) x: 1.000000"""
-    prefix = op.prefix if op.prefix.startswith(" ") or not op.prefix else f" {op.prefix}"
+    prefix = op.prefix if op.prefix.startswith((" ", ":")) or not op.prefix else f" {op.prefix}"
     program = ", ".join(map(str, machine.program))
     if not op.values:
         print(f"pid ({program}){prefix}")

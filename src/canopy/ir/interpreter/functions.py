@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
+import ctypes.util
+import functools
 import math
 from collections.abc import Callable
 from statistics import NormalDist
@@ -22,6 +25,8 @@ def call(op: MathCall, arguments: tuple[Array, ...]) -> Array:
     result_type = op.result.type
     if not is_float(op.arguments[0].type):
         return np.asarray(_INTEGER[op.function](arguments[0])).astype(dtype_of(result_type))
+    if op.function in ("abs", "neg"):  # a change of the sign alone: infinities of float8 stay
+        return np.asarray(_FLOAT[op.function](arguments[0]))
     if op.function == "nextafter":  # a step of the type itself
         return np.asarray(np.nextafter(*arguments))
     if op.function not in _FLOAT:
@@ -135,7 +140,47 @@ def _sigmoid(x: Array) -> Array:
     return np.asarray(np.where(x >= 0, 1.0, small) / (1.0 + small))
 
 
+def _libm(name: str, order: bool = False) -> Callable[..., Array]:
+    """A function of the C library that Python's math does not have."""
+
+    def call(*arguments: float) -> float:
+        function = getattr(_c_library(), name)
+        function.restype = ctypes.c_double
+        kinds = [ctypes.c_int if order else ctypes.c_double, ctypes.c_double]
+        function.argtypes = kinds if order else kinds[:1]
+        return float(function(int(arguments[0]), arguments[1]) if order else function(*arguments))
+
+    return _lanes(call, 2 if order else 1)
+
+
+@functools.lru_cache(maxsize=1)
+def _c_library() -> ctypes.CDLL:
+    return ctypes.CDLL(ctypes.util.find_library("m"))
+
+
+def _bessel_i(order: int) -> Callable[..., Array]:
+    """The modified function of the first kind, by its power series (all terms positive)."""
+
+    def of_number(x: float) -> float:
+        if math.isnan(x) or math.isinf(x):
+            return x if order else abs(x)
+        quarter, term, total, k = x * x / 4, 1.0, 0.0, 0
+        while term > total * 1e-18:
+            total += term
+            k += 1
+            term *= quarter / (k * (k + order))
+            if math.isinf(total):
+                break
+        return total * (x / 2 if order else 1.0)
+
+    return _lanes(of_number)
+
+
 _FLOAT: dict[str, Callable[..., Any]] = {
+    **{name: _libm(name) for name in ("j0", "j1", "y0", "y1")},
+    **{name: _libm(name, order=True) for name in ("jn", "yn")},
+    "i0": _bessel_i(0),
+    "i1": _bessel_i(1),
     "abs": np.abs,
     "neg": np.negative,
     "floor": np.floor,

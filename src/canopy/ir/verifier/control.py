@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from canopy.ir.control import (
     Assert,
+    Clock,
     Condition,
     For,
     If,
@@ -30,6 +31,11 @@ from canopy.ir.verifier.table import (
 @rule(ProgramId, NumPrograms)
 def _grid_axis(op: ProgramId | NumPrograms) -> None:
     an_axis(op, op.axis, 3)
+
+
+@rule(Clock)
+def _clock(op: Clock) -> None:
+    """It has no operands."""
 
 
 @rule(For)

@@ -8,6 +8,7 @@
 #include "pool.h"
 #include "report.h"
 #include "stable_abi.h"
+#include "together.h"
 
 static PyObject *none(void) {
     Py_IncRef(Py_None);
@@ -82,6 +83,7 @@ static PyObject *symbols(PyObject *module, PyObject *unused) {
         SYMBOL(canopy_bfloat16_to_float), SYMBOL(canopy_event_record),
         SYMBOL(canopy_event_elapsed),     SYMBOL(canopy_alloc),
         SYMBOL(canopy_free),              SYMBOL(canopy_launch),
+        SYMBOL(canopy_run_together),
     };
     PyObject *result = PyDict_New();
     for (size_t at = 0; result && at < sizeof table / sizeof *table; at++) {

@@ -16,7 +16,7 @@ static _Thread_local char message_of_thread[CANOPY_MESSAGE_BYTES];
 int32_t canopy_assert_fail(const char *message, const char *file, int32_t line, uint32_t pid_x,
                            uint32_t pid_y, uint32_t pid_z) {
     snprintf(message_of_thread, sizeof message_of_thread,
-             "%s:%" PRId32 ": assertion failed in program (%" PRIu32 ", %" PRIu32 ", %" PRIu32
+             "%s:%" PRId32 ": device-side assertion failed in program (%" PRIu32 ", %" PRIu32 ", %" PRIu32
              "): %s",
              file ? file : "<unknown>", line, pid_x, pid_y, pid_z, message ? message : "");
     return CANOPY_ASSERTION_FAILED;

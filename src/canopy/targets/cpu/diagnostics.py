@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import llvmlite.ir as ll
 
 from canopy import ir
-from canopy.ir.types import ScalarType, element_type
+from canopy.ir.types import F32, ElementType, ScalarType, element_type
 from canopy.targets.cpu import conversions, memory
 from canopy.targets.cpu.llvm import I8, I32, I64, POINTER, LLValue, constant
 
@@ -57,10 +57,10 @@ def emit_print(program: Program, op: ir.Print) -> None:
         ll.VoidType(),
         [POINTER, POINTER, I32, POINTER, I64, POINTER, I32, I32],
     )
-    for value in op.values:
-        element = element_type(value.type)
-        data = _data_of(program, value)
-        kind = _KINDS.index(element.name) if isinstance(element, ScalarType) else _POINTER_KIND
+    for number, value in enumerate(op.values):
+        if len(op.values) > 1:
+            prefix = text_constant(program, f"{op.prefix}(operand {number}) ")
+        kind, data = _data_of(program, value, op.hex)
         count = 1
         for extent in value.shape:
             count *= extent
@@ -74,14 +74,29 @@ def emit_print(program: Program, op: ir.Print) -> None:
         b.call(function, [ids, prefix, constant(I32, kind), data, *sizes])
 
 
-def _data_of(program: Program, value: ir.Value) -> LLValue:
+def _data_of(program: Program, value: ir.Value, in_hex: bool) -> tuple[int, LLValue]:
+    """How the value is printed, and the address of its lanes. A float8 is printed as a float32."""
     element = element_type(value.type)
-    if isinstance(element, ScalarType) and element.name.startswith("f8"):
-        raise NotImplementedError(element.name)
+    if not isinstance(element, ScalarType):
+        return _POINTER_KIND, _stored(program, value, element)
+    shown: ScalarType = element
+    if element.name.startswith("f8") and not in_hex:
+        shown = F32
+    kind = "u8" if shown.name.startswith("f8") else shown.name
+    return _KINDS.index(kind), _stored(program, value, shown)
+
+
+def _stored(program: Program, value: ir.Value, wanted: ElementType) -> LLValue:
+    """The address of the value's lanes in the type ``wanted``."""
     if value.is_tile:
-        return program.kept_buffer(value).address
-    slot = program.alloca(conversions.memory_type(element))
-    program.builder.store(memory.to_memory(program.builder, program.scalar(value), element), slot)
+        return program.kept_buffer(value, wanted).address
+    b, element = program.builder, element_type(value.type)
+    lane = program.scalar(value)
+    if wanted != element:
+        assert isinstance(element, ScalarType)
+        lane = conversions.to_float(b, lane, element)
+    slot = program.alloca(conversions.memory_type(wanted))
+    b.store(memory.to_memory(b, lane, wanted), slot)
     return slot
 
 

@@ -7,8 +7,9 @@ while the kernel walks down K: each group of the left operand is broadcast and m
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import llvmlite.ir as ll
 
@@ -24,6 +25,8 @@ from canopy.targets.cpu.llvm import (
     splat,
 )
 from canopy.targets.cpu.multiply import Multiplication
+
+Step: TypeAlias = Callable[[LLValue, list[LLValue]], list[LLValue]]
 
 __all__ = ["Blocking", "LeftLayout", "product_function"]
 
@@ -204,7 +207,7 @@ class _Kernel:
             for v in range(block.vectors)
         ]
 
-    def _over_depth(self, name: str, start: list[LLValue], step: Any) -> list[LLValue]:
+    def _over_depth(self, name: str, start: list[LLValue], step: Step) -> list[LLValue]:
         """Runs ``step(k, sums) -> sums`` for every group of K, with the sums in registers."""
         b = self.builder
         before = b.block

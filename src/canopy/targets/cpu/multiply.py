@@ -133,7 +133,7 @@ def _dot_instruction(
         return Multiplication(I8, I32, 4, "llvm.aarch64.neon.sdot")
     if m.has("avx512vnni") and m.vector_bytes == 64:
         return Multiplication(I16, I32, 2, "llvm.x86.avx512.vpdpwssd")
-    if m.has("avx2"):
+    if m.triple.startswith("x86_64") and m.vector_bytes >= 32:
         return Multiplication(I16, I32, 2, "llvm.x86.avx2.pmadd.wd")
     return None
 

@@ -131,6 +131,7 @@ class _PackRoot:
     batch_stride: int
     is_biased: bool
     reduce_axis: int | None = None
+    op: ir.Op | None = None
 
     def inputs(self) -> tuple[ir.Value, ...]:
         return (self.value,)

@@ -6,6 +6,9 @@ that are collected into groups of one iteration space, and each group becomes on
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import llvmlite.ir as ll
@@ -22,6 +25,8 @@ from canopy.targets.cpu import control, conversions, diagnostics, memory
 from canopy.targets.cpu.arithmetic import constant_of, emit_elementwise
 from canopy.targets.cpu.atomics import AtomicRoot, emit_scalar_atomic
 from canopy.targets.cpu.buffers import Buffer
+from canopy.targets.cpu.clock import emit_clock
+from canopy.targets.cpu.combine import is_lane_by_lane
 from canopy.targets.cpu.features import Machine
 from canopy.targets.cpu.histogram import emit_histogram
 from canopy.targets.cpu.llvm import (
@@ -36,9 +41,19 @@ from canopy.targets.cpu.llvm import (
 )
 from canopy.targets.cpu.nest import Nest, Root
 from canopy.targets.cpu.packing import LeftOperand, RightOperand
+from canopy.targets.cpu.patterns import SLACK_BYTES
 from canopy.targets.cpu.plan import KernelPlan, is_inline, loads_reached
+from canopy.targets.cpu.prefetch import PrefetchPlan, streams_of
 from canopy.targets.cpu.products import emit_dot
-from canopy.targets.cpu.roots import AnyLaneRoot, KeepRoot, ReduceRoot, ScanRoot, StoreRoot
+from canopy.targets.cpu.roots import (
+    AnyLaneRoot,
+    KeepRoot,
+    ReduceRoot,
+    ScanRoot,
+    StoreRoot,
+    reduce_root,
+)
+from canopy.targets.cpu.strides import is_row_major
 
 __all__ = ["Program"]
 
@@ -46,6 +61,8 @@ ALIGNMENT = 64
 # A strip is this many vector registers wide: independent chains hide the latency of arithmetic.
 VECTORS_PER_STRIP = 4
 MAX_SCAN_LANES = 16
+# A last axis that is shorter fills no vector.
+SHORT_AXIS = 8
 _KEPT_OPERAND = (ir.For, ir.While, ir.If)
 _LANE_TO_LANE = (
     *(ir.Binary, ir.Compare, ir.Select, ir.MathCall, ir.Fma, ir.Clamp),
@@ -61,6 +78,7 @@ class Program:
     ) -> None:
         self.kernel = kernel
         self.plan = plan
+        self.prefetches = PrefetchPlan.of(kernel, plan)
         self.function = function
         self.machine = machine
         self.vector_bytes = machine.vector_bytes
@@ -68,6 +86,7 @@ class Program:
         self.builder = ll.IRBuilder(function.append_basic_block("entry"))
         self.args, self.grid, *self.ids, self.scratch, self.streaming = function.args
         self.scratch_bytes = 0
+        self._scratch_top = 0
         self.scalars: dict[ir.Value, LLValue] = {}
         self.buffers: dict[ir.Value, Buffer] = {}
         self.targets: dict[ir.Value, Buffer] = {}
@@ -90,6 +109,7 @@ class Program:
         self.block(self.kernel.body.ops)
         self.flush()
         self.builder.ret(constant(I32, 0))
+        self.scratch_bytes += SLACK_BYTES if self.scratch_bytes else 0
 
     def _argument(self, position: int, element: ElementType) -> LLValue:
         slot = self.builder.gep(self.args, [constant(I64, position * 8)], source_etype=I8)
@@ -111,10 +131,21 @@ class Program:
         address = self.allocate_bytes(type_.size * element.bytes)
         return Buffer(address, type_.shape, element)
 
+    @contextmanager
+    def scratch_scope(self) -> Iterator[None]:
+        """Scratch memory taken inside serves others behind it: for regions, whose values end there.
+
+        What siblings share stays in the cache.
+        """
+        top = self._scratch_top
+        yield
+        self._scratch_top = top
+
     def allocate_bytes(self, size: int) -> LLValue:
         """The address of ``size`` bytes of scratch memory, in the entry block."""
-        start = self.scratch_bytes
-        self.scratch_bytes += (size + ALIGNMENT - 1) // ALIGNMENT * ALIGNMENT
+        start = self._scratch_top
+        self._scratch_top += (size + ALIGNMENT - 1) // ALIGNMENT * ALIGNMENT
+        self.scratch_bytes = max(self.scratch_bytes, self._scratch_top)
         with in_entry_block(self.builder):
             return self.builder.gep(self.scratch, [constant(I64, start)], source_etype=I8)
 
@@ -230,6 +261,8 @@ class Program:
             case ir.NumPrograms():
                 slot = b.gep(self.grid, [constant(I64, op.axis)], source_etype=I32)
                 self.scalars[op.result] = b.load(slot, typ=I32)
+            case ir.Clock():
+                self.scalars[op.result] = emit_clock(b)
             case ir.Constant():
                 self.scalars[op.result] = constant_of(element_type(op.type), op.value)
             case ir.Load():
@@ -378,9 +411,15 @@ class Program:
             return
         shape = self._pending_shape
         reduce_axis = next((r.reduce_axis for r in roots if r.reduce_axis is not None), None)
-        lane_axis = self._lane_axis(shape, roots)
-        lanes = self._lanes(shape[lane_axis], roots)
-        nest = Nest(self, shape, lane_axis, lanes, reduce_axis)
+        merged = self._merged_axes(shape, reduce_axis, roots)
+        if merged:
+            lane_axis = len(shape) - merged
+            lanes = self._lanes(math.prod(shape[lane_axis:]), roots)
+        else:
+            lane_axis = self._lane_axis(shape, roots)
+            lanes = self._lanes(shape[lane_axis], roots)
+        nest = Nest(self, shape, lane_axis, lanes, reduce_axis, merged)
+        nest.streams = streams_of(self, [root.op for root in roots if root.op is not None], shape)
         nest.run(roots)
         for root in roots:
             if isinstance(root, ReduceRoot) and root.buffers is None:
@@ -389,13 +428,38 @@ class Program:
         self._pending_buffers.clear()
         self._pending_results.clear()
 
+    def _merged_axes(
+        self, shape: tuple[int, ...], reduce_axis: int | None, roots: list[Root]
+    ) -> int:
+        """How many of the last axes are walked as one, since each is shorter than a vector."""
+        if shape[-1] >= SHORT_AXIS:
+            return 0
+        if max(shape) >= SHORT_AXIS and not all(self._is_row_major(root) for root in roots):
+            return 0
+        count, size = 0, 1
+        enough = self.vector_bytes // 4 * VECTORS_PER_STRIP
+        for axis in range(len(shape) - 1, -1, -1):
+            if axis == reduce_axis or shape[axis] & (shape[axis] - 1) or size >= enough:
+                break
+            count, size = count + 1, size * shape[axis]
+        return count if count > 1 and size > max(shape) else 0
+
+    def _is_row_major(self, root: Root) -> bool:
+        """Whether the root writes its lanes side by side in row-major order."""
+        if isinstance(root, StoreRoot):
+            return is_row_major(root.op.pointer, element_type(root.op.value.type).bytes)
+        return isinstance(root, (KeepRoot, AnyLaneRoot))
+
     def _lane_axis(self, shape: tuple[int, ...], roots: list[Root]) -> int:
         last = len(shape) - 1
-        if shape[last] >= 8 or any(self._needs_lane_order(root) for root in roots):
+        if shape[last] >= SHORT_AXIS or any(self._needs_lane_order(root) for root in roots):
             return last
         return max(range(len(shape)), key=lambda axis: (shape[axis], axis))
 
     def _lanes(self, extent: int, roots: list[Root]) -> int:
+        combining = [r.op.combine for r in roots if isinstance(r, (ReduceRoot, ScanRoot))]
+        if not all(is_lane_by_lane(region) for region in combining):
+            return 1
         widest = max((_widest(root) for root in roots), default=4)
         limit = min(self.vector_bytes // 4 * VECTORS_PER_STRIP, self.vector_bytes * 8 // widest)
         if any(isinstance(root, ScanRoot) for root in roots):
@@ -412,7 +476,7 @@ class Program:
         buffers = None
         if op.result_types() and isinstance(op.results[0].type, TileType):
             buffers = [self.result_buffer(result) for result in op.results]
-        self._add_root(ReduceRoot(op, buffers, reduce_axis=op.axis), shape)
+        self._add_root(reduce_root(op, buffers), shape)
         self._pending_results.update(op.results)
         if buffers is not None:
             self._pending_buffers.extend(zip(op.results, buffers, strict=True))

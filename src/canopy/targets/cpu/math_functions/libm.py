@@ -10,7 +10,8 @@ from canopy.targets.cpu.math_functions.lanes import Lanes, LLVMType, LLVMValue, 
 
 __all__ = ["call_libm", "emit_lane_loop", "libm_call"]
 
-_ONLY_DOUBLE = frozenset({"j0", "j1", "y0", "y1"})  # the f32 forms are not everywhere
+_OF_ORDER = frozenset({"jn", "yn"})  # C takes the order as an int
+_ONLY_DOUBLE = frozenset({"j0", "j1", "y0", "y1", *_OF_ORDER})  # f32 forms are not everywhere
 
 
 def libm_call(builder: Any, function: str, arguments: list[LLVMValue]) -> LLVMValue:
@@ -26,10 +27,13 @@ def libm_call(builder: Any, function: str, arguments: list[LLVMValue]) -> LLVMVa
 
 def _call(builder: Any, symbol: str, arguments: list[LLVMValue]) -> LLVMValue:
     type_: LLVMType = arguments[0].type
+    if symbol in _OF_ORDER:
+        arguments = [builder.fptosi(arguments[0], ir.IntType(32)), arguments[1]]
     module = builder.module
     target = module.globals.get(symbol)
     if target is None:
-        target = ir.Function(module, ir.FunctionType(type_, [type_] * len(arguments)), symbol)
+        inputs = [argument.type for argument in arguments]
+        target = ir.Function(module, ir.FunctionType(type_, inputs), symbol)
         target.attributes.add("nounwind")
     return builder.call(target, arguments)
 

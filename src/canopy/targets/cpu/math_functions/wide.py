@@ -225,7 +225,49 @@ def rcbrt_full(x: Lanes) -> Lanes:
     return 1.0 / call_libm("cbrt", x)
 
 
+# Up to here the power series of I0 and I1 (all terms positive), from here on the asymptotic one.
+_BESSEL_BORDER = 28.0
+
+
+def _bessel_series(order: int) -> tuple[float, ...]:
+    """sum over k of (z/4)^k / (k! (k + order)!), lowest power first, until it no longer counts."""
+    terms, term = [], Fraction(1, math.factorial(order))
+    largest = Fraction(int(_BESSEL_BORDER**2), 4)
+    for k in range(1, 80):
+        terms.append(float(term / 4 ** (k - 1)))
+        term = term / (k * (k + order))
+        if term * largest**k < Fraction(1, 1 << 20):
+            break
+    return tuple(terms)
+
+
+def _bessel_asymptotic(order: int) -> tuple[float, ...]:
+    """The series in 1/x behind exp(x) / sqrt(2 pi x) (Abramowitz and Stegun 9.7.1)."""
+    terms, term, square = [], Fraction(1), 4 * order * order
+    for k in range(1, 26):
+        terms.append(float(term))
+        term = -term * (square - (2 * k - 1) ** 2) / (8 * k)
+    return tuple(terms)
+
+
+def _bessel_i(order: int, x: Lanes) -> Lanes:
+    magnitude = x.abs()
+    small = magnitude.at_most(_BESSEL_BORDER)
+    near = (small * small).polynomial(_bessel_series(order))
+    if order:
+        near = near * small * 0.5
+    large = magnitude.at_least(_BESSEL_BORDER)
+    half = e.exp(large * 0.5)  # twice, since exp(x) is too large before the quotient is
+    far = (1.0 / large).polynomial(_bessel_asymptotic(order)) / (large * math.tau).sqrt()
+    value = (magnitude < _BESSEL_BORDER).where(near, far * half * half)
+    value = magnitude.equals(INFINITY).where(INFINITY, value)
+    value = x.is_nan().where(NAN, value)
+    return value.copysign(x) if order else value
+
+
 THROUGH_F64: dict[str, Body] = {
+    "i0": partial(_bessel_i, 0),
+    "i1": partial(_bessel_i, 1),
     "sinh": sinh,
     "cosh": cosh,
     "asinh": asinh,
@@ -247,6 +289,8 @@ THROUGH_F64: dict[str, Body] = {
     "pow": pow,
 }
 FULL_F64: dict[str, Body] = {
+    "i0": partial(_bessel_i, 0),
+    "i1": partial(_bessel_i, 1),
     "rcbrt": rcbrt_full,
     "erfc": erfc,
     "erfcx": erfcx,
