@@ -168,7 +168,7 @@ def _emit_program(
         argument.name = argument_name
     for position in (0, 1, 5):
         function.args[position].add_attribute("noalias")
-    program = Program(kernel, plan, function, machine.vector_bytes)
+    program = Program(kernel, plan, function, machine)
     program.emit()
     return function, program
 

@@ -23,6 +23,19 @@ class Machine:
     vector_bytes: int
     has_half: bool = True  # converts f16 with instructions of its own
 
+    @property
+    def vector_registers(self) -> int:
+        """How many vector registers there are: AVX-512 and AArch64 have 32, others 16."""
+        return 32 if self.vector_bytes >= 64 or self.is_arm else 16
+
+    @property
+    def is_arm(self) -> bool:
+        return self.triple.startswith(("aarch64", "arm64"))
+
+    def has(self, feature: str) -> bool:
+        """Whether the processor has a feature, by LLVM's name for it."""
+        return f"+{feature}" in self.features.split(",")
+
 
 @dataclass(frozen=True, slots=True)
 class _Level:

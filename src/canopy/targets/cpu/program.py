@@ -27,6 +27,7 @@ from canopy.targets.cpu.atomics import AtomicRoot, emit_scalar_atomic
 from canopy.targets.cpu.buffers import Buffer
 from canopy.targets.cpu.clock import emit_clock
 from canopy.targets.cpu.combine import is_lane_by_lane
+from canopy.targets.cpu.features import Machine
 from canopy.targets.cpu.histogram import emit_histogram
 from canopy.targets.cpu.llvm import (
     I1,
@@ -39,6 +40,7 @@ from canopy.targets.cpu.llvm import (
     in_entry_block,
 )
 from canopy.targets.cpu.nest import Nest, Root
+from canopy.targets.cpu.packing import LeftOperand, RightOperand
 from canopy.targets.cpu.patterns import SLACK_BYTES
 from canopy.targets.cpu.plan import KernelPlan, is_inline, loads_reached
 from canopy.targets.cpu.prefetch import PrefetchPlan, streams_of
@@ -72,13 +74,14 @@ class Program:
     """Emits the body of (args, grid, pid x, y, z, scratch, streaming) -> i32 error code."""
 
     def __init__(
-        self, kernel: ir.Kernel, plan: KernelPlan, function: Any, vector_bytes: int
+        self, kernel: ir.Kernel, plan: KernelPlan, function: Any, machine: Machine
     ) -> None:
         self.kernel = kernel
         self.plan = plan
         self.prefetches = PrefetchPlan.of(kernel, plan)
         self.function = function
-        self.vector_bytes = vector_bytes
+        self.machine = machine
+        self.vector_bytes = machine.vector_bytes
         self.module = function.module
         self.builder = ll.IRBuilder(function.append_basic_block("entry"))
         self.args, self.grid, *self.ids, self.scratch, self.streaming = function.args
@@ -87,6 +90,8 @@ class Program:
         self.scalars: dict[ir.Value, LLValue] = {}
         self.buffers: dict[ir.Value, Buffer] = {}
         self.targets: dict[ir.Value, Buffer] = {}
+        # Operands of dots that a loop around them has packed.
+        self.packed: dict[ir.Dot, tuple[LeftOperand | None, RightOperand | None]] = {}
         self._pending: list[Root] = []
         self._pending_shape: tuple[int, ...] = ()
         self._pending_results: set[ir.Value] = set()
