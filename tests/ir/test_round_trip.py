@@ -8,7 +8,7 @@ import pytest
 from building import make_kernel
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from random_programs import random_kernel
+from tests.fuzz.programs import random_kernel
 
 from canopy.errors import CompileError, Location, VerifyError
 from canopy.ir import Assert, Constant, Kernel, Load, Parameter, Print, Region, Scratch, Value, walk

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from building import combine, make_kernel
-from random_programs import random_kernel
+from tests.fuzz.programs import random_kernel
 
 from canopy import ir
 from canopy.errors import Location, VerifyError

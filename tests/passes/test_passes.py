@@ -4,7 +4,7 @@ from textwrap import dedent
 
 import numpy as np
 import pytest
-from random_programs import random_kernel
+from tests.fuzz.programs import random_kernel
 
 from canopy.errors import VerifyError
 from canopy.ir import Add, Constant, Kernel, Parameter, Region, Value
