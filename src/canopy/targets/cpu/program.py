@@ -387,10 +387,10 @@ class Program:
         if not isinstance(root, StoreRoot):
             return False
         for other in self._pending:
-            if isinstance(other, StoreRoot):
-                if self._conflicts(root.op, other.op.pointer, same=True):
-                    return True
-                continue
+            if isinstance(other, StoreRoot) and self._conflicts(
+                root.op, other.op.pointer, same=True
+            ):
+                return True
             for value in other.inputs():
                 for load, same in loads_reached(self.plan, value):
                     if self._conflicts(root.op, load.pointer, same):
