@@ -16,6 +16,9 @@ from canopy import ir
 from canopy.errors import UnsupportedError
 from canopy.ir.math import PREDICATES
 from canopy.ir.types import (
+    BF16,
+    F8E4M3,
+    F8E5M2,
     F16,
     ElementType,
     PointerType,
@@ -230,6 +233,9 @@ def _math_call(builder: Builder, op: ir.MathCall, operands: list[LLValue]) -> LL
         return call_intrinsic(builder, "llvm.fabs", type_, operands, [type_])
     if op.function == "abs" and is_integer(element) and not is_signed(element):
         return operands[0]
+    if op.function in ("abs", "neg") and element in _SIGN_AND_MAGNITUDE:
+        assert isinstance(element, ScalarType)
+        return _with_sign(builder, op.function, operands[0], element.bits)
     if op.function in PREDICATES:
         return _predicate(builder, op, element, operands)
     return _in_f32(builder, element, operands, lambda v: emit_math(builder, op.function, v))
@@ -250,6 +256,24 @@ def _predicate(
         return answer
     resize = builder.trunc if target.width < 32 else builder.zext
     return resize(answer, type_)
+
+
+# Small floats whose sign is a bit of its own. Through f32, infinities of f8e5m2 would saturate.
+_SIGN_AND_MAGNITUDE = (F16, BF16, F8E4M3, F8E5M2)
+
+
+def _with_sign(builder: Builder, function: str, value: LLValue, bits: int) -> LLValue:
+    """|value| or -value of floats by their sign bit."""
+    integer: Any = ll.IntType(bits)
+    if lanes := lanes_of(value):
+        integer = ll.VectorType(integer, lanes)
+    code = builder.bitcast(value, integer)
+    sign = 1 << (bits - 1)
+    if function == "abs":
+        code = builder.and_(code, constant(integer, sign - 1))
+    else:
+        code = builder.xor(code, constant(integer, sign))
+    return builder.bitcast(code, value.type)
 
 
 @_rule(ir.Fma)

@@ -26,7 +26,7 @@ from canopy.targets.cpu.plan import KernelPlan
 from canopy.targets.cpu.private_sums import PrivateSum, clear, find_private_sums, place_of
 from canopy.targets.cpu.program import Program
 
-__all__ = ["ENTRY_NAME", "Code", "Unit", "assembly_of", "compile_cpu", "compile_unit"]
+__all__ = ["ENTRY_NAME", "Code", "Unit", "assemble", "assembly_of", "compile_cpu", "compile_unit"]
 
 ENTRY_NAME = "canopy_entry"
 # Launches that write more than this bypass the caches with their stores: a few times a usual L2.
@@ -54,10 +54,22 @@ class Unit:
     scratch_bytes: tuple[int, ...]
 
 
-def compile_cpu(kernel: ir.Kernel, machine: Machine | None = None) -> Code:
-    """Compiles a kernel that the pass pipeline has prepared."""
+def compile_cpu(
+    kernel: ir.Kernel, machine: Machine | None = None, entry_name: str = ENTRY_NAME
+) -> Code:
+    """Compiles a kernel that the pass pipeline has prepared; its entry is ``entry_name``."""
     with _LLVM_LOCK:
-        return _compile(kernel, machine or host_machine())
+        return _compile(kernel, machine or host_machine(), entry_name)
+
+
+def assemble(llvm_ir: str, machine: Machine | None = None) -> bytes:
+    """An object file of LLVM IR as it stands: tables and data beside kernels."""
+    with _LLVM_LOCK:
+        machine = machine or host_machine()
+        target = _target_machine(machine)
+        parsed = llvm.parse_assembly(f'target triple = "{machine.triple}"\n{llvm_ir}')
+        parsed.verify()
+        return bytes(target.emit_object(parsed))
 
 
 def compile_unit(
@@ -88,11 +100,11 @@ def assembly_of(llvm_ir: str, machine: Machine | None = None) -> str:
         return str(_target_machine(machine or host_machine()).emit_assembly(parsed))
 
 
-def _compile(kernel: ir.Kernel, machine: Machine) -> Code:
+def _compile(kernel: ir.Kernel, machine: Machine, entry_name: str) -> Code:
     target = _target_machine(machine)
     module = _empty_module(kernel.name, machine, target)
     bases = Bases(kernel)
-    scratch_bytes = _emit_kernel(kernel, module, bases, machine)
+    scratch_bytes = _emit_kernel(kernel, module, bases, machine, entry_name)
     text = str(module)
     if not machine.has_half and re.search(r"\bhalf\b", text):
         raise UnsupportedError(
@@ -115,6 +127,7 @@ def _compile(kernel: ir.Kernel, machine: Machine) -> Code:
 def _empty_module(name: str, machine: Machine, target: Any) -> Any:
     module = ll.Module(name=name)
     module.triple = machine.triple
+    module.features = machine.features  # the math functions choose instructions by them
     module.data_layout = str(target.target_data)
     return module
 
@@ -139,8 +152,8 @@ def _emit_kernel(
             function, _ = versions.pop()
             del module.globals[function.name]
     _emit_entry(kernel, module, [function for function, _ in versions], entry, flushes)
-    emitted = [program for _, program in versions]
-    return max(part.scratch_bytes for part in [*emitted, *flushes])
+    needed = [program.scratch_bytes for _, program in versions]
+    return max([*needed, *(flush.scratch_bytes for flush in flushes)])
 
 
 def _same_body(first: Any, second: Any) -> bool:
@@ -162,8 +175,8 @@ def _emit_flush(found: PrivateSum, owner: Program, module: Any, machine: Machine
     kernel, op, offset = found.kernel, found.op, owner.sums[found.op]
     plan = KernelPlan.of(kernel, owner.plan.bases, disjoint=True)
     function = _program_function(module, "sums")
-    program = Program(kernel, plan, function, machine.vector_bytes)
-    program.scratch_bytes = owner.scratch_bytes
+    program = Program(kernel, plan, function, machine)
+    program.reserve_bytes(owner.scratch_bytes)  # the sums lie there
     sums = place_of(program.builder, program.scratch, offset, op)
     if op.value.is_tile:
         program.buffers[op.value] = sums
@@ -182,7 +195,7 @@ def _emit_program(
     sums: Sequence[PrivateSum] = (),
 ) -> tuple[Any, Program]:
     function = _program_function(module, version)
-    program = Program(kernel, plan, function, machine.vector_bytes)
+    program = Program(kernel, plan, function, machine)
     for found in sums:
         program.reserve_sum(found.op)
     program.emit()

@@ -23,6 +23,19 @@ class Machine:
     vector_bytes: int
     has_half: bool = True  # converts f16 with instructions of its own
 
+    @property
+    def vector_registers(self) -> int:
+        """How many vector registers there are: AVX-512 and AArch64 have 32, others 16."""
+        return 32 if self.vector_bytes >= 64 or self.is_arm else 16
+
+    @property
+    def is_arm(self) -> bool:
+        return self.triple.startswith(("aarch64", "arm64"))
+
+    def has(self, feature: str) -> bool:
+        """Whether the processor has a feature, by LLVM's name for it."""
+        return f"+{feature}" in self.features.split(",")
+
 
 @dataclass(frozen=True, slots=True)
 class _Level:
@@ -34,8 +47,10 @@ class _Level:
 
 # https://gitlab.com/x86-psABIs/x86-64-ABI: the micro-architecture levels; LLVM knows their names.
 _LEVELS = {
-    "x86-64-v3": _Level(32, ("avx2", "fma", "bmi2", "f16c")),
-    "x86-64-v4": _Level(64, ("avx512f", "avx512bw", "avx512vl", "avx512dq")),
+    "x86-64-v3": _Level(32, ("avx", "avx2", "fma", "bmi2", "f16c")),
+    "x86-64-v4": _Level(
+        64, ("avx2", "fma", "bmi2", "f16c", "avx512f", "avx512bw", "avx512vl", "avx512dq")
+    ),
 }
 _NATIVE = "native"
 
@@ -63,4 +78,6 @@ def _machine(name: str) -> Machine:
             f"CANOPY_CPU is {name!r}, which this processor does not provide",
             hint=f"unset CANOPY_CPU, or set it to one of {', '.join([_NATIVE, *reached])}",
         )
-    return Machine(triple, name, "", _LEVELS[name].vector_bytes)
+    level = _LEVELS[name]
+    features = ",".join(f"+{feature}" for feature in level.needs)
+    return Machine(triple, name, features, level.vector_bytes)

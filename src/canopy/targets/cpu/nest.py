@@ -59,7 +59,7 @@ if TYPE_CHECKING:
     from canopy.targets.cpu.prefetch import Stream
     from canopy.targets.cpu.program import Program
 
-__all__ = ["Nest", "Root"]
+__all__ = ["Nest", "Point", "Root"]
 
 Point = tuple[Index, ...]
 
@@ -117,7 +117,10 @@ class Nest:
         self.point: list[Index] = [self.fixed(0) for _ in shape]
         self._levels: list[Any] = []  # the block of each level that is not the innermost
         self._standing = len(shape)  # the level where the builder stands, if not the innermost
+        # What each level computed; the fast version, whose guards may hold for outer levels' values
+        # too, has its own.
         self._caches: list[dict[tuple[ir.Value, Point], Form]] = [{}]
+        self._fast_caches: list[dict[tuple[ir.Value, Point], Form]] = [{}]
         outer = [a for a in range(len(self._walked)) if a not in (lane_axis, reduce_axis)]
         tail = [lane_axis] if reduce_axis in (None, lane_axis) else [lane_axis, reduce_axis]
         self._order = outer + tail
@@ -156,12 +159,14 @@ class Nest:
             outside = self.builder.block
             self._levels.append(outside)
             self._caches.append({})
+            self._fast_caches.append({})
             extent = constant(I64, self._walked[axis])
             with counted_loop(self.builder, extent, f"axis{axis}", self.step_of(axis)) as position:
                 self._enter(axis, position, len(self._levels))
                 self._walk(depth + 1, roots)
             self._levels.pop()
             self._caches.pop()
+            self._fast_caches.pop()
         if reducing:
             for root in roots:
                 root.end(self)
@@ -199,10 +204,14 @@ class Nest:
                 self._act(roots)
                 self.fast = False
             with otherwise:
-                self._caches[-1] = {}
                 for root in roots:
                     root.lanes(self)
         self._caches[-1] = {}
+        self._fast_caches[-1] = {}
+
+    def guarded_points(self) -> list[Point]:
+        """Where the roots pull their inputs in this strip."""
+        return [tuple(self.point)]
 
     def _act(self, roots: list[Root]) -> None:
         """What the nest does at one strip of active lanes."""
@@ -217,13 +226,16 @@ class Nest:
             return []
         self.fast, self.guards, self._assumed = True, [], {}
         seen: set[tuple[ir.Value, Point]] = set()
+        points = self.guarded_points()
         for root in roots:
             for value in root.inputs():
-                self._collect(value, tuple(self.point), seen)
+                for point in points:
+                    self._collect(value, point, seen)
         guards, self.guards = self.guards, None
         self.fast = False
-        if not guards:
-            self._caches[-1] = {}
+        if not guards:  # nothing was assumed: all of it holds
+            for general, fast in zip(self._caches, self._fast_caches, strict=True):
+                general.update(fast)
         return guards
 
     def _collect(self, value: ir.Value, point: Point, seen: set[tuple[ir.Value, Point]]) -> None:
@@ -261,11 +273,12 @@ class Nest:
 
     def remember(self, value: ir.Value, point: Point, form: Form) -> None:
         """Makes later pulls of a value at a point use what was just computed there."""
-        self._caches[-1][(value, point)] = form
+        self.cache_of(len(self._caches))[(value, point)] = form
 
     def cache_of(self, level: int) -> dict[Any, Any]:
         """What was computed at a level and still holds."""
-        return self._caches[min(level, len(self._caches) - 1)]
+        caches = self._fast_caches if self.fast else self._caches
+        return caches[min(level, len(caches) - 1)]
 
     @contextmanager
     def at_level(self, level: int) -> Iterator[None]:
@@ -278,16 +291,15 @@ class Nest:
             yield
             return
         standing, self._standing = self._standing, level
-        builder, fast, guards = self.builder, self.fast, self.guards
+        builder = self.builder
         here, anchor = builder._block, builder._anchor
         at_end = anchor >= len(here.instructions)
         block = self._levels[level]
         branch = block.instructions.pop()
         block.terminator = None
         builder.position_at_end(block)
-        self.fast, self.guards = False, None
         yield
-        self.fast, self.guards, self._standing = fast, guards, standing
+        self._standing = standing
         last = builder.block
         last.instructions.append(branch)
         last.terminator = branch

@@ -7,6 +7,8 @@ that are collected into groups of one iteration space, and each group becomes on
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import llvmlite.ir as ll
@@ -25,6 +27,7 @@ from canopy.targets.cpu.atomics import AtomicRoot, emit_scalar_atomic
 from canopy.targets.cpu.buffers import Buffer
 from canopy.targets.cpu.clock import emit_clock
 from canopy.targets.cpu.combine import is_lane_by_lane
+from canopy.targets.cpu.features import Machine
 from canopy.targets.cpu.histogram import emit_histogram
 from canopy.targets.cpu.llvm import (
     I1,
@@ -37,12 +40,20 @@ from canopy.targets.cpu.llvm import (
     in_entry_block,
 )
 from canopy.targets.cpu.nest import Nest, Root
+from canopy.targets.cpu.packing import LeftOperand, RightOperand
 from canopy.targets.cpu.patterns import SLACK_BYTES
 from canopy.targets.cpu.plan import KernelPlan, is_inline, loads_reached
 from canopy.targets.cpu.prefetch import PrefetchPlan, streams_of
 from canopy.targets.cpu.private_sums import SumRoot, place_of, size_of
 from canopy.targets.cpu.products import emit_dot
-from canopy.targets.cpu.roots import AnyLaneRoot, KeepRoot, ReduceRoot, ScanRoot, StoreRoot
+from canopy.targets.cpu.roots import (
+    AnyLaneRoot,
+    KeepRoot,
+    ReduceRoot,
+    ScanRoot,
+    StoreRoot,
+    reduce_root,
+)
 from canopy.targets.cpu.strides import is_row_major
 
 __all__ = ["Program"]
@@ -64,21 +75,25 @@ class Program:
     """Emits the body of (args, grid, pid x, y, z, scratch, streaming) -> i32 error code."""
 
     def __init__(
-        self, kernel: ir.Kernel, plan: KernelPlan, function: Any, vector_bytes: int
+        self, kernel: ir.Kernel, plan: KernelPlan, function: Any, machine: Machine
     ) -> None:
         self.kernel = kernel
         self.plan = plan
         self.prefetches = PrefetchPlan.of(kernel, plan)
         self.function = function
-        self.vector_bytes = vector_bytes
+        self.machine = machine
+        self.vector_bytes = machine.vector_bytes
         self.module = function.module
         self.builder = ll.IRBuilder(function.append_basic_block("entry"))
         self.args, self.grid, *self.ids, self.scratch, self.streaming = function.args
         self.scratch_bytes = 0
+        self._scratch_top = 0
         self.scalars: dict[ir.Value, LLValue] = {}
         self.buffers: dict[ir.Value, Buffer] = {}
         self.targets: dict[ir.Value, Buffer] = {}
         self.sums: dict[ir.Op, int] = {}  # private sums, and where in scratch memory they lie
+        # Operands of dots that a loop around them has packed.
+        self.packed: dict[ir.Dot, tuple[LeftOperand | None, RightOperand | None]] = {}
         self._pending: list[Root] = []
         self._pending_shape: tuple[int, ...] = ()
         self._pending_results: set[ir.Value] = set()
@@ -118,10 +133,26 @@ class Program:
         address = self.allocate_bytes(type_.size * element.bytes)
         return Buffer(address, type_.shape, element)
 
+    @contextmanager
+    def scratch_scope(self) -> Iterator[None]:
+        """Scratch memory taken inside serves others behind it: for regions, whose values end there.
+
+        What siblings share stays in the cache.
+        """
+        top = self._scratch_top
+        yield
+        self._scratch_top = top
+
+    def reserve_bytes(self, size: int) -> int:
+        """The offset of ``size`` bytes that are taken of the scratch memory."""
+        start = self._scratch_top
+        self._scratch_top += (size + ALIGNMENT - 1) // ALIGNMENT * ALIGNMENT
+        self.scratch_bytes = max(self.scratch_bytes, self._scratch_top)
+        return start
+
     def allocate_bytes(self, size: int) -> LLValue:
         """The address of ``size`` bytes of scratch memory, in the entry block."""
-        start = self.scratch_bytes
-        self.scratch_bytes += (size + ALIGNMENT - 1) // ALIGNMENT * ALIGNMENT
+        start = self.reserve_bytes(size)
         with in_entry_block(self.builder):
             return self.builder.gep(self.scratch, [constant(I64, start)], source_etype=I8)
 
@@ -454,7 +485,7 @@ class Program:
         buffers = None
         if op.result_types() and isinstance(op.results[0].type, TileType):
             buffers = [self.result_buffer(result) for result in op.results]
-        self._add_root(ReduceRoot(op, buffers, reduce_axis=op.axis), shape)
+        self._add_root(reduce_root(op, buffers), shape)
         self._pending_results.update(op.results)
         if buffers is not None:
             self._pending_buffers.extend(zip(op.results, buffers, strict=True))
@@ -468,8 +499,7 @@ class Program:
 
     def reserve_sum(self, op: ir.AtomicRmw) -> None:
         """Has an atomic addition made to scratch memory instead; the entry does the rest."""
-        self.sums[op] = self.scratch_bytes
-        self.scratch_bytes += (size_of(op) + ALIGNMENT - 1) // ALIGNMENT * ALIGNMENT
+        self.sums[op] = self.reserve_bytes(size_of(op))
 
     def _sum(self, op: ir.AtomicRmw) -> None:
         with in_entry_block(self.builder):

@@ -26,6 +26,7 @@ __all__ = [
     "ReduceRoot",
     "ScanRoot",
     "StoreRoot",
+    "reduce_root",
 ]
 
 
@@ -175,8 +176,7 @@ class ReduceRoot:
         return form.value
 
     def end(self, nest: Nest) -> None:
-        b = nest.builder
-        totals = [b.load(slot, typ=slot.allocated_type) for slot in self._slots]
+        totals = self._totals(nest)
         across = self.op.axis == nest.lane_axis and nest.lanes > 1
         if across:
             totals = _across_lanes(nest.program, self.op.combine, totals, nest.lanes)
@@ -186,6 +186,53 @@ class ReduceRoot:
         point = tuple(i for axis, i in enumerate(nest.point) if axis != self.op.axis)
         for buffer, total in zip(self.buffers, totals, strict=True):
             nest.write(buffer, point, Lanes(total) if lanes_of(total) else Uniform(total))
+
+    def _totals(self, nest: Nest) -> list[LLValue]:
+        return [nest.builder.load(slot, typ=slot.allocated_type) for slot in self._slots]
+
+
+class ExtremumRoot(ReduceRoot):
+    """The largest or smallest of floats, where a NaN is no value: two operations per vector.
+
+    Both extremes are kept, each by an ordered compare that passes over NaN; where neither has left
+    its infinity, there was nothing but NaN.
+    """
+
+    def begin(self, nest: Nest) -> None:
+        if not self._slots:
+            type_ = conversions.llvm_type(element_type(self.op.sources[0].type))
+            wide = ll.VectorType(type_, nest.lanes) if nest.lanes > 1 else type_
+            self._slots = [memory.stack_slot(nest.builder, wide) for _ in range(2)]
+        for slot, start in zip(self._slots, self._starts(), strict=True):
+            nest.builder.store(constant(slot.allocated_type, start), slot)
+
+    def lanes(self, nest: Nest) -> None:
+        b = nest.builder
+        fresh = self._held(nest, self.op.sources[0], tuple(nest.point))
+        for slot, start in zip(self._slots, self._starts(), strict=True):
+            held = b.load(slot, typ=slot.allocated_type)
+            better = b.fcmp_ordered(">" if start < 0 else "<", fresh, held)
+            b.store(b.select(better, fresh, held), slot)
+
+    def _totals(self, nest: Nest) -> list[LLValue]:
+        b = nest.builder
+        total, opposite = super()._totals(nest)
+        unmoved = [
+            b.fcmp_ordered("==", value, constant(value.type, start))
+            for value, start in zip((total, opposite), self._starts(), strict=True)
+        ]
+        return [b.select(b.and_(*unmoved), constant(total.type, math.nan), total)]
+
+    def _starts(self) -> tuple[float, float]:
+        largest = isinstance(self.op.combine.ops[0], ir.Max)
+        return (-math.inf, math.inf) if largest else (math.inf, -math.inf)
+
+
+def reduce_root(op: ir.Reduce, buffers: list[Buffer] | None) -> ReduceRoot:
+    """The root that reduces as ``op`` says."""
+    neutral = neutral_element(op)
+    kind = ExtremumRoot if neutral is not None and math.isnan(neutral) else ReduceRoot
+    return kind(op, buffers, reduce_axis=op.axis)
 
 
 def neutral_element(op: ir.Reduce) -> float | int | None:
