@@ -12,6 +12,7 @@ from canopy.targets.cpu.accumulators import updated_in_place
 from canopy.targets.cpu.buffers import Buffer
 from canopy.targets.cpu.llvm import POINTER, LLValue
 from canopy.targets.cpu.plan import is_inline
+from canopy.targets.cpu.products import emit_contraction, is_contraction, packed_before
 
 if TYPE_CHECKING:
     from canopy.targets.cpu.program import Program
@@ -20,6 +21,14 @@ __all__ = ["emit_for", "emit_if", "emit_while"]
 
 
 def emit_for(program: Program, op: ir.For) -> None:
+    if is_contraction(program, op):
+        emit_contraction(program, op)
+        return
+    with packed_before(program, op.body):
+        _emit_for(program, op)
+
+
+def _emit_for(program: Program, op: ir.For) -> None:
     in_place = updated_in_place(program.plan, op.body)
     carried = _Carried(program, op.initial, op.body.args[1:], in_place)
     b = program.builder
@@ -48,6 +57,11 @@ def emit_for(program: Program, op: ir.For) -> None:
 
 
 def emit_while(program: Program, op: ir.While) -> None:
+    with packed_before(program, op.before, op.body):
+        _emit_while(program, op)
+
+
+def _emit_while(program: Program, op: ir.While) -> None:
     carried = _Carried(program, op.initial, op.before.args)
     b = program.builder
     head, body, after = (
