@@ -86,7 +86,7 @@ class Patches:
         self._stack.enter_context(patch.dict(arithmetic.RULES, {kind: rule}))
 
     def mutate(self, change: Callable[[_Mutator, Any], Op | Value | None]) -> None:
-        """A pass more, at the end: ``change(rewriter, op)`` gives what stands for an op, or None."""
+        """A pass more, at the end: ``change(rewriter, op)`` is what stands for an op, or None."""
 
         def mutated(kernel: Kernel) -> Kernel:
             return _Mutator(change).kernel(kernel)
@@ -258,6 +258,8 @@ def _sharing_ignores_flags(patches: Patches) -> None:
 
     def key(old: Any, op: Op) -> Any:
         kind, fields, types = old(op)
+        if kind is ir.Constant:
+            return kind, fields, types
         return kind, tuple(f for f in fields if f not in ("True", "False")), types
 
     patches.wrap(cse, "_key", key)
@@ -345,12 +347,15 @@ def _loop_runs_once_too_often(patches: Patches) -> None:
 
 @_bug
 def _signed_division_as_shift(patches: Patches) -> None:
-    """x / 16 as x >> 4, which rounds the other way below zero."""
+    """x / 2 as x >> 1, which rounds the other way below zero."""
 
     def change(rewriter: _Mutator, op: Op) -> Op | None:
         match op:
-            case ir.Div(rhs=Value(op=ir.Constant(value=16))) if is_signed(op.lhs.type):
-                amount = rewriter.make(ir.Constant, value=4, type=op.lhs.type)
+            case ir.Div(rhs=Value(op=ir.Constant(value=2 | 16 as divisor))) if is_signed(
+                op.lhs.type
+            ):
+                shift = divisor.bit_length() - 1
+                amount = rewriter.make(ir.Constant, value=shift, type=op.lhs.type)
                 return ir.ShiftRight(lhs=op.lhs, rhs=amount)
         return None
 

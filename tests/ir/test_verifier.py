@@ -120,6 +120,7 @@ CASES: dict[str, Callable[[Builder], Any]] = {
         ir.Broadcast, source=T2, shape=(4, 4)
     ),
     "expand_dims has axis 3, but there are 2 axes": adds(ir.ExpandDims, source=T32, axis=3),
+    "flip has axis 1, but there are 1 axes": adds(ir.Flip, source=T32, axis=1),
     "reshape cannot take tile<2x4xi32> to the shape (3, 3)": adds(
         ir.Reshape, source=T2, shape=(3, 3)
     ),

@@ -31,7 +31,7 @@ def integer_op(g: Generator) -> None:
     type_ = g.type(INTEGERS)
     lhs, rhs = g.pick(type_), g.pick(type_)
     kinds: list[Any] = [ir.Add, ir.Sub, ir.Mul, ir.And, ir.Or, ir.Xor, ir.Min, ir.Max]
-    kinds += [ir.Div, ir.Rem, ir.ShiftLeft, ir.ShiftRight, ir.MulHigh]
+    kinds += [ir.Div, ir.Div, ir.Rem, ir.ShiftLeft, ir.ShiftRight, ir.MulHigh]
     kind = g.rng.choice(kinds)
     if kind in (ir.ShiftLeft, ir.ShiftRight) and g.chance(0.7):
         last = element_type(type_).bits - 1
@@ -39,6 +39,14 @@ def integer_op(g: Generator) -> None:
     if kind in (ir.Div, ir.Rem) and g.chance(0.5):
         rhs = g.constant(g.rng.choice([1, 2, 3, 7, 16]), type_)
     g.keep(kind, lhs=lhs, rhs=rhs)
+
+
+@step(1)
+def constant(g: Generator) -> None:
+    """Two constants: shared, if a pass takes them for one."""
+    type_ = g.type()
+    for _ in range(2):
+        g.leave(g.constant(g.literal(element_type(type_)), type_))
 
 
 @step(2)

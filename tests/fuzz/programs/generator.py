@@ -87,7 +87,7 @@ def step(weight: int) -> Callable[[StepT], StepT]:
 
 
 class Generator:
-    """Grows one kernel; ``pool`` holds the values in scope, ``palette`` the element types in use."""
+    """Grows one kernel. ``pool``: the values in scope; ``palette``: the element types in use."""
 
     def __init__(self, rng: random.Random, size: int) -> None:
         self.rng = rng

@@ -134,6 +134,8 @@ def update(g: Generator) -> None:
         g.keep(ir.Add if not is_bool(element) else ir.Or, lhs=old, rhs=new)
     if g.chance(0.5):
         store(g, old)
+    if g.chance(0.3):
+        store(g, g.keep(ir.Load, pointer=pointer, type=element))
 
 
 @step(2)

@@ -6,6 +6,7 @@ not), and the entry of DESIGN's one kernel ABI, which walks program ids and call
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ import llvmlite.binding as llvm
 import llvmlite.ir as ll
 
 from canopy import ir
+from canopy.errors import UnsupportedError
 from canopy.ir.types import is_pointer
 from canopy.passes.memory import Bases
 from canopy.targets.cpu.features import Machine, host_machine
@@ -22,7 +24,7 @@ from canopy.targets.cpu.llvm import I1, I32, I64, POINTER, Builder, LLValue, con
 from canopy.targets.cpu.plan import KernelPlan
 from canopy.targets.cpu.program import Program
 
-__all__ = ["ENTRY_NAME", "Code", "Unit", "assembly_of", "compile_cpu", "compile_unit"]
+__all__ = ["ENTRY_NAME", "Code", "Unit", "assemble", "assembly_of", "compile_cpu", "compile_unit"]
 
 ENTRY_NAME = "canopy_entry"
 # Launches that write more than this bypass the caches with their stores: a few times a usual L2.
@@ -50,10 +52,22 @@ class Unit:
     scratch_bytes: tuple[int, ...]
 
 
-def compile_cpu(kernel: ir.Kernel, machine: Machine | None = None) -> Code:
-    """Compiles a kernel that the pass pipeline has prepared."""
+def compile_cpu(
+    kernel: ir.Kernel, machine: Machine | None = None, entry_name: str = ENTRY_NAME
+) -> Code:
+    """Compiles a kernel that the pass pipeline has prepared; its entry is ``entry_name``."""
     with _LLVM_LOCK:
-        return _compile(kernel, machine or host_machine())
+        return _compile(kernel, machine or host_machine(), entry_name)
+
+
+def assemble(llvm_ir: str, machine: Machine | None = None) -> bytes:
+    """An object file of LLVM IR as it stands: tables and data beside kernels."""
+    with _LLVM_LOCK:
+        machine = machine or host_machine()
+        target = _target_machine(machine)
+        parsed = llvm.parse_assembly(f'target triple = "{machine.triple}"\n{llvm_ir}')
+        parsed.verify()
+        return bytes(target.emit_object(parsed))
 
 
 def compile_unit(
@@ -84,12 +98,18 @@ def assembly_of(llvm_ir: str, machine: Machine | None = None) -> str:
         return str(_target_machine(machine or host_machine()).emit_assembly(parsed))
 
 
-def _compile(kernel: ir.Kernel, machine: Machine) -> Code:
+def _compile(kernel: ir.Kernel, machine: Machine, entry_name: str) -> Code:
     target = _target_machine(machine)
     module = _empty_module(kernel.name, machine, target)
     bases = Bases(kernel)
-    scratch_bytes = _emit_kernel(kernel, module, bases, machine)
+    scratch_bytes = _emit_kernel(kernel, module, bases, machine, entry_name)
     text = str(module)
+    if not machine.has_half and re.search(r"\bhalf\b", text):
+        raise UnsupportedError(
+            f"{kernel.name} computes with f16, which this processor cannot convert",
+            location=kernel.location,
+            hint="the cpu target needs F16C for f16 (x86 processors since 2012)",
+        )
     parsed = llvm.parse_assembly(text)
     parsed.verify()
     _optimize(parsed, target)
@@ -105,6 +125,7 @@ def _compile(kernel: ir.Kernel, machine: Machine) -> Code:
 def _empty_module(name: str, machine: Machine, target: Any) -> Any:
     module = ll.Module(name=name)
     module.triple = machine.triple
+    module.features = machine.features  # the math functions choose instructions by them
     module.data_layout = str(target.target_data)
     return module
 
@@ -119,10 +140,9 @@ def _emit_kernel(
     kernel: ir.Kernel, module: Any, bases: Bases, machine: Machine, entry: str = ENTRY_NAME
 ) -> int:
     disjoint = KernelPlan.of(kernel, bases, disjoint=True)
-    aliasing = KernelPlan.of(kernel, bases, disjoint=False)
-    pointers = sum(is_pointer(p.value.type) for p in kernel.parameters)
     versions = [_emit_program(kernel, disjoint, module, machine, "disjoint")]
-    if pointers > 1 and bases.written:
+    if disjoint.depends_on_aliasing:
+        aliasing = KernelPlan.of(kernel, bases, disjoint=False)
         versions.append(_emit_program(kernel, aliasing, module, machine, "aliasing"))
         if _same_body(versions[0][0], versions[1][0]):
             function, _ = versions.pop()
@@ -148,7 +168,7 @@ def _emit_program(
         argument.name = argument_name
     for position in (0, 1, 5):
         function.args[position].add_attribute("noalias")
-    program = Program(kernel, plan, function, machine.vector_bytes)
+    program = Program(kernel, plan, function, machine)
     program.emit()
     return function, program
 
