@@ -7,7 +7,7 @@ constants, and for any shape where a launch may have another.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from canopy.compiler import assemble, compile_kernel
@@ -19,9 +19,8 @@ from canopy.frontends.cuda.variables import host_definition, host_symbol
 __all__ = ["ANY_SHAPE", "Shape", "device_objects"]
 
 Shape = tuple[int, int, int]
+ANY_SHAPE: Shape = (0, 0, 0)  # stands for every other block
 # Dynamic shared memory is reserved at its largest: pages that nobody touches cost nothing.
-# Standing for every other block: with so many threads at most, its extents known at the launch.
-ANY_SHAPE: tuple[Shape, ...] = ()
 DYNAMIC_SHARED_BYTES = 227 << 10
 
 
@@ -44,7 +43,7 @@ def device_objects(
     for function in module.kernels:
         variants = []
         lowered = None
-        for number, block in enumerate(shapes[function.name]):
+        for number, block in enumerate(_expanded(module, function.name, shapes)):
             lowered = module.lower(function.name, block, DYNAMIC_SHARED_BYTES)
             entry = f"canopy.kernel.{module_id}.{function.name}.{number}"
             code = compile_kernel(lowered.kernel, entry_name=entry)
@@ -54,6 +53,16 @@ def device_objects(
             tables.append(_kernel_table(function, lowered, variants, len(tables)))
     objects.append(assemble(_registration(module, module_id, tables)))
     return objects
+
+
+def _expanded(
+    module: CudaModule, name: str, shapes: Mapping[str, Sequence[Shape]]
+) -> Iterator[Shape]:
+    for block in shapes.get(name, [ANY_SHAPE]):
+        if block == ANY_SHAPE:
+            yield from module.shapes_at_launch(name)
+        else:
+            yield block
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,7 @@ def _module_id(source: str, path: Path, options: Options) -> str:
 
 def _shapes(found: dict[str, tuple[set[Shape], bool]]) -> dict[str, list[Shape]]:
     return {
-        name: [*sorted(shapes), *(ANY_SHAPE if other or not shapes else ())]
+        name: [*sorted(shapes), *([ANY_SHAPE] if other or not shapes else [])]
         for name, (shapes, other) in found.items()
     }
 

@@ -48,7 +48,7 @@ def _place(t: Translator, i: Instruction, mask: Mask) -> ir.Value:
         return t.add(ir.ProgramId, axis=axis)
     if register == "nctaid":
         return t.add(ir.NumPrograms, axis=axis)
-    return t.constant(t.block[axis], I32)
+    return t.block_extent(axis)
 
 
 def _warp_size(t: Translator, i: Instruction, mask: Mask) -> ir.Value:

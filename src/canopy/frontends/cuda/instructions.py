@@ -105,7 +105,9 @@ def _division(t: Translator, i: Instruction, mask: Mask) -> ir.Value:
 def _safe_divisor(t: Translator, divisor: ir.Value, mask: ir.Value) -> ir.Value:
     """1 for threads that do not take part: they may hold a 0, which would trap."""
     if not divisor.is_tile:
-        mask = t.any_active(mask)
+        mask = t.scalar_mask(mask)
+        if mask is None:
+            return divisor
     one = t.constant(1, divisor.type)
     return t.add(ir.Select, condition=mask, if_true=divisor, if_false=one)
 
@@ -253,8 +255,8 @@ def _element_pointer(t: Translator, i: Instruction, mask: Mask) -> ir.Value:
 @_rule("load")
 def _load(t: Translator, i: Instruction, mask: Mask) -> ir.Value:
     pointer = t.operand(i.operands[0], i)
-    if mask is not None and not pointer.is_tile:
-        mask = t.any_active(mask)
+    if not pointer.is_tile:
+        mask = t.scalar_mask(mask)
     element = t.element_of(i, i.location)
     volatile = " volatile " in i.text
     return t.add(ir.Load, pointer=pointer, mask=mask, type=element, volatile=volatile)
@@ -266,8 +268,8 @@ def _store(t: Translator, i: Instruction, mask: Mask) -> None:
     pointer = t.operand(i.operands[1], i)
     if value.is_tile or pointer.is_tile:
         value, pointer = t.as_tile(value), t.as_tile(pointer)
-    elif mask is not None:
-        mask = t.any_active(mask)
+    else:
+        mask = t.scalar_mask(mask)
     volatile = " volatile " in i.text
     t.builder.effect(ir.Store, pointer=pointer, value=value, mask=mask, volatile=volatile)
 

@@ -29,11 +29,12 @@ from canopy.frontends.cuda.placement import Placement
 from canopy.frontends.cuda.structure import emit_function
 from canopy.frontends.cuda.translator import Translator
 from canopy.frontends.cuda.uniformity import Uniformity
-from canopy.ir.types import PTR
+from canopy.ir.types import I32, PTR
 
 __all__ = ["CudaModule", "LoweredKernel", "compile_cuda"]
 
 MAX_THREADS = 1024
+WARP = 32
 
 
 def compile_cuda(source: str, filename: str, options: Sequence[str] = ()) -> CudaModule:
@@ -77,6 +78,15 @@ class CudaModule:
         """The lines of LLVM IR that name the structures of `variables`."""
         return self._module.types
 
+    def shapes_at_launch(self, name: str) -> list[tuple[int, int, int]]:
+        """The forms, as `lower` takes them, that together run every block `name` may get."""
+        function = self._find(name)
+        most = min(function.max_threads, MAX_THREADS)
+        sizes = [*(n for n in _BUCKETS if n < most), most]
+        if _is_planar(function):
+            return [(n, 0, 0) for n in sizes]
+        return [*((n, 1, 0) for n in sizes), (most, 0, 0)]
+
     @property
     def kernel_names(self) -> tuple[str, ...]:
         return tuple(function.display_name for function in self._module.kernels.values())
@@ -98,10 +108,15 @@ class CudaModule:
         return lowered.kernel
 
     def lower(self, name: str, block: tuple[int, int, int], shared_bytes: int = 0) -> LoweredKernel:
-        """As `kernel`, for kernels that use device variables too."""
+        """As `kernel`, for kernels that use device variables too.
+
+        ``block`` may leave its extents to the launch: (n, 0, 0) stands for any block of at most n
+        threads, (n, 1, 0) for those with y = z = 1; x, y, z are then three more parameters.
+        """
         function = self._find(name)
-        threads = block[0] * block[1] * block[2]
-        if min(block) < 1 or threads > MAX_THREADS:
+        threads = block[0] * max(block[1], 1) * max(block[2], 1)
+        at_launch = block[1:] in ((0, 0), (1, 0))
+        if (min(block) < 1 and not at_launch) or not 1 <= threads <= MAX_THREADS:
             raise LaunchError(
                 f"a block has 1 to {MAX_THREADS} threads, {block} has {threads}",
                 location=function.location,
@@ -127,18 +142,60 @@ class CudaModule:
         )
 
 
+_BUCKETS = (64, 256)
+_PLANAR = tuple(f"llvm.nvvm.read.ptx.sreg.{r}.{a}" for r in ("tid", "ntid") for a in "yz")
+
+
+def _is_planar(function: Function) -> bool:
+    """Whether a kernel looks at y or z: it is meant for blocks that have them."""
+    return any(i.callee in _PLANAR for b in function.blocks for i in b.instructions)
+
+
 def _lower(function: Function, block: tuple[int, int, int], shared_bytes: int) -> LoweredKernel:
     flow = ControlFlow(function)
     uniformity = Uniformity(flow)
     placement = Placement(flow, uniformity)
     shared = _shared_pointers(flow)
-    t = Translator(function, block, shared_bytes, uniformity, placement, shared)
+    lanes = _lanes(flow, block)
+    t = Translator(function, lanes, shared_bytes, uniformity, placement, shared)
     variables = _variables(flow, space=1, other=4)
-    parameters = (*_parameters(t, function), *_variable_parameters(t, variables))
+    parameters = [*_parameters(t, function), *_variable_parameters(t, variables)]
+    if block[2] == 0:
+        parameters += _extent_parameters(t, is_line=block[1] == 1)
+    elif lanes != block:
+        extents = [t.constant(extent, I32) for extent in block]
+        t.set_extents(extents, is_line=block[1] * block[2] == 1)
     static_bytes = _shared_memory(t, flow)
     emit_function(t, flow)
-    kernel = ir.Kernel(function.display_name, parameters, t.body, function.location, block)
+    kernel = ir.Kernel(function.display_name, tuple(parameters), t.body, function.location, lanes)
     return LoweredKernel(kernel, tuple(variables), function.arguments, static_bytes)
+
+
+_WARP_WIDE = (
+    "llvm.nvvm.vote.",
+    "llvm.nvvm.match.",
+    "llvm.nvvm.redux.",
+    "llvm.nvvm.activemask",
+    "llvm.nvvm.shfl.",
+)
+
+
+def _lanes(flow: ControlFlow, block: tuple[int, int, int]) -> tuple[int, int, int]:
+    """The lanes that run a block, some of them idle: of blocks known at the launch, and where
+    warps that are not full talk."""
+    x, y, z = block
+    if z == 0:
+        return (x, 1, 1)
+    calls = (i.callee for b in flow.order for i in b.instructions if i.callee)
+    if x * y * z % WARP == 0 or not any(c.startswith(_WARP_WIDE) for c in calls):
+        return block
+    return (-(-x * y * z // WARP) * WARP, 1, 1)
+
+
+def _extent_parameters(t: Translator, is_line: bool) -> list[ir.Parameter]:
+    extents = [ir.Value(I32, name) for name in ("blockDim.x", "blockDim.y", "blockDim.z")]
+    t.set_extents(extents, is_line)
+    return [ir.Parameter(value, str(value.name)) for value in extents]
 
 
 def _parameters(t: Translator, function: Function) -> list[ir.Parameter]:

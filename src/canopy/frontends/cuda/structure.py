@@ -65,7 +65,8 @@ class _Structurer:
         for instruction in block.instructions:
             if instruction.opcode != "phi":
                 self.t.builder.location = instruction.location
-                made = translate(self.t, instruction, mask)
+                active = self.t.living if mask is None else mask
+                made = translate(self.t, instruction, active)
                 if made is not None:
                     self.t.env[instruction] = made
             self._note_live_out(instruction, mask)

@@ -6,7 +6,7 @@ extent 1; a uniform value is a scalar. A mask is None (all threads) or a bool ti
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 from canopy import ir
@@ -79,6 +79,9 @@ class Translator:
         self.placement = placement
         self.shared_pointers = shared_pointers
         self.shape = _lane_shape(block)
+        self.extents: tuple[ir.Value, ...] = ()  # x, y, z of a block known at the launch only
+        self.is_line = True  # whether y and z are 1
+        self.living: Mask = None  # the lanes that are threads; None: all
         self.body = ir.Region()
         self.builder = ir.Builder(self.body, function.location)
         self.env: dict[Hashable, ir.Value] = {}
@@ -146,7 +149,18 @@ class Translator:
         return self.add(ir.Bitcast, source=self.constant(0, bits), type=element)
 
     def all_lanes(self) -> ir.Value:
-        return self.constant(True, self.tile_type(BOOL))
+        """The mask of every thread of the block."""
+        return self.constant(True, self.tile_type(BOOL)) if self.living is None else self.living
+
+    def set_extents(self, extents: Sequence[ir.Value], is_line: bool) -> None:
+        """Makes the block one whose extents are known at the launch: lanes beyond them are idle."""
+        self.extents, self.is_line = tuple(extents), is_line
+        x, y, z = extents
+        count = x
+        if not is_line:
+            count = self.add(ir.Mul, lhs=self.add(ir.Mul, lhs=x, rhs=y), rhs=z)
+        index = self.linear_index()
+        self.living = self.add(ir.Compare, predicate="lt", lhs=index, rhs=self.as_tile(count))
 
     def as_tile(self, value: ir.Value) -> ir.Value:
         """A scalar in every lane; a tile as it is."""
@@ -186,7 +200,12 @@ class Translator:
     def both(self, mask: Mask, condition: ir.Value) -> ir.Value:
         """The lanes of ``mask`` where ``condition`` holds."""
         condition = self.as_tile(condition)
+        mask = self.living if mask is None else mask
         return condition if mask is None else self.add(ir.And, lhs=mask, rhs=condition)
+
+    def scalar_mask(self, mask: Mask) -> Mask:
+        """Whether a scalar effect under ``mask`` takes place; None: always."""
+        return None if mask is None or mask is self.living else self.any_active(mask)
 
     def any_active(self, mask: ir.Value) -> ir.Value:
         key = ("any", mask)
@@ -207,6 +226,8 @@ class Translator:
 
     def thread_index(self, axis: int) -> ir.Value:
         """threadIdx.x, .y or .z (axis 0, 1, 2): a scalar 0 where the block has extent 1 there."""
+        if self.extents:
+            return self._thread_index_at_launch(axis)
         extent, rank = self.block[axis], len(self.shape)
         if axis >= rank:
             return self.constant(0, self.tile_type(I32))
@@ -218,6 +239,26 @@ class Translator:
             if before != position:
                 index = self.add(ir.ExpandDims, source=index, axis=before)
         return self.add(ir.Broadcast, source=index, shape=self.shape)
+
+    def _thread_index_at_launch(self, axis: int) -> ir.Value:
+        """From the linear index, by division by the extents."""
+        if self.is_line:
+            return self.linear_index() if axis == 0 else self.constant(0, self.tile_type(I32))
+        index: ir.Value = self.as_unsigned(self.linear_index())
+        x, y, _ = (self.as_tile(self.as_unsigned(extent)) for extent in self.extents)
+        if axis > 0:
+            index = self.add(ir.Div, lhs=index, rhs=x)
+        if axis == 2:
+            index = self.add(ir.Div, lhs=index, rhs=y)
+        else:
+            index = self.add(ir.Rem, lhs=index, rhs=x if axis == 0 else y)
+        return self.add(ir.Bitcast, source=index, type=I32)
+
+    def block_extent(self, axis: int) -> ir.Value:
+        """blockDim.x, .y or .z."""
+        if self.extents and not (self.is_line and axis):
+            return self.extents[axis]
+        return self.constant(self.block[axis], I32)
 
     def linear_index(self) -> ir.Value:
         return self.from_flat(self.add(ir.Range, start=0, end=self.lanes, type=I32))

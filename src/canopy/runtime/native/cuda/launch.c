@@ -222,8 +222,9 @@ static const canopy_cuda_variant *variant_for(const canopy_cuda_kernel *kernel, 
         const canopy_cuda_variant *variant = &kernel->variants[at];
         const uint32_t *shape = variant->block;
         if (shape[0] == block.x && shape[1] == block.y && shape[2] == block.z) return variant;
-        bool any_shape = shape[1] == 0 && shape[0] >= threads;
-        if (any_shape && (!best || shape[0] < best->block[0])) best = variant;
+        bool holds = shape[2] == 0 && shape[0] >= threads && (shape[1] == 0 || block.x == threads);
+        bool better = !best || shape[0] < best->block[0] || (shape[0] == best->block[0] && shape[1]);
+        if (holds && better) best = variant;
     }
     return best;
 }
@@ -263,7 +264,7 @@ static launch_task *pack(const canopy_cuda_kernel *kernel, const canopy_cuda_var
     }
     for (uint32_t at = 0; at < kernel->variable_count; at++)
         *slot++ = (uint64_t)(uintptr_t)kernel->variables[at];
-    if (!variant->block[1]) {
+    if (!variant->block[2]) {
         *slot++ = block.x;
         *slot++ = block.y;
         *slot++ = block.z;

@@ -15,8 +15,8 @@ typedef struct {
     uint32_t kind; /* a structure passed by value fills its slot with the address of a copy */
 } canopy_cuda_parameter;
 
-/* A kernel compiled for one block shape; (n, 0, 0): for any block of at most n threads, with three
- * more slots behind the variables: the block's extents x, y, z. */
+/* A kernel compiled for one block shape; (n, 0, 0): for any block of at most n threads, (n, 1, 0): for
+ * one whose y and z are 1, both with three more slots behind the variables: its extents x, y, z. */
 typedef struct {
     uint32_t block[3];
     uint32_t reserved;
