@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from canopy.compiler import assemble, compile_kernel
-from canopy.frontends.cuda.llvm_reader import Argument, Function
 from canopy.frontends.cuda.llvm_types import size_of
+from canopy.frontends.cuda.llvm_values import Argument, Function
 from canopy.frontends.cuda.module import CudaModule, LoweredKernel
 from canopy.frontends.cuda.variables import host_definition, host_symbol
 
@@ -127,6 +127,7 @@ def _array(name: str, type_: str, items: list[str]) -> str:
 
 
 def _registration(module: CudaModule, module_id: str, tables: list[_Table]) -> str:
+    known = {v.name for v in module.variables}
     names = [_text(f"variable.{i}", v.name) for i, v in enumerate(module.variables)]
     rows = [
         f'{{ptr, ptr, i64}} {{ptr @variable.{i}, ptr @"{host_symbol(v.name)}", '
@@ -136,7 +137,7 @@ def _registration(module: CudaModule, module_id: str, tables: list[_Table]) -> s
     return "\n".join(
         [
             *module.type_lines,
-            *(host_definition(v) for v in module.variables),
+            *(host_definition(v, known) for v in module.variables),
             *(line for table in tables for line in table.definitions),
             *names,
             _text("id", f"canopy:{module_id}"),

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from canopy.errors import UNKNOWN_LOCATION, Location, UnsupportedError
-from canopy.frontends.cuda.llvm_reader import Block, Function
+from canopy.frontends.cuda.llvm_values import Block, Function
 
 __all__ = ["ControlFlow", "Loop", "block_location"]
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from canopy.frontends.cuda.cfg import ControlFlow, Loop
-from canopy.frontends.cuda.llvm_reader import Block, Instruction, LlvmValue, Number
+from canopy.frontends.cuda.llvm_values import Block, Instruction, LlvmValue, Number
 from canopy.frontends.cuda.placement import Placement
 
 __all__ = ["Counted", "find_counted"]

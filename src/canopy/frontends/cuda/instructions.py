@@ -11,8 +11,8 @@ from typing import Any
 from canopy import ir
 from canopy.errors import UnsupportedError
 from canopy.frontends.cuda.calls import translate_call
-from canopy.frontends.cuda.llvm_reader import Instruction, Number
 from canopy.frontends.cuda.llvm_types import size_of
+from canopy.frontends.cuda.llvm_values import Instruction, Number
 from canopy.frontends.cuda.translator import Mask, Translator
 from canopy.ir.types import BOOL, I32, I64, ScalarType, Type, element_type, unsigned
 from canopy.ir.types import is_bool as _is_bool
@@ -102,7 +102,7 @@ def _division(t: Translator, i: Instruction, mask: Mask) -> ir.Value:
     return _like(t, made, element_type(lhs.type))
 
 
-def _safe_divisor(t: Translator, divisor: ir.Value, mask: ir.Value) -> ir.Value:
+def _safe_divisor(t: Translator, divisor: ir.Value, mask: Mask) -> ir.Value:
     """1 for threads that do not take part: they may hold a 0, which would trap."""
     if not divisor.is_tile:
         mask = t.scalar_mask(mask)

@@ -9,140 +9,39 @@ from __future__ import annotations
 
 import math
 import re
+import struct
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 
 from llvmlite import binding as llvm
 
-from canopy.errors import UNKNOWN_LOCATION, CompileError, Location
+from canopy.errors import UNKNOWN_LOCATION, CompileError
+from canopy.frontends.cuda.aggregates import copy_changed_arguments, split_aggregates
 from canopy.frontends.cuda.debug_info import DebugInfo
+from canopy.frontends.cuda.indirect import function_address
 from canopy.frontends.cuda.llvm_types import (
+    ArrayType,
+    FloatType,
     LlvmType,
     PtrType,
+    StructType,
     TypeParser,
+)
+from canopy.frontends.cuda.llvm_values import (
+    Aggregate,
+    Argument,
+    Block,
+    ConstantExpression,
+    Function,
+    Global,
+    Instruction,
+    LlvmValue,
+    Module,
+    Number,
+    Undefined,
 )
 from canopy.frontends.cuda.pipeline import is_kernel
 
-__all__ = [
-    "Argument",
-    "Block",
-    "ConstantExpression",
-    "Function",
-    "Global",
-    "Instruction",
-    "LlvmValue",
-    "Module",
-    "Number",
-    "Undefined",
-    "read_module",
-]
-
-
-@dataclass(eq=False, slots=True)
-class LlvmValue:
-    """Anything an instruction may take as an operand."""
-
-    type: LlvmType
-
-
-@dataclass(eq=False, slots=True)
-class Number(LlvmValue):
-    """A constant integer (signed), float, or the null pointer (0)."""
-
-    value: int | float
-
-
-@dataclass(eq=False, slots=True)
-class Undefined(LlvmValue):
-    """undef or poison, or a constant that no rule reads (``text``)."""
-
-    text: str = ""
-
-
-@dataclass(eq=False, slots=True)
-class Global(LlvmValue):
-    """A module-level variable; ``content`` is the type of what it points to."""
-
-    name: str
-    content: LlvmType
-    is_external: bool
-    alignment: int
-    text: str = ""  # its definition
-
-
-@dataclass(eq=False, slots=True)
-class ConstantExpression(LlvmValue):
-    """An address computed by the linker: ``addrspacecast`` or ``getelementptr`` of a global."""
-
-    opcode: str
-    operands: tuple[LlvmValue, ...]
-    source_type: LlvmType | None = None
-
-
-@dataclass(eq=False, slots=True)
-class Argument(LlvmValue):
-    name: str
-    by_value: LlvmType | None = None  # the structure that the pointer stands for
-
-    @property
-    def is_by_value(self) -> bool:
-        return self.by_value is not None
-
-
-@dataclass(eq=False, slots=True)
-class Instruction(LlvmValue):
-    """One instruction. ``targets`` are the blocks of a branch (true, false), ``incoming`` those of
-    a phi, beside its operands; ``text`` is its line without metadata."""
-
-    opcode: str
-    operands: tuple[LlvmValue, ...]
-    text: str
-    location: Location
-    block: Block
-    callee: str = ""
-    predicate: str = ""
-    source_type: LlvmType | None = None
-    targets: tuple[Block, ...] = ()
-    incoming: tuple[Block, ...] = ()
-
-
-@dataclass(eq=False, slots=True)
-class Block:
-    name: str
-    instructions: list[Instruction] = field(default_factory=list)
-    predecessors: list[Block] = field(default_factory=list)
-
-    @property
-    def terminator(self) -> Instruction:
-        return self.instructions[-1]
-
-    @property
-    def successors(self) -> tuple[Block, ...]:
-        return self.terminator.targets
-
-    @property
-    def phis(self) -> Iterator[Instruction]:
-        return (i for i in self.instructions if i.opcode == "phi")
-
-    def __repr__(self) -> str:
-        return f"Block({self.name})"
-
-
-@dataclass(eq=False, slots=True)
-class Function:
-    name: str
-    display_name: str  # as the user wrote it, with template arguments
-    arguments: tuple[Argument, ...]
-    blocks: list[Block]
-    location: Location
-    max_threads: int = 1024  # of a block, by __launch_bounds__
-
-
-@dataclass(eq=False, slots=True)
-class Module:
-    kernels: dict[str, Function]
-    variables: tuple[Global, ...] = ()  # defined here, in global or constant memory
-    types: tuple[str, ...] = ()  # the lines that name structures
+__all__ = ["read_module"]
 
 
 def _resolve_trivial_phis(blocks: list[Block]) -> None:
@@ -184,7 +83,7 @@ _ALIGN = re.compile(r", align (\d+)")
 
 def _is_device_variable(variable: Global) -> bool:
     assert isinstance(variable.type, PtrType)
-    return variable.type.space in (1, 4) and not variable.is_external
+    return variable.type.space in (0, 1, 4) and not variable.is_external
 
 
 def read_module(module: llvm.ModuleRef, filename: str) -> Module:
@@ -267,6 +166,8 @@ class _Reader:
         for block in blocks.values():
             for successor in dict.fromkeys(block.successors):
                 successor.predecessors.append(block)
+        split_aggregates(list(blocks.values()))
+        copy_changed_arguments(tuple(arguments), list(blocks.values()))
         _resolve_trivial_phis(list(blocks.values()))
         subprogram = re.search(r"!dbg !(\d+)", define)
         display, place = self._debug.subprogram(int(subprogram[1]) if subprogram else -1)
@@ -354,20 +255,47 @@ class _Reader:
             return Undefined(type_)
         if kind == llvm.ValueKind.global_variable:
             return self._globals[ref.name]
+        if kind == llvm.ValueKind.function:
+            return Number(type_, function_address(ref.name))
         if kind == llvm.ValueKind.constant_expr:
             return self._expression(TypeParser.tokens(str(ref)))
+        if isinstance(type_, StructType | ArrayType):
+            return self._expression(TypeParser.tokens(str(ref)))
         return Undefined(type_, text=str(ref))
+
+    def _aggregate(self, type_: LlvmType, tokens: list[str]) -> Aggregate:
+        fields = []
+        while tokens[0] not in ("}", "}>", "]"):
+            fields.append(self._expression(tokens))
+            if tokens[0] == ",":
+                tokens.pop(0)
+        tokens.pop(0)
+        return Aggregate(type_, tuple(fields))
 
     def _expression(self, tokens: list[str]) -> LlvmValue:
         """A typed constant at the head of ``tokens``, as LLVM prints it."""
         type_ = self._types.take(tokens)
         head = tokens.pop(0)
         if head.startswith("@"):
-            return self._globals[head[1:].strip('"')]
+            name = head[1:].strip('"')
+            return self._globals.get(name) or Number(type_, function_address(name))
         if head == "null":
             return Number(type_, 0)
         if re.fullmatch(r"-?\d+", head):
             return Number(type_, int(head))
+        if head.endswith("e") and tokens and tokens[0][0] in "+-":
+            head += tokens.pop(0)  # an exponent
+        if head in ("{", "<{", "["):
+            return self._aggregate(type_, tokens)
+        if head in ("undef", "poison"):
+            return Undefined(type_)
+        if head in ("true", "false"):
+            return Number(type_, int(head == "true"))
+        if isinstance(type_, FloatType):
+            return Number(type_, _float(head, type_))
+        if head == "inttoptr":
+            number = self._expression(tokens[1:])
+            return Number(type_, number.value if isinstance(number, Number) else 0)
         if head not in ("addrspacecast", "getelementptr"):
             return Undefined(type_, text=" ".join([head, *tokens]))
         while tokens.pop(0) != "(":  # flags
@@ -386,3 +314,14 @@ class _Reader:
             self._types.take(tokens)
             tokens.pop(0)  # )
         return ConstantExpression(type_, head, tuple(operands), source)
+
+
+def _float(text: str, type_: FloatType) -> float:
+    """A float as LLVM prints it: decimal, or the bits of a double, half (0xH) or bfloat (0xR)."""
+    if not text.startswith("0x"):
+        return float(text)
+    if text[2] == "H":
+        return float(struct.unpack("<e", int(text[3:], 16).to_bytes(2, "little"))[0])
+    if text[2] == "R":
+        return float(struct.unpack("<f", (int(text[3:], 16) << 16).to_bytes(4, "little"))[0])
+    return float(struct.unpack("<d", int(text[2:], 16).to_bytes(8, "little"))[0])

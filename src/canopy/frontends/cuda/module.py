@@ -13,7 +13,9 @@ from canopy import ir
 from canopy.errors import CompileError, LaunchError, Location, UnsupportedError
 from canopy.frontends.cuda.cfg import ControlFlow
 from canopy.frontends.cuda.clang import device_ir
-from canopy.frontends.cuda.llvm_reader import (
+from canopy.frontends.cuda.llvm_reader import read_module
+from canopy.frontends.cuda.llvm_types import PtrType, size_of
+from canopy.frontends.cuda.llvm_values import (
     Argument,
     ConstantExpression,
     Function,
@@ -21,9 +23,7 @@ from canopy.frontends.cuda.llvm_reader import (
     Instruction,
     LlvmValue,
     Module,
-    read_module,
 )
-from canopy.frontends.cuda.llvm_types import PtrType, size_of
 from canopy.frontends.cuda.pipeline import parse_and_prepare
 from canopy.frontends.cuda.placement import Placement
 from canopy.frontends.cuda.structure import emit_function
@@ -158,7 +158,7 @@ def _lower(function: Function, block: tuple[int, int, int], shared_bytes: int) -
     shared = _shared_pointers(flow)
     lanes = _lanes(flow, block)
     t = Translator(function, lanes, shared_bytes, uniformity, placement, shared)
-    variables = _variables(flow, space=1, other=4)
+    variables = _variables(flow, 0, 1, 4)
     parameters = [*_parameters(t, function), *_variable_parameters(t, variables)]
     if block[2] == 0:
         parameters += _extent_parameters(t, is_line=block[1] == 1)
@@ -220,7 +220,7 @@ def _variable_parameters(t: Translator, variables: list[Global]) -> list[ir.Para
 def _shared_memory(t: Translator, flow: ControlFlow) -> int:
     """One Scratch per __shared__ variable that the kernel uses; the bytes of the static ones."""
     static = 0
-    for variable in _variables(flow, space=3):
+    for variable in _variables(flow, 3):
         size = size_of(variable.content)
         static += size
         bytes_ = t.shared_bytes if size == 0 else size
@@ -234,14 +234,14 @@ def _shared_memory(t: Translator, flow: ControlFlow) -> int:
     return static
 
 
-def _variables(flow: ControlFlow, space: int, other: int = -1) -> list[Global]:
-    """The variables in an address space that a function uses."""
+def _variables(flow: ControlFlow, *spaces: int) -> list[Global]:
+    """The variables in some address spaces that a function uses."""
     found: dict[Global, None] = {}
     for block in flow.order:
         for instruction in block.instructions:
             for variable in _globals_in(instruction.operands):
                 assert isinstance(variable.type, PtrType)
-                if variable.type.space in (space, other):
+                if variable.type.space in spaces:
                     found[variable] = None
     return list(found)
 

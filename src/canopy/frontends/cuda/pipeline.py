@@ -11,6 +11,7 @@ import re
 from llvmlite import binding as llvm
 
 from canopy.errors import CompileError, Location
+from canopy.frontends.cuda.indirect import direct_calls
 
 __all__ = ["is_kernel", "parse_and_prepare"]
 
@@ -23,7 +24,7 @@ _TARGET_ATTRIBUTE = re.compile(
 def parse_and_prepare(ir: str, filename: str) -> llvm.ModuleRef:
     """Parses clang's IR and runs the pipeline on it."""
     try:
-        module = llvm.parse_assembly(_TARGET_ATTRIBUTE.sub("", ir))
+        module = llvm.parse_assembly(direct_calls(_TARGET_ATTRIBUTE.sub("", ir)))
         module.verify()
     except RuntimeError as problem:
         raise CompileError(

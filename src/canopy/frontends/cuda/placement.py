@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from canopy.frontends.cuda.cfg import ControlFlow, Loop
-from canopy.frontends.cuda.llvm_reader import Block, Instruction
+from canopy.frontends.cuda.llvm_values import Block, Instruction
 from canopy.frontends.cuda.uniformity import Uniformity
 
 __all__ = ["Again", "LiveOut", "Next", "Pending", "PendingKind", "Placement", "VariableKey"]

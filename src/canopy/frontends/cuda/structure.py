@@ -14,7 +14,7 @@ from canopy import ir
 from canopy.frontends.cuda.cfg import ControlFlow, Loop
 from canopy.frontends.cuda.counted import Counted, find_counted
 from canopy.frontends.cuda.instructions import translate
-from canopy.frontends.cuda.llvm_reader import Block, Instruction
+from canopy.frontends.cuda.llvm_values import Block, Instruction
 from canopy.frontends.cuda.placement import Again, Next, Pending, PendingKind, VariableKey
 from canopy.frontends.cuda.translator import Mask, Translator
 from canopy.ir.types import TileType

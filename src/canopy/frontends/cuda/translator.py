@@ -11,17 +11,6 @@ from typing import Any
 
 from canopy import ir
 from canopy.errors import Location, UnsupportedError
-from canopy.frontends.cuda.llvm_reader import (
-    Argument,
-    Block,
-    ConstantExpression,
-    Function,
-    Global,
-    Instruction,
-    LlvmValue,
-    Number,
-    Undefined,
-)
 from canopy.frontends.cuda.llvm_types import ArrayType as LlvmArray
 from canopy.frontends.cuda.llvm_types import (
     FloatType,
@@ -31,6 +20,17 @@ from canopy.frontends.cuda.llvm_types import (
     StructType,
     field_offset,
     size_of,
+)
+from canopy.frontends.cuda.llvm_values import (
+    Argument,
+    Block,
+    ConstantExpression,
+    Function,
+    Global,
+    Instruction,
+    LlvmValue,
+    Number,
+    Undefined,
 )
 from canopy.frontends.cuda.placement import Again, LiveOut, Next, Pending, PendingKind, Placement
 from canopy.frontends.cuda.uniformity import Uniformity
@@ -297,7 +297,8 @@ class Translator:
 
     def _number(self, number: float, element: ElementType) -> ir.Value:
         if not isinstance(element, ScalarType):
-            return self.zero(element)
+            address = self.constant(int(number), I64)
+            return self.add(ir.Bitcast, source=address, type=element)
         return self.constant(bool(number) if element is BOOL else number, element)
 
     def _global(self, value: Global, location: Location) -> ir.Value:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from canopy.frontends.cuda.cfg import ControlFlow, Loop
-from canopy.frontends.cuda.llvm_reader import Block, Instruction, LlvmValue
+from canopy.frontends.cuda.llvm_values import Block, Instruction, LlvmValue
 
 __all__ = ["Uniformity"]
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 
-from canopy.frontends.cuda.llvm_reader import Global
+from canopy.frontends.cuda.indirect import function_address
+from canopy.frontends.cuda.llvm_values import Global
 
 __all__ = ["host_definition", "host_symbol"]
 
@@ -18,14 +20,24 @@ def host_symbol(name: str) -> str:
     return f"canopy.device.{name}"
 
 
-def host_definition(variable: Global) -> str:
-    """``@x = addrspace(1) externally_initialized global i32 0`` as a definition of the host."""
+def host_definition(variable: Global, known: Collection[str]) -> str:
+    """The variable with the addresses of other ``known`` ones, and of functions, in it.
+
+    ``@x = addrspace(1) externally_initialized global i32 0``
+    becomes a definition of the host.
+    """
     text = re.sub(r"addrspace\(\d+\) ?", "", variable.text)
     text = _CAST.sub(r"\1", text)
     _, _, definition = text.partition(" = ")
     internal = re.match(r"(?:dso_local )?(?:internal|private)\b", definition) is not None
     definition = _LINKAGE.sub("global ", definition)  # a __constant__ is written by copies
     linkage = "internal" if internal else "weak"
-    definition = _NAME.sub(lambda m: f'@"{host_symbol(m[1].strip(chr(34)))}"', definition)
+    definition = _NAME.sub(lambda m: _address(m[1].strip('"'), known), definition)
     definition = re.sub(r", (comdat|section \"[^\"]*\"|!dbg !\d+).*?(?=, align|$)", "", definition)
     return f'@"{host_symbol(variable.name)}" = {linkage} {definition}'
+
+
+def _address(name: str, known: Collection[str]) -> str:
+    if name in known:
+        return f'@"{host_symbol(name)}"'
+    return f"inttoptr (i64 {function_address(name)} to ptr)"
