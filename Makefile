@@ -19,7 +19,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input -q
 NATIVE := $(wildcard setup.py src/canopy/runtime/native/*.c src/canopy/runtime/native/*.h)
 
-.PHONY: setup demo test test-triton test-cuda test-ascend fuzz check format bench docs clean help
+.PHONY: setup demo test test-triton test-cuda test-ascend fuzz fuzz-selftest check format bench docs clean help
 .DEFAULT_GOAL := help
 
 help:
@@ -67,6 +67,9 @@ test-ascend: setup
 
 fuzz: setup
 	$(BIN)/python -m tests.fuzz.run $(FUZZ_ARGS)
+
+fuzz-selftest: setup
+	$(BIN)/python -m tests.fuzz.selftest $(FUZZ_ARGS)
 
 check: setup
 	$(BIN)/ruff format --check .

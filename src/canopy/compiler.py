@@ -30,10 +30,10 @@ class Executable:
     """A compiled kernel; ``written``: per parameter, whether the kernel may write through it."""
 
     name: str
-    object_code: bytes
+    object_code: bytes = field(repr=False)
     scratch_bytes: int
     written: tuple[bool, ...]
-    llvm_ir: str = ""
+    llvm_ir: str = field(default="", repr=False)
     entry_name: str = "canopy_entry"
     _loaded: LoadedKernel | None = field(default=None, repr=False)
 
