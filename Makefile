@@ -19,7 +19,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input -q
 NATIVE := $(wildcard setup.py src/canopy/runtime/native/*.c src/canopy/runtime/native/*.h)
 
-.PHONY: setup demo test test-triton test-cuda test-ascend stress fuzz check format bench docs clean help
+.PHONY: setup demo test test-triton test-cuda test-ascend stress fuzz fuzz-selftest check format bench docs clean help
 .DEFAULT_GOAL := help
 
 help:
@@ -71,6 +71,9 @@ stress: setup
 
 fuzz: setup
 	$(BIN)/python -m tests.fuzz.run $(FUZZ_ARGS)
+
+fuzz-selftest: setup
+	$(BIN)/python -m tests.fuzz.selftest $(FUZZ_ARGS)
 
 check: setup
 	$(BIN)/ruff format --check .

@@ -40,6 +40,7 @@ MIN_SAMPLE_S = 2e-3
 # would take a core from the next one: each waits this long, then a short call runs untimed.
 SETTLING_S = 8e-3
 SHORT_S = 20e-3
+SLOW_S = 0.5
 MIN_ROUNDS = 5
 MAX_ROUNDS = 60
 PATIENCE = 4  # a case so slow that MIN_ROUNDS take this many budgets more gets FEWEST_ROUNDS
@@ -198,9 +199,9 @@ def measure(
     contest: Contest, name: str, threads: int, budget_s: float, max_rounds: int = MAX_ROUNDS
 ) -> list[Measurement]:
     """Checks and times every contestant. Raises `WrongResultError`."""
-    check_results(contest)
+    first_s = check_results(contest)
     contestants = contest.contestants
-    once_s = [_once_s(contestant) for contestant in contestants]
+    once_s = [_once_s(*pair) for pair in zip(contestants, first_s, strict=True)]
     calls = [max(1, min(2000, round(MIN_SAMPLE_S / once))) for once in once_s]
     samples: list[list[float]] = [[] for _ in contestants]
     deadline = time.perf_counter() + budget_s
@@ -258,9 +259,10 @@ def _time_s(run: Callable[[], Any], calls: int) -> float:
     return (time.perf_counter() - begin) / calls
 
 
-def _once_s(contestant: Contestant) -> float:
-    """A first idea of how long a call takes; a slow one is not asked twice."""
-    once_s = _time_s(contestant.run, 1)
+def _once_s(contestant: Contestant, first_s: float) -> float:
+    """A first idea of how long a call takes, after the one that may have compiled; what takes
+    seconds even so is not asked again."""
+    once_s = _time_s(contestant.run, 1) if first_s < SLOW_S else first_s
     if once_s < SHORT_S:
         once_s = min(_time_s(contestant.run, 1) for _ in range(2))
     return max(once_s, 1e-7)
@@ -269,16 +271,20 @@ def _once_s(contestant: Contestant) -> float:
 # -- Results --------------------------------------------------------------------------------------
 
 
-def check_results(contest: Contest) -> None:
-    """Raises `WrongResultError` where a contestant gives something else than it should."""
+def check_results(contest: Contest) -> list[float]:
+    """Runs each contestant once and gives the seconds it took, compiling included. Raises
+    `WrongResultError` where one gives something else than it should."""
     expected = contest.expected() if contest.expected else ()
+    seconds = []
     for contestant in contest.contestants:
-        if contestant.outputs == "none":
-            continue
         if contestant.outputs == "reused":
             for output in contest.outputs:
                 output.fill_(float("nan") if output.is_floating_point() else 77)
+        begin = time.perf_counter()
         returned = contestant.run()
+        seconds.append(time.perf_counter() - begin)
+        if contestant.outputs == "none":
+            continue
         if contest.expected is None and contest.check is None:
             continue  # checked by whoever built the contest
         results = contest.outputs if contestant.outputs == "reused" else _as_tuple(returned)
@@ -291,6 +297,7 @@ def check_results(contest: Contest) -> None:
             raise WrongResultError(
                 f"{contestant.name} ({contestant.outputs} outputs): {error}"
             ) from None
+    return seconds
 
 
 def _as_tuple(returned: Any) -> Sequence[torch.Tensor]:

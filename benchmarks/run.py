@@ -54,16 +54,10 @@ def main() -> int:
         print("\n".join(f"compile time: {name}" for name in ("import", *compile_time.KERNELS)))
         return 0
     results = here()
+    results.note = options.note
     results.skipped.update(unavailable)
     records = Records(partial_path(options), fingerprint(results, options))
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.completed}/{task.total}"),
-        TimeElapsedColumn(),
-        console=console,
-        transient=True,
-    ) as progress:
+    with progress_bar(console) as progress:
         task = progress.add_task("", total=len(chosen) * len(options.threads))
         for threads in options.threads:
             measure_all(chosen, threads, options, records, lambda **k: progress.update(task, **k))
@@ -71,17 +65,29 @@ def main() -> int:
     for record in records.finished():
         results.add(record)
     results.sort(chosen)
-    previous = last_committed()
-    tables.show(console, results, changes(previous, results))
+    tables.show(console, results, changes(last_committed(), results))
     if options.save:
-        complete = kept_results(options.output) if options.only else None
-        if complete:
-            complete.update(results)
-        save(options.output, complete or results)
+        keep(options, results)
         console.print(f"written: {options.output}", markup=False)
     records.path.unlink(missing_ok=True)
-    status = 1 if results.failed else 0
-    return status or run_redirect_overhead(options, console)
+    return 1 if results.failed else run_redirect_overhead(options)
+
+
+def progress_bar(console: Console) -> Progress:
+    columns = (TextColumn("{task.completed}/{task.total}"), TimeElapsedColumn())
+    described = TextColumn("{task.description}")
+    return Progress(described, BarColumn(), *columns, console=console, transient=True)
+
+
+def keep(options: argparse.Namespace, results: Results) -> None:
+    """Writes the results; where only some cases were measured, into what the file has already."""
+    path = Path(options.output)
+    if options.only and path.exists():
+        complete = load(path.read_text(encoding="utf-8"))
+        complete.update(results)
+        complete.sort([subject.name for subject in CASES])
+        results = complete
+    save(path, results)
 
 
 def parse_options() -> argparse.Namespace:
@@ -100,6 +106,7 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument(
         "--save", action="store_true", help="with --only: replace these cases in the output"
     )
+    parser.add_argument("--note", default="", help="a sentence kept with the figures")
     parser.add_argument("--restart", action="store_true", help="do not go on with a killed run")
     parser.add_argument("--list", action="store_true", help="print the cases' names")
     options = parser.parse_args()
@@ -114,10 +121,6 @@ def parse_options() -> argparse.Namespace:
 
 def is_chosen(name: str, only: list[str]) -> bool:
     return not only or any(part in name for part in only)
-
-
-def kept_results(path: Path) -> Results | None:
-    return load(path.read_text(encoding="utf-8")) if path.exists() else None
 
 
 # -- Records: what is measured already, also by a run that was killed --------------------------
@@ -257,9 +260,9 @@ def measure_compiling(options: argparse.Namespace, records: Records) -> None:
         records.add(record)
 
 
-def run_redirect_overhead(options: argparse.Namespace, console: Console) -> int:
+def run_redirect_overhead(options: argparse.Namespace) -> int:
     """A training loop under `canopy run` beside the same loop edited by hand to say "cpu"."""
-    if not is_chosen("redirect overhead", options.only):
+    if options.quick or not is_chosen("redirect overhead", options.only):
         return 0
     script = ROOT / "benchmarks" / "redirect_overhead.py"
     return subprocess.call([sys.executable, str(script)], cwd=ROOT)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from canopy.targets.cpu import LoadedKernel
     from canopy.targets.cpu.codegen import Code
 
-__all__ = ["Executable", "Observer", "compile_kernel"]
+__all__ = ["Executable", "Observer", "assemble", "compile_kernel"]
 
 Observer: TypeAlias = Callable[[str, ir.Kernel], None]
 
@@ -30,10 +30,10 @@ class Executable:
     """A compiled kernel; ``written``: per parameter, whether the kernel may write through it."""
 
     name: str
-    object_code: bytes
+    object_code: bytes = field(repr=False)
     scratch_bytes: int
     written: tuple[bool, ...]
-    llvm_ir: str = ""
+    llvm_ir: str = field(default="", repr=False)
     entry_name: str = "canopy_entry"
     _loaded: LoadedKernel | None = field(default=None, repr=False)
 
@@ -65,10 +65,15 @@ class Executable:
 
 
 def compile_kernel(
-    kernel: ir.Kernel, target: str = "cpu", *, observe: Observer | None = None
+    kernel: ir.Kernel,
+    target: str = "cpu",
+    *,
+    observe: Observer | None = None,
+    entry_name: str = "canopy_entry",
 ) -> Executable:
     """Runs the passes on ``kernel`` and generates code for ``target``.
 
+    ``entry_name`` is the linker's name of the entry, for objects that are linked together.
     ``observe`` sees the kernel as it came, under the name ``ir``, and after each pass. Raises
     UnsupportedError, with the user's file and line, for what the target cannot run. A failure of
     Canopy itself is written down for ``canopy report`` and raised as CompileError.
@@ -77,7 +82,7 @@ def compile_kernel(
         raise UnsupportedError(f"there is no target {target!r}", hint="targets: cpu")
     progress = _Progress(kernel, observe)
     try:
-        code = _compile(progress)
+        code = _compile(progress, entry_name)
     except Exception as error:
         if isinstance(error, CanopyError) and not progress.has_broken_ir(error):
             raise
@@ -88,17 +93,25 @@ def compile_kernel(
         scratch_bytes=code.scratch_bytes,
         written=code.written,
         llvm_ir=code.llvm_ir,
+        entry_name=entry_name,
     )
 
 
-def _compile(progress: _Progress) -> Code:
+def assemble(llvm_ir: str) -> bytes:
+    """An object file for this machine of LLVM IR as it stands: data and tables beside kernels."""
+    from canopy.targets.cpu.codegen import assemble
+
+    return assemble(llvm_ir)
+
+
+def _compile(progress: _Progress, entry_name: str) -> Code:
     from canopy.targets.cpu import compile_cpu
 
     start_s = time.perf_counter()
     progress.observe("ir", progress.kernel)
     prepared = pipeline.run(progress.kernel, observe=progress.observe)
     passes_s = time.perf_counter() - start_s
-    code = compile_cpu(prepared)
+    code = compile_cpu(prepared, entry_name=entry_name)
     progress.finish(code, passes_s, time.perf_counter() - start_s - passes_s)
     return code
 

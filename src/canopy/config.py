@@ -20,6 +20,7 @@ __all__ = [
     "VARIABLES",
     "Variable",
     "cache_dir",
+    "cpu",
     "debug_level",
     "device_count",
     "interpret",
@@ -166,6 +167,15 @@ _TARGET = Variable(
     meaning="the target that `canopy run` uses when `--target` is not given",
 )
 
+_CPU = Variable(
+    name="CANOPY_CPU",
+    parse=_parse_target,
+    default=lambda: "native",
+    expects="native, or a level of the processor's family such as x86-64-v3",
+    default_text="native",
+    meaning="the processor that the cpu target compiles for: `native` uses all that this one has, "
+    "`x86-64-v3` (AVX2) and `x86-64-v4` (AVX-512) what every processor of the level has",
+)
 _KEPT_MIB: Variable[int | None] = Variable(
     name="CANOPY_KEPT_MIB",
     parse=_parse_integer(0, MAX_KEPT_MIB),
@@ -193,6 +203,7 @@ VARIABLES: tuple[
     _NUM_THREADS,
     _CACHE_DIR,
     _TARGET,
+    _CPU,
     _DEVICE_COUNT,
     _KEPT_MIB,
 )
@@ -221,6 +232,11 @@ def cache_dir() -> Path:
 def target() -> str:
     """CANOPY_TARGET: the default target's name, lower case, not checked against what exists."""
     return _TARGET.value()
+
+
+def cpu() -> str:
+    """CANOPY_CPU: the processor to compile for, lower case, not checked against what exists."""
+    return _CPU.value()
 
 
 def device_count() -> int:

@@ -22,9 +22,7 @@ def test_case_is_right_at_a_tiny_size(subject, monkeypatch: pytest.MonkeyPatch):
         contest = subject.contest(tiny=True)
     except SkippedError as reason:
         pytest.skip(str(reason))
-    check_results(contest)
-    for contestant in contest.contestants:
-        contestant.run()
+    assert len(check_results(contest)) == len(contest.contestants)
 
 
 @pytest.mark.parametrize("count", [0, 1, 65_536, 200_003])

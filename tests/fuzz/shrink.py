@@ -71,7 +71,7 @@ def _candidates(kernel: Kernel) -> Iterator[dict[Op, Edit]]:
 
 def _replacements(op: Op) -> Iterator[dict[Op, Edit]]:
     """An operand of the same type, or a constant, for an op with one result."""
-    if len(op.results) != 1 or op.regions and not isinstance(op, ir.Reduce | ir.Scan):
+    if len(op.results) != 1 or (op.regions and not isinstance(op, ir.Reduce | ir.Scan)):
         return
     for position, operand in enumerate(op.operands):
         if operand.type == op.result.type:

@@ -16,7 +16,7 @@ import pytest
 pytest.importorskip("ziglang")
 
 from canopy.frontends.cuda import compile_cuda
-from canopy.frontends.cuda.clang import find_zig
+from canopy.frontends.cuda.toolchain import find_zig
 from canopy.ir.interpreter import Interpreter
 from canopy.ir.verifier import verify
 

@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 from building import combine, make_kernel
-from random_programs import random_kernel
 
 from canopy import ir
 from canopy.errors import Location, VerifyError
 from canopy.ir import Builder, Region, Value, Yield
 from canopy.ir.types import BOOL, F16, F32, I8, I32, I64, PTR, U8, TileType, Type
 from canopy.ir.verifier import verify
+from tests.fuzz.programs import random_kernel
 
 T32, T64, TF = TileType((4,), I32), TileType((4,), I64), TileType((4,), F32)
 TB, TP, T2 = TileType((4,), BOOL), TileType((4,), PTR), TileType((2, 4), I32)
@@ -120,6 +120,7 @@ CASES: dict[str, Callable[[Builder], Any]] = {
         ir.Broadcast, source=T2, shape=(4, 4)
     ),
     "expand_dims has axis 3, but there are 2 axes": adds(ir.ExpandDims, source=T32, axis=3),
+    "flip has axis 1, but there are 1 axes": adds(ir.Flip, source=T32, axis=1),
     "reshape cannot take tile<2x4xi32> to the shape (3, 3)": adds(
         ir.Reshape, source=T2, shape=(3, 3)
     ),

@@ -34,6 +34,7 @@ def test_defaults():
         ("CANOPY_INTERPRET", "1", config.interpret, True),
         ("CANOPY_INTERPRET", "Off", config.interpret, False),
         ("CANOPY_NUM_THREADS", "7", config.num_threads, 7),
+        ("CANOPY_CPU", "X86-64-v3", config.cpu, "x86-64-v3"),
         ("CANOPY_TARGET", "Ascend-Sim", config.target, "ascend-sim"),
     ],
 )

@@ -9,7 +9,16 @@ from canopy.targets.cpu.plan import INLINE
 GAPS: set[type[Op]] = set()
 # Handled by name in targets/cpu/program.py and nest.py, not through the table of arithmetic.
 PLACED: set[type[Op]] = {
-    *(ir.Constant, ir.Range, ir.Splat, ir.Unsplat, ir.Broadcast, ir.ExpandDims, ir.Reshape),
+    *(
+        ir.Constant,
+        ir.Range,
+        ir.Splat,
+        ir.Unsplat,
+        ir.Broadcast,
+        ir.ExpandDims,
+        ir.Reshape,
+        ir.Flip,
+    ),
     *(ir.Transpose, ir.Join, ir.Split, ir.Concat, ir.Gather, ir.Histogram),
     *(ir.Load, ir.Store, ir.AtomicRmw, ir.AtomicCas, ir.Scratch, ir.Barrier),
     *(ir.Dot, ir.Reduce, ir.Scan, ir.AnyLane),

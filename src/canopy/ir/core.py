@@ -8,7 +8,6 @@ Its results are made when it is made, with the types that `result_types` infers.
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeVar
@@ -121,10 +120,15 @@ class Op:
         return dataclasses.replace(self, **changed, results=fresh)
 
 
-@functools.cache
+_names_of_payloads: dict[type[Op], tuple[str, ...]] = {}
+
+
 def _payload_names(kind: type[Op]) -> tuple[str, ...]:
-    names = (declared.name for declared in dataclasses.fields(kind))
-    return tuple(name for name in names if name not in ("location", "results"))
+    if kind not in _names_of_payloads:
+        names = (declared.name for declared in dataclasses.fields(kind))
+        kept = tuple(name for name in names if name not in ("location", "results"))
+        _names_of_payloads[kind] = kept
+    return _names_of_payloads[kind]
 
 
 def _clone_region(region: Region, outer: Callable[[Value], Value]) -> Region:

@@ -11,6 +11,7 @@ __all__ = [
     "Broadcast",
     "Concat",
     "ExpandDims",
+    "Flip",
     "Gather",
     "Histogram",
     "Join",
@@ -100,6 +101,17 @@ class Transpose(Op):
     def result_types(self) -> tuple[Type, ...]:
         shape = self.source.shape
         return (TileType(tuple(shape[axis] for axis in self.order), _element(self.source)),)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Flip(Op):
+    """source with the lanes along ``axis`` in reverse order."""
+
+    source: Value
+    axis: int
+
+    def result_types(self) -> tuple[Type, ...]:
+        return (self.source.type,)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

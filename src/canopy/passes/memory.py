@@ -16,7 +16,7 @@ __all__ = ["WRITES", "Bases", "memory_ops"]
 WRITES = (ir.Store, ir.AtomicRmw, ir.AtomicCas)
 
 _SAME_ORIGIN = (
-    *(ir.Splat, ir.Broadcast, ir.ExpandDims, ir.Reshape, ir.Transpose),
+    *(ir.Splat, ir.Broadcast, ir.ExpandDims, ir.Reshape, ir.Transpose, ir.Flip),
     *(ir.Unsplat, ir.Split),
 )
 

@@ -13,6 +13,7 @@ from canopy.passes.dead_code import eliminate_dead_code
 from canopy.passes.induction import carry_scalars
 from canopy.passes.invariants import hoist_invariants
 from canopy.passes.simplify import simplify
+from canopy.passes.single_trip import split_off_single_trips
 
 __all__ = ["COMMON", "Pass", "run"]
 
@@ -23,6 +24,7 @@ COMMON: tuple[Pass, ...] = (
     share_common_subexpressions,
     hoist_invariants,  # steps of pointers leave the loop
     carry_scalars,  # tiles that move uniformly become base + scalar
+    split_off_single_trips,  # a row that one block covers is gathered in registers
     simplify,
     share_common_subexpressions,
     eliminate_dead_code,  # last: the others leave what they replaced

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from canopy.ir.contraction import Reduce
 from canopy.ir.control import If, Yield
 from canopy.ir.core import Kernel, Op, Value
 from canopy.ir.elementwise import (
@@ -45,7 +46,7 @@ from canopy.ir.interpreter.machine import Machine
 from canopy.ir.interpreter.memory import Memory
 from canopy.ir.interpreter.numeric import Array, from_python
 from canopy.ir.memory import AtomicCas, AtomicRmw, Load, Offset, Store
-from canopy.ir.shape import Broadcast, ExpandDims, Reshape, Splat, Transpose, Unsplat
+from canopy.ir.shape import Broadcast, ExpandDims, Flip, Reshape, Splat, Transpose, Unsplat
 from canopy.ir.types import element_type, is_float, is_pointer
 from canopy.passes.rewriter import Rewriter
 
@@ -130,7 +131,7 @@ _FOLDABLE = (
     *(Add, Sub, Mul, MulHigh, Div, Rem, And, Or, Xor, ShiftLeft, ShiftRight, Min, Max),
     *(Compare, Select, Cast, Bitcast),
 )
-_UNIFORM_SHAPE = (Splat, Broadcast, Reshape, ExpandDims, Transpose)
+_UNIFORM_SHAPE = (Splat, Broadcast, Reshape, ExpandDims, Transpose, Flip)
 
 
 def _folded(op: Op) -> Constant | None:
@@ -164,11 +165,38 @@ def _like(op: Op, value: float | bool) -> Constant:
 # Elementwise
 
 
-@_rewrites(Add, Or, Xor)
+@_rewrites(Add, Or)
 def _no_change_by_zero_on_either_side(op: Binary) -> Replacement:
     if _is(op.rhs, 0):
         return op.lhs
     return op.rhs if _is(op.lhs, 0) else None
+
+
+@_rewrites(Xor)
+def _exchange(op: Xor) -> Replacement:
+    """x ^ (x reduced by xor over an axis of extent 2) is x with that axis flipped: how Triton
+    writes the exchanges of `tl.sort`, `tl.topk` and `tl.flip`."""
+    for lanes, spread in ((op.lhs, op.rhs), (op.rhs, op.lhs)):
+        folded = _folded_by_xor(lanes, spread)
+        if folded is not None:
+            return Flip(source=lanes, axis=folded.axis, location=op.location)
+    return _no_change_by_zero_on_either_side(op)
+
+
+def _folded_by_xor(lanes: Value, spread: Value) -> Reduce | None:
+    """The reduction of ``lanes`` that ``spread`` repeats along the axis which it folded."""
+    expanded = spread.op.source if isinstance(spread.op, Broadcast) else spread
+    origin = expanded.op
+    if not isinstance(origin, ExpandDims | Splat) or not isinstance(origin.source.op, Reduce):
+        return None
+    reduce = origin.source.op
+    if isinstance(origin, ExpandDims) and origin.axis != reduce.axis:
+        return None
+    if reduce.sources != (lanes,) or lanes.shape[reduce.axis] != 2 or spread.shape != lanes.shape:
+        return None
+    step = reduce.combine.ops[0]
+    is_xor = isinstance(step, Xor) and set(step.operands) == set(reduce.combine.args)
+    return reduce if is_xor and len(reduce.combine.ops) == 2 else None
 
 
 @_rewrites(Sub, ShiftLeft, ShiftRight)
@@ -223,6 +251,11 @@ def _bitcast(op: Bitcast) -> Replacement:
         return op.source
     if isinstance(op.source.op, Bitcast):
         return Bitcast(source=op.source.op.source, type=op.type, location=op.location)
+    flip = op.source.op
+    if isinstance(flip, Flip) and isinstance(flip.source.op, Bitcast):
+        bits = flip.source.op.source
+        if element_type(bits.type) == op.type:  # flipped as bits
+            return Flip(source=bits, axis=flip.axis, location=op.location)
     return None
 
 
@@ -253,8 +286,8 @@ def _transpose(op: Transpose) -> Replacement:
     return _resplat(op)
 
 
-@_rewrites(ExpandDims)
-def _resplat(op: Broadcast | Reshape | Transpose | ExpandDims) -> Replacement:
+@_rewrites(ExpandDims, Flip)
+def _resplat(op: Broadcast | Reshape | Transpose | ExpandDims | Flip) -> Replacement:
     """A splat under another shape is a splat."""
     if not isinstance(op.source.op, Splat):
         return None

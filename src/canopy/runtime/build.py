@@ -6,15 +6,20 @@ package is installed, so it imports nothing but the standard library.
 
 from __future__ import annotations
 
+import os
 import platform
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 __all__ = ["LIBRARY_NAME", "NATIVE_FOLDER", "build", "zig_target"]
 
 NATIVE_FOLDER = Path(__file__).resolve().parent / "native"
 LIBRARY_NAME = "_native.abi3.so"
+
+ARCHIVE_NAME = "libcanopy_rt.a"
+ARCHIVE_SOURCES = ("pool.c", "scratch.c", "report.c", "cpu_count.c", "allocator.c", "half.c")
 
 GLIBC_VERSION = "2.17"  # that of manylinux2014: the oldest one pip still serves
 FLAGS = (
@@ -66,6 +71,40 @@ def build(output: Path = NATIVE_FOLDER / LIBRARY_NAME) -> Path:
     sys.stderr.write(result.stderr)
     fresh.replace(output)
     return output
+
+
+def runtime_archive() -> Path:
+    """The static library of executables: pool, memory, and CUDA's runtime; built when missing."""
+    archive = NATIVE_FOLDER / ARCHIVE_NAME
+    if not archive.exists():
+        build_archive(archive)
+    return archive
+
+
+def build_archive(output: Path = NATIVE_FOLDER / ARCHIVE_NAME) -> Path:
+    """Compiles the part of ``native/`` that needs no Python into a static library."""
+    sources = [NATIVE_FOLDER / name for name in ARCHIVE_SOURCES]
+    sources += sorted((NATIVE_FOLDER / "cuda").glob("*.c"))
+    zig = [sys.executable, "-m", "ziglang"]
+    with tempfile.TemporaryDirectory(prefix="canopy-") as folder:
+        objects = [
+            str(Path(folder) / f"{source.parent.name}-{source.stem}.o") for source in sources
+        ]
+        flags = [flag for flag in FLAGS if flag not in ("-shared", "-s")]
+        for source, made in zip(sources, objects, strict=True):
+            command = [*zig, "cc", "-target", zig_target(), *flags, "-c", str(source), "-o", made]
+            _checked(command)
+        fresh = output.with_name(f"{output.name}.{os.getpid()}")
+        _checked([*zig, "ar", "rcs", str(fresh), *objects])
+    fresh.replace(output)
+    return output
+
+
+def _checked(command: list[str]) -> None:
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    if result.returncode != 0:
+        raise RuntimeError(f"zig could not build the native runtime:\n{result.stderr}")
+    sys.stderr.write(result.stderr)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ from canopy.ir.types import (
     I32,
     ScalarType,
     element_type,
-    is_bool,
     is_float,
     is_integer,
     with_element,
@@ -32,7 +31,7 @@ def integer_op(g: Generator) -> None:
     type_ = g.type(INTEGERS)
     lhs, rhs = g.pick(type_), g.pick(type_)
     kinds: list[Any] = [ir.Add, ir.Sub, ir.Mul, ir.And, ir.Or, ir.Xor, ir.Min, ir.Max]
-    kinds += [ir.Div, ir.Rem, ir.ShiftLeft, ir.ShiftRight, ir.MulHigh]
+    kinds += [ir.Div, ir.Div, ir.Rem, ir.ShiftLeft, ir.ShiftRight, ir.MulHigh]
     kind = g.rng.choice(kinds)
     if kind in (ir.ShiftLeft, ir.ShiftRight) and g.chance(0.7):
         last = element_type(type_).bits - 1
@@ -40,6 +39,14 @@ def integer_op(g: Generator) -> None:
     if kind in (ir.Div, ir.Rem) and g.chance(0.5):
         rhs = g.constant(g.rng.choice([1, 2, 3, 7, 16]), type_)
     g.keep(kind, lhs=lhs, rhs=rhs)
+
+
+@step(1)
+def constant(g: Generator) -> None:
+    """Two constants: shared, if a pass takes them for one."""
+    type_ = g.type()
+    for _ in range(2):
+        g.leave(g.constant(g.literal(element_type(type_)), type_))
 
 
 @step(2)
@@ -68,6 +75,16 @@ def float_op(g: Generator) -> None:
         g.leave(g.with_one_zero(found))
         return
     g.keep(kind, lhs=lhs, rhs=rhs)
+
+
+@step(2)
+def float_chain(g: Generator) -> None:
+    """Two ops that must round twice, in this order."""
+    type_ = g.type(WIDE_FLOATS)
+    first: Any = g.rng.choice([ir.Add, ir.Mul])
+    second: Any = g.rng.choice([ir.Add, ir.Sub])
+    inner = g.add(first, lhs=g.pick(type_), rhs=g.pick(type_))
+    g.keep(second, lhs=inner, rhs=g.pick(type_))
 
 
 @step(3)

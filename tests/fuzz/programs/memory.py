@@ -9,11 +9,11 @@ from canopy import ir
 from canopy.ir import Value
 from canopy.ir.types import (
     BOOL,
+    I16,
     I32,
     I64,
     PTR,
     ScalarType,
-    TileType,
     element_type,
     is_bool,
     is_float,
@@ -36,6 +36,8 @@ def _plain(g: Generator) -> list[str]:
 def _offset(g: Generator, name: str, index: Value, shape: tuple[int, ...]) -> Value:
     """Pointers at ``index`` (below the slice's extent) of this program's slice."""
     scale = g.elements[name].bytes
+    if g.chance(0.15):
+        return _before(g, name, index, shape)
     if g.chance(0.3):  # ptr + base, then + index, as kernels with strides do
         start = g.add(ir.Offset, pointer=g.buffers[name], index=g.base, scale=scale)
         start = g.splat(start, shape)
@@ -48,6 +50,16 @@ def _offset(g: Generator, name: str, index: Value, shape: tuple[int, ...]) -> Va
         number = g.add(ir.Bitcast, source=made, type=I64)
         made = g.add(ir.Bitcast, source=number, type=PTR)
     return made
+
+
+def _before(g: Generator, name: str, index: Value, shape: tuple[int, ...]) -> Value:
+    """The same from the slice's end, with negative indices."""
+    scale = g.elements[name].bytes
+    start = g.add(ir.Offset, pointer=g.buffers[name], index=g.base, scale=scale)
+    end = g.add(ir.Offset, pointer=start, index=g.constant(_EXTENT, I32), scale=scale)
+    index = g.converted_exactly(index, g.rng.choice([I16, I32, I64]))
+    index = g.add(ir.Sub, lhs=index, rhs=g.constant(_EXTENT, index.type))
+    return g.add(ir.Offset, pointer=g.splat(end, shape), index=index, scale=scale)
 
 
 def addresses(g: Generator, name: str, shape: tuple[int, ...]) -> Value:
@@ -97,10 +109,16 @@ def store_something(g: Generator) -> None:
     store(g, g.pick(g.type()))
 
 
-@step(2)
+def _twice(g: Generator) -> str:
+    """A buffer, often the one that is given twice."""
+    again = next(n for n in g.buffers if n.endswith("_again"))
+    return g.rng.choice([again, again.removesuffix("_again"), *g.rng.sample(_plain(g), 2)])
+
+
+@step(3)
 def update(g: Generator) -> None:
     """Loads, computes and stores in place, the old value being used afterwards too."""
-    name = g.rng.choice(_plain(g))
+    name = _twice(g)
     element = g.elements[name]
     shape = g.shape()
     pointer = addresses(g, name, shape)
@@ -114,6 +132,39 @@ def update(g: Generator) -> None:
     g.effect(ir.Store, pointer=target, value=new, mask=mask)
     if g.chance(0.5):
         g.keep(ir.Add if not is_bool(element) else ir.Or, lhs=old, rhs=new)
+    if g.chance(0.5):
+        store(g, old)
+    if g.chance(0.3):
+        store(g, g.keep(ir.Load, pointer=pointer, type=element))
+
+
+@step(2)
+def reread(g: Generator) -> None:
+    """A tile loaded before a loop, and used in it while the loop overwrites its memory."""
+    if g.depth > 1:
+        return
+    name = _twice(g)
+    pointer = addresses(g, name, g.shape())
+    old = g.keep(ir.Load, pointer=pointer, type=g.elements[name])
+    args = (Value(I32, "i"), Value(old.type))
+
+    def fill() -> None:
+        kind: Any = ir.Xor if is_bool(old.type) else g.rng.choice([ir.Add, ir.Sub])
+        new = g.add(kind, lhs=old, rhs=args[1])
+        target = pointer if g.chance(0.6) else addresses(g, _twin(g, name), old.shape)
+        g.effect(ir.Store, pointer=target, value=new)
+        g.steps(g.rng.randrange(2))
+        g.effect(ir.Yield, values=(new,))
+
+    loop = g.effect(
+        ir.For,
+        lower=g.constant(0, I32),
+        upper=g.constant(g.rng.randrange(1, 4), I32),
+        step=g.constant(1, I32),
+        initial=(g.pick(old.type),),
+        body=g.region(args, fill),
+    )
+    g.leave(*loop.results)
 
 
 def _twin(g: Generator, name: str) -> str:

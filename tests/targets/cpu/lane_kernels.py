@@ -43,6 +43,7 @@ def compile_lanes(
     ``inputs`` and ``output`` are LLVM types of one element in memory, i8 standing for i1 too.
     """
     module, size, pointer = ir.Module(), ir.IntType(64), ir.PointerType()
+    module.features = llvm.get_host_cpu_features().flatten()
     arguments = [pointer] * (len(inputs) + 1) + [size]
     function = ir.Function(module, ir.FunctionType(ir.VoidType(), arguments), "kernel")
     builder = ir.IRBuilder(function.append_basic_block())

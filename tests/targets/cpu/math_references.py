@@ -67,6 +67,8 @@ UNARY: dict[str, Reference] = {
     "j1": _torch(torch.special.bessel_j1),
     "y0": _torch(torch.special.bessel_y0),
     "y1": _torch(torch.special.bessel_y1),
+    "i0": lambda x: np.where(np.isinf(x), np.inf, _torch(torch.special.i0)(x)),
+    "i1": lambda x: np.where(np.isinf(x), x, np.copysign(_torch(torch.special.i1)(x), x)),
 }
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 from canopy.errors import UNKNOWN_LOCATION, Location
-from canopy.frontends.cuda.clang import HEADER
+from canopy.frontends.cuda.toolchain import HEADERS
 
 __all__ = ["DebugInfo"]
 
@@ -37,7 +37,7 @@ class DebugInfo:
     def _find(self, node: int) -> Location:
         fields = self._nodes.get(node, {})
         file = self._file(_reference(fields.get("scope")))
-        if (not file or file == str(HEADER)) and "inlinedAt" in fields:
+        if (not file or file.startswith(str(HEADERS))) and "inlinedAt" in fields:
             return self.location(_reference(fields["inlinedAt"]))
         if not file:
             return UNKNOWN_LOCATION

@@ -7,6 +7,7 @@ line by line beside the bindings.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -66,6 +67,7 @@ class Global(LlvmValue):
     content: LlvmType
     is_external: bool
     alignment: int
+    text: str = ""  # its definition
 
 
 @dataclass(eq=False, slots=True)
@@ -80,7 +82,11 @@ class ConstantExpression(LlvmValue):
 @dataclass(eq=False, slots=True)
 class Argument(LlvmValue):
     name: str
-    is_by_value: bool
+    by_value: LlvmType | None = None  # the structure that the pointer stands for
+
+    @property
+    def is_by_value(self) -> bool:
+        return self.by_value is not None
 
 
 @dataclass(eq=False, slots=True)
@@ -129,11 +135,14 @@ class Function:
     arguments: tuple[Argument, ...]
     blocks: list[Block]
     location: Location
+    max_threads: int = 1024  # of a block, by __launch_bounds__
 
 
 @dataclass(eq=False, slots=True)
 class Module:
     kernels: dict[str, Function]
+    variables: tuple[Global, ...] = ()  # defined here, in global or constant memory
+    types: tuple[str, ...] = ()  # the lines that name structures
 
 
 def _resolve_trivial_phis(blocks: list[Block]) -> None:
@@ -161,6 +170,8 @@ def _resolve_trivial_phis(blocks: list[Block]) -> None:
 
 
 _DEFINE = re.compile(r'^define .*?@("[^"]*"|[-\w.$]+)\(')
+_BY_VALUE = re.compile(r"byval\((.*?)\)(?: |$)")
+_MAX_THREADS = re.compile(r'"nvvm.maxntid"="([\d,]+)"')
 _DBG = re.compile(r", !dbg !(\d+)")
 _METADATA = re.compile(r"(, ![\w.]+ !\d+)+$")
 _PREDICATE = re.compile(
@@ -169,6 +180,11 @@ _PREDICATE = re.compile(
 _GEP_TYPE = re.compile(r"getelementptr (?:(?:inbounds|nuw|nusw|inrange\([^)]*\)) )*(.*)$")
 _ALLOCA_TYPE = re.compile(r"alloca (?:inalloca )?(.*)$")
 _ALIGN = re.compile(r", align (\d+)")
+
+
+def _is_device_variable(variable: Global) -> bool:
+    assert isinstance(variable.type, PtrType)
+    return variable.type.space in (1, 4) and not variable.is_external
 
 
 def read_module(module: llvm.ModuleRef, filename: str) -> Module:
@@ -185,6 +201,8 @@ class _Reader:
         self._types = TypeParser(dict(structs))
         self._type_cache: dict[str, LlvmType] = {}
         self._globals: dict[str, Global] = {}
+        groups = (re.match(r"attributes #(\d+) = (.*)", line) for line in self._lines)
+        self._attributes = {group[1]: group[2] for group in groups if group}
 
     def read(self) -> Module:
         for variable in self._module.global_variables:
@@ -195,7 +213,9 @@ class _Reader:
             for f in self._module.functions
             if not f.is_declaration and is_kernel(bodies[f.name][0])
         }
-        return Module(kernels)
+        variables = tuple(g for g in self._globals.values() if _is_device_variable(g))
+        types = tuple(line for line in self._lines if " = type " in line)
+        return Module(kernels, variables, types)
 
     def _function_lines(self) -> Iterator[tuple[str, tuple[str, list[str]]]]:
         """Name -> (define line, instruction lines) of every function body."""
@@ -222,6 +242,7 @@ class _Reader:
             content=self._type(variable.global_value_type),
             is_external=bool(variable.is_declaration),
             alignment=int(alignment[1]) if alignment else 16,
+            text=text,
         )
 
     def _type(self, ref: llvm.TypeRef) -> LlvmType:
@@ -234,8 +255,9 @@ class _Reader:
         values: dict[llvm.ValueRef, LlvmValue] = {}
         arguments = []
         for argument in ref.arguments:
-            by_value = any(a.startswith(b"byval") for a in argument.attributes)
-            taken = Argument(self._type(argument.type), argument.name, by_value)
+            by_value = _BY_VALUE.search(" ".join(a.decode() for a in argument.attributes))
+            structure = self._types.parse(by_value[1]) if by_value else None
+            taken = Argument(self._type(argument.type), argument.name, structure)
             values[argument] = taken
             arguments.append(taken)
         blocks = {block: Block(block.name) for block in ref.blocks}
@@ -249,8 +271,18 @@ class _Reader:
         subprogram = re.search(r"!dbg !(\d+)", define)
         display, place = self._debug.subprogram(int(subprogram[1]) if subprogram else -1)
         return Function(
-            ref.name, display or ref.name, tuple(arguments), list(blocks.values()), place
+            ref.name,
+            display or ref.name,
+            tuple(arguments),
+            list(blocks.values()),
+            place,
+            self._max_threads(define),
         )
+
+    def _max_threads(self, define: str) -> int:
+        group = re.search(r" #(\d+)", define)
+        found = _MAX_THREADS.search(self._attributes.get(group[1], "") if group else "")
+        return math.prod(map(int, found[1].split(","))) if found else 1024
 
     def _instructions(
         self,
@@ -347,6 +379,10 @@ class _Reader:
         operands = []
         while True:
             operands.append(self._expression(tokens))
-            if tokens.pop(0) != ",":
+            following = tokens.pop(0)
+            if following != ",":
                 break
+        if following == "to":
+            self._types.take(tokens)
+            tokens.pop(0)  # )
         return ConstantExpression(type_, head, tuple(operands), source)

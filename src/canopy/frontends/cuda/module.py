@@ -6,7 +6,7 @@ kernel = module.kernel("saxpy", block=(256, 1, 1))
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from canopy import ir
@@ -14,6 +14,7 @@ from canopy.errors import CompileError, LaunchError, Location, UnsupportedError
 from canopy.frontends.cuda.cfg import ControlFlow
 from canopy.frontends.cuda.clang import device_ir
 from canopy.frontends.cuda.llvm_reader import (
+    Argument,
     ConstantExpression,
     Function,
     Global,
@@ -28,19 +29,31 @@ from canopy.frontends.cuda.placement import Placement
 from canopy.frontends.cuda.structure import emit_function
 from canopy.frontends.cuda.translator import Translator
 from canopy.frontends.cuda.uniformity import Uniformity
+from canopy.ir.types import PTR
 
-__all__ = ["CudaModule", "compile_cuda"]
+__all__ = ["CudaModule", "LoweredKernel", "compile_cuda"]
 
 MAX_THREADS = 1024
 
 
-def compile_cuda(source: str, filename: str) -> CudaModule:
+def compile_cuda(source: str, filename: str, options: Sequence[str] = ()) -> CudaModule:
     """Compiles the device half of a CUDA C++ source; CompileError in clang's words otherwise.
 
-    ``filename`` is what errors and source locations name.
+    ``filename`` is what errors and source locations name; ``options`` are macros and include
+    folders as clang takes them.
     """
-    prepared = parse_and_prepare(device_ir(source, filename), filename)
+    prepared = parse_and_prepare(device_ir(source, filename, options), filename)
     return CudaModule(filename, read_module(prepared, filename))
+
+
+@dataclass(frozen=True)
+class LoweredKernel:
+    """A kernel as tile IR; behind its own parameters it takes the addresses of ``variables``."""
+
+    kernel: ir.Kernel
+    variables: tuple[Global, ...]
+    arguments: tuple[Argument, ...]
+    static_shared_bytes: int
 
 
 @dataclass(frozen=True)
@@ -49,6 +62,20 @@ class CudaModule:
 
     filename: str
     _module: Module
+
+    @property
+    def kernels(self) -> tuple[Function, ...]:
+        return tuple(self._module.kernels.values())
+
+    @property
+    def variables(self) -> tuple[Global, ...]:
+        """The ``__device__``, ``__constant__`` and ``__managed__`` variables defined here."""
+        return self._module.variables
+
+    @property
+    def type_lines(self) -> tuple[str, ...]:
+        """The lines of LLVM IR that name the structures of `variables`."""
+        return self._module.types
 
     @property
     def kernel_names(self) -> tuple[str, ...]:
@@ -61,6 +88,17 @@ class CudaModule:
         memory. Raises CompileError for an unknown name, LaunchError for an impossible block,
         UnsupportedError, with the user's line, for what the front-end does not cover.
         """
+        lowered = self.lower(name, block, shared_bytes)
+        if lowered.variables:
+            raise UnsupportedError(
+                f"{name} uses the device variable {lowered.variables[0].name}",
+                location=lowered.kernel.location,
+                hint="lower() tells which variables a kernel wants",
+            )
+        return lowered.kernel
+
+    def lower(self, name: str, block: tuple[int, int, int], shared_bytes: int = 0) -> LoweredKernel:
+        """As `kernel`, for kernels that use device variables too."""
         function = self._find(name)
         threads = block[0] * block[1] * block[2]
         if min(block) < 1 or threads > MAX_THREADS:
@@ -89,37 +127,45 @@ class CudaModule:
         )
 
 
-def _lower(function: Function, block: tuple[int, int, int], shared_bytes: int) -> ir.Kernel:
+def _lower(function: Function, block: tuple[int, int, int], shared_bytes: int) -> LoweredKernel:
     flow = ControlFlow(function)
     uniformity = Uniformity(flow)
     placement = Placement(flow, uniformity)
     shared = _shared_pointers(flow)
     t = Translator(function, block, shared_bytes, uniformity, placement, shared)
-    parameters = _parameters(t, function)
-    _shared_memory(t, flow)
+    variables = _variables(flow, space=1, other=4)
+    parameters = (*_parameters(t, function), *_variable_parameters(t, variables))
+    static_bytes = _shared_memory(t, flow)
     emit_function(t, flow)
-    return ir.Kernel(function.display_name, parameters, t.body, function.location, block)
+    kernel = ir.Kernel(function.display_name, parameters, t.body, function.location, block)
+    return LoweredKernel(kernel, tuple(variables), function.arguments, static_bytes)
 
 
-def _parameters(t: Translator, function: Function) -> tuple[ir.Parameter, ...]:
+def _parameters(t: Translator, function: Function) -> list[ir.Parameter]:
+    """The kernel's own parameters; of a structure passed by value the address of a copy."""
     parameters = []
     for argument in function.arguments:
-        if argument.is_by_value:
-            raise UnsupportedError(
-                f"parameter {argument.name} is a structure passed by value, not supported yet",
-                location=function.location,
-                hint="pass its fields as parameters",
-            )
         value = ir.Value(t.element(argument.type, function.location), argument.name)
         t.env[argument] = value
         parameters.append(ir.Parameter(value, argument.name))
-    return tuple(parameters)
+    return parameters
 
 
-def _shared_memory(t: Translator, flow: ControlFlow) -> None:
-    """One Scratch per __shared__ variable that the kernel uses."""
-    for variable in _shared_variables(flow):
+def _variable_parameters(t: Translator, variables: list[Global]) -> list[ir.Parameter]:
+    parameters = []
+    for variable in variables:
+        value = ir.Value(PTR, variable.name)
+        t.env[variable] = value
+        parameters.append(ir.Parameter(value, variable.name))
+    return parameters
+
+
+def _shared_memory(t: Translator, flow: ControlFlow) -> int:
+    """One Scratch per __shared__ variable that the kernel uses; the bytes of the static ones."""
+    static = 0
+    for variable in _variables(flow, space=3):
         size = size_of(variable.content)
+        static += size
         bytes_ = t.shared_bytes if size == 0 else size
         if not bytes_:
             raise LaunchError(
@@ -128,14 +174,17 @@ def _shared_memory(t: Translator, flow: ControlFlow) -> None:
                 hint="give shared_bytes, the third launch parameter",
             )
         t.env[variable] = t.add(ir.Scratch, bytes=bytes_, alignment=max(variable.alignment, 16))
+    return static
 
 
-def _shared_variables(flow: ControlFlow) -> list[Global]:
+def _variables(flow: ControlFlow, space: int, other: int = -1) -> list[Global]:
+    """The variables in an address space that a function uses."""
     found: dict[Global, None] = {}
     for block in flow.order:
         for instruction in block.instructions:
             for variable in _globals_in(instruction.operands):
-                if isinstance(variable.type, PtrType) and variable.type.space == 3:
+                assert isinstance(variable.type, PtrType)
+                if variable.type.space in (space, other):
                     found[variable] = None
     return list(found)
 

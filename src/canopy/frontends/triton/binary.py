@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import struct
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 from canopy.errors import CacheError
 
@@ -25,7 +25,7 @@ class Binary:
     """A kernel as machine code, or as TTIR where ``interpreted``."""
 
     name: str
-    code: bytes
+    code: bytes = field(repr=False)
     entry_name: str = ""
     scratch_bytes: int = 0
     written: tuple[bool, ...] = ()

@@ -79,11 +79,11 @@ class CpuBackend(BaseBackend):  # type: ignore[misc, unused-ignore]
         stages["obj"] = functools.partial(_make_obj, options=options)
 
 
-@functools.lru_cache(maxsize=1)
 def _host_features() -> str:
-    from llvmlite import binding
+    from canopy.targets.cpu import host_machine
 
-    return f"{binding.get_host_cpu_name()} {binding.get_host_cpu_features().flatten()}"
+    machine = host_machine()
+    return f"{machine.cpu} {machine.features}"
 
 
 @functools.lru_cache(maxsize=1)

@@ -92,7 +92,7 @@ def _assert(machine: Machine, op: Assert) -> None:
 @rule(Print)
 def _print(machine: Machine, op: Print) -> None:
     """One line per lane and value, in Triton's form: pid (0, 0, 0) idx ( 3) x: 1.000000"""
-    prefix = op.prefix if op.prefix.startswith(" ") or not op.prefix else f" {op.prefix}"
+    prefix = op.prefix if op.prefix.startswith((" ", ":")) or not op.prefix else f" {op.prefix}"
     program = ", ".join(map(str, machine.program))
     if not op.values:
         print(f"pid ({program}){prefix}")

@@ -25,6 +25,8 @@ def call(op: MathCall, arguments: tuple[Array, ...]) -> Array:
     result_type = op.result.type
     if not is_float(op.arguments[0].type):
         return np.asarray(_INTEGER[op.function](arguments[0])).astype(dtype_of(result_type))
+    if op.function in ("abs", "neg"):  # a change of the sign alone: infinities of float8 stay
+        return np.asarray(_FLOAT[op.function](arguments[0]))
     if op.function == "nextafter":  # a step of the type itself
         return np.asarray(np.nextafter(*arguments))
     if op.function not in _FLOAT:

@@ -10,6 +10,7 @@ from canopy.ir.shape import (
     Broadcast,
     Concat,
     ExpandDims,
+    Flip,
     Gather,
     Histogram,
     Join,
@@ -40,6 +41,11 @@ def _unsplat(machine: Machine, op: Unsplat) -> Array:
 @rule(ExpandDims)
 def _expand_dims(machine: Machine, op: ExpandDims) -> Array:
     return np.expand_dims(machine[op.source], op.axis)
+
+
+@rule(Flip)
+def _flip(machine: Machine, op: Flip) -> Array:
+    return np.flip(machine[op.source], op.axis)
 
 
 @rule(Reshape)

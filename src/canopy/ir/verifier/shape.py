@@ -6,6 +6,7 @@ from canopy.ir.shape import (
     Broadcast,
     Concat,
     ExpandDims,
+    Flip,
     Gather,
     Histogram,
     Join,
@@ -71,6 +72,12 @@ def _broadcast(op: Broadcast) -> None:
 def _expand_dims(op: ExpandDims) -> None:
     a_tile(op, op.source)
     an_axis(op, op.axis, len(op.source.shape) + 1)
+
+
+@rule(Flip)
+def _flip(op: Flip) -> None:
+    a_tile(op, op.source)
+    an_axis(op, op.axis, len(op.source.shape))
 
 
 @rule(Reshape)

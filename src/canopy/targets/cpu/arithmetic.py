@@ -16,7 +16,11 @@ from canopy import ir
 from canopy.errors import UnsupportedError
 from canopy.ir.math import PREDICATES
 from canopy.ir.types import (
+    BF16,
+    F8E4M3,
+    F8E5M2,
     F16,
+    F64,
     ElementType,
     PointerType,
     ScalarType,
@@ -28,6 +32,7 @@ from canopy.ir.types import (
 from canopy.targets.cpu import conversions
 from canopy.targets.cpu.llvm import I64, Builder, LLValue, call_intrinsic, constant, lanes_of, splat
 from canopy.targets.cpu.math_functions import emit_math
+from canopy.targets.cpu.math_functions.lanes import Lanes
 
 __all__ = ["emit_elementwise"]
 
@@ -230,6 +235,9 @@ def _math_call(builder: Builder, op: ir.MathCall, operands: list[LLValue]) -> LL
         return call_intrinsic(builder, "llvm.fabs", type_, operands, [type_])
     if op.function == "abs" and is_integer(element) and not is_signed(element):
         return operands[0]
+    if op.function in ("abs", "neg") and element in _SIGN_AND_MAGNITUDE:
+        assert isinstance(element, ScalarType)
+        return _with_sign(builder, op.function, operands[0], element.bits)
     if op.function in PREDICATES:
         return _predicate(builder, op, element, operands)
     return _in_f32(builder, element, operands, lambda v: emit_math(builder, op.function, v))
@@ -252,17 +260,48 @@ def _predicate(
     return resize(answer, type_)
 
 
+# Small floats whose sign is a bit of its own. Through f32, infinities of f8e5m2 would saturate.
+_SIGN_AND_MAGNITUDE = (F16, BF16, F8E4M3, F8E5M2)
+
+
+def _with_sign(builder: Builder, function: str, value: LLValue, bits: int) -> LLValue:
+    """|value| or -value of floats by their sign bit."""
+    integer: Any = ll.IntType(bits)
+    if lanes := lanes_of(value):
+        integer = ll.VectorType(integer, lanes)
+    code = builder.bitcast(value, integer)
+    sign = 1 << (bits - 1)
+    if function == "abs":
+        code = builder.and_(code, constant(integer, sign - 1))
+    else:
+        code = builder.xor(code, constant(integer, sign))
+    return builder.bitcast(code, value.type)
+
+
 @_rule(ir.Fma)
 def _fma(builder: Builder, op: ir.Fma, operands: list[LLValue]) -> LLValue:
     element = element_type(op.a.type)
     if not is_float(element):
         return builder.add(builder.mul(operands[0], operands[1]), operands[2])
+    if _is_small_float(element):
+        assert isinstance(element, ScalarType)
+        return _small_fma(builder, element, operands)
+    type_ = operands[0].type
+    return call_intrinsic(builder, "llvm.fma", type_, operands, [type_])
 
-    def compute(values: list[LLValue]) -> LLValue:
-        type_ = values[0].type
-        return call_intrinsic(builder, "llvm.fma", type_, values, [type_])
 
-    return _in_f32(builder, element, operands, compute)
+def _small_fma(builder: Builder, element: ScalarType, operands: list[LLValue]) -> LLValue:
+    """In f64, where the product is exact and the sum is rounded to odd (by the error that Knuth's
+    two-sum finds), so that rounding to the small type is the only rounding."""
+    a, b, c = (Lanes(builder, conversions.to_float(builder, v, element)) for v in operands)
+    product, addend = a.widened() * b.widened(), c.widened()
+    total = product + addend
+    part = total - product
+    error = (product - (total - part)) + (addend - part)
+    bits = total.bits()
+    back = ((error.bits() ^ bits) < 0).where(bits - 1, bits)  # it was rounded away from zero
+    odd = (error.abs() > 0.0).where(back | 1, bits).as_float()
+    return conversions.cast(builder, odd.value, F64, element)
 
 
 @_rule(ir.Clamp)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from canopy import ir
 from canopy.ir.types import TileType, element_type, is_signed
 from canopy.targets.cpu import conversions
+from canopy.targets.cpu.accumulators import updated_in_place
 from canopy.targets.cpu.buffers import Buffer
 from canopy.targets.cpu.llvm import POINTER, LLValue
 from canopy.targets.cpu.plan import is_inline
+from canopy.targets.cpu.products import emit_contraction, is_contraction, packed_before
 
 if TYPE_CHECKING:
     from canopy.targets.cpu.program import Program
@@ -18,7 +21,16 @@ __all__ = ["emit_for", "emit_if", "emit_while"]
 
 
 def emit_for(program: Program, op: ir.For) -> None:
-    carried = _Carried(program, op.initial, op.body.args[1:])
+    if is_contraction(program, op):
+        emit_contraction(program, op)
+        return
+    with packed_before(program, op.body):
+        _emit_for(program, op)
+
+
+def _emit_for(program: Program, op: ir.For) -> None:
+    in_place = updated_in_place(program.plan, op.body)
+    carried = _Carried(program, op.initial, op.body.args[1:], in_place)
     b = program.builder
     counter = program.alloca(program.scalar(op.lower).type)
     b.store(program.scalar(op.lower), counter)
@@ -33,10 +45,11 @@ def emit_for(program: Program, op: ir.For) -> None:
     b.position_at_end(body)
     program.scalars[op.body.args[0]] = current
     carried.enter(op.body)
-    program.block(op.body.ops)
-    terminator = op.body.terminator
-    assert isinstance(terminator, ir.Yield)
-    carried.advance(terminator.values)
+    with program.scratch_scope():
+        program.block(op.body.ops)
+        terminator = op.body.terminator
+        assert isinstance(terminator, ir.Yield)
+        carried.advance(terminator.values)
     b.store(b.add(current, program.scalar(op.step)), counter)
     b.branch(head)
     b.position_at_end(after)
@@ -44,6 +57,11 @@ def emit_for(program: Program, op: ir.For) -> None:
 
 
 def emit_while(program: Program, op: ir.While) -> None:
+    with packed_before(program, op.before, op.body):
+        _emit_while(program, op)
+
+
+def _emit_while(program: Program, op: ir.While) -> None:
     carried = _Carried(program, op.initial, op.before.args)
     b = program.builder
     head, body, after = (
@@ -61,10 +79,11 @@ def emit_while(program: Program, op: ir.While) -> None:
     b.position_at_end(body)
     for argument, content in zip(op.body.args, passed, strict=True):
         _bind(program, argument, content)
-    program.block(op.body.ops)
-    terminator = op.body.terminator
-    assert isinstance(terminator, ir.Yield)
-    carried.advance(terminator.values)
+    with program.scratch_scope():
+        program.block(op.body.ops)
+        terminator = op.body.terminator
+        assert isinstance(terminator, ir.Yield)
+        carried.advance(terminator.values)
     b.branch(head)
     b.position_at_end(after)
     for result, content in zip(op.results, passed, strict=True):
@@ -96,16 +115,8 @@ def emit_if(program: Program, op: ir.If) -> None:
     b.cbranch(program.scalar(op.condition), then, otherwise)
     for block, region in ((then, op.then_region), (otherwise, op.else_region)):
         b.position_at_end(block)
-        program.block(region.ops)
-        if region.ops and isinstance(region.terminator, ir.Yield):
-            for value, place in zip(region.terminator.values, places, strict=True):
-                if isinstance(place, Buffer):
-                    program.copy_to(value, place)
-            program.flush()
-            for value, place in zip(region.terminator.values, places, strict=True):
-                if not isinstance(place, Buffer):
-                    b.store(program.scalar(value), place)
-        program.flush()
+        with program.scratch_scope():
+            _emit_branch(program, region, places)
         b.branch(after)
     b.position_at_end(after)
     for result, place in zip(op.results, places, strict=True):
@@ -115,11 +126,30 @@ def emit_if(program: Program, op: ir.If) -> None:
             program.scalars[result] = b.load(place, typ=place.allocated_type)
 
 
+def _emit_branch(program: Program, region: ir.Region, places: list[Any]) -> None:
+    """A branch's ops, and what it yields into ``places``."""
+    program.block(region.ops)
+    if region.ops and isinstance(region.terminator, ir.Yield):
+        for value, place in zip(region.terminator.values, places, strict=True):
+            if isinstance(place, Buffer):
+                program.copy_to(value, place)
+        program.flush()
+        for value, place in zip(region.terminator.values, places, strict=True):
+            if not isinstance(place, Buffer):
+                program.builder.store(program.scalar(value), place)
+    program.flush()
+
+
 class _Carried:
-    """What a loop carries: scalars in stack slots, tiles in two buffers that swap roles."""
+    """What a loop carries: scalars in stack slots, tiles in two buffers that swap roles, or in one
+    where they are updated in place."""
 
     def __init__(
-        self, program: Program, initial: tuple[ir.Value, ...], args: tuple[ir.Value, ...]
+        self,
+        program: Program,
+        initial: tuple[ir.Value, ...],
+        args: tuple[ir.Value, ...],
+        in_place: Collection[ir.Value] = (),
     ) -> None:
         self.program = program
         self.args = args
@@ -135,7 +165,7 @@ class _Carried:
             else:
                 pairs.append(None)
         program.flush()
-        for value, first in zip(initial, pairs, strict=True):
+        for value, argument, first in zip(initial, args, pairs, strict=True):
             if first is None:
                 slot = program.alloca(conversions.llvm_type(element_type(value.type)))
                 b.store(program.scalar(value), slot)
@@ -143,7 +173,7 @@ class _Carried:
                 self.buffers.append(None)
                 continue
             assert isinstance(value.type, TileType)
-            second = program.allocate(value.type)
+            second = first if argument in in_place else program.allocate(value.type)
             now, following = program.alloca(POINTER), program.alloca(POINTER)
             b.store(first.address, now)
             b.store(second.address, following)

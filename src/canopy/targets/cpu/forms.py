@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+import llvmlite.ir as ll
+
 from canopy.targets.cpu.llvm import (
     I8,
     I64,
@@ -21,7 +23,18 @@ from canopy.targets.cpu.llvm import (
     vector,
 )
 
-__all__ = ["Affine", "Form", "Index", "Lanes", "Prefix", "Uniform", "prefix_mask", "progression"]
+__all__ = [
+    "Affine",
+    "Form",
+    "Index",
+    "Lanes",
+    "Pattern",
+    "Prefix",
+    "Uniform",
+    "prefix_mask",
+    "progression",
+    "spaced",
+]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,6 +53,14 @@ class Affine:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Pattern:
+    """Lane i holds base + offsets[i], which is no progression; integers only."""
+
+    base: LLValue
+    offsets: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Prefix:
     """A mask: true in the lanes below count (i64, any value)."""
 
@@ -53,7 +74,7 @@ class Lanes:
     value: LLValue
 
 
-Form: TypeAlias = Uniform | Affine | Prefix | Lanes
+Form: TypeAlias = Uniform | Affine | Pattern | Prefix | Lanes
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,6 +88,15 @@ class Index:
 def progression(builder: Builder, base: LLValue, step: int, lanes: int) -> LLValue:
     """The vector base, base + step, ..."""
     return builder.add(splat(builder, base, lanes), iota(base.type, lanes, step))
+
+
+def spaced(builder: Builder, base: LLValue, offsets: tuple[int, ...]) -> LLValue:
+    """The vector base + offsets[0], base + offsets[1], ..."""
+    type_ = vector(base.type, len(offsets))
+    if isinstance(base, ll.Constant):
+        return ll.Constant(type_, [ll.Constant(base.type, base.constant + o) for o in offsets])
+    distances = ll.Constant(type_, [ll.Constant(base.type, o) for o in offsets])
+    return builder.add(splat(builder, base, len(offsets)), distances)
 
 
 def prefix_mask(builder: Builder, count: LLValue, lanes: int) -> LLValue:
@@ -83,6 +113,4 @@ def _call(builder: Builder, name: str, left: LLValue, right: LLValue) -> Any:
 
 def all_true(lanes: int) -> LLValue:
     """The mask with every lane set."""
-    import llvmlite.ir as ll
-
     return constant(vector(ll.IntType(1), lanes), 1)

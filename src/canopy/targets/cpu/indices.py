@@ -2,17 +2,51 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import llvmlite.ir as ll
 
-from canopy.targets.cpu.forms import Affine, Form, Index, Lanes, Uniform
-from canopy.targets.cpu.llvm import I64, constant, iota, splat
+from canopy.targets.cpu.forms import Affine, Form, Index, Lanes, Pattern, Uniform
+from canopy.targets.cpu.llvm import I64, constant
+from canopy.targets.cpu.patterns import parts_of, pattern, plus, short_axes
 
 if TYPE_CHECKING:
     from canopy.targets.cpu.nest import Nest, Point
 
-__all__ = ["added", "linear_index", "reshape_point", "scaled"]
+__all__ = ["Merged", "added", "flipped", "linear_index", "reshape_point", "scaled"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Merged:
+    """The last axes of a nest that are walked as one: their indices, and the place they make."""
+
+    shape: tuple[int, ...]
+    indices: Point
+    position: Form
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape)
+
+    def covers(self, shape: tuple[int, ...], point: Point) -> bool:
+        """Whether a point ends in these axes, and stands on few of them elsewhere."""
+        count = len(self.shape)
+        if shape[-count:] != self.shape:
+            return False
+        elsewhere = sum(a is not b for a, b in zip(point[-count:], self.indices, strict=True))
+        return elsewhere <= count // 2
+
+    def at(self, nest: Nest, point: Point) -> Form:
+        """The place of a point: that of the strip, moved along the axes where they differ."""
+        place = self.position
+        for axis, (index, own) in enumerate(zip(point, self.indices, strict=True)):
+            if index is not own:
+                stride = math.prod(self.shape[axis + 1 :])
+                moved = _difference(nest, index.form, own.form)
+                place = added(nest, place, scaled(nest, moved, stride))
+        return place
 
 
 def reshape_point(
@@ -55,7 +89,13 @@ def _regroup(
 
 def linear_index(nest: Nest, shape: tuple[int, ...], point: Point) -> Form:
     """The row-major position of a point in a tile."""
-    stride, total = 1, None
+    stride = 1
+    total: Form | None = None
+    merged = nest.merged
+    if merged is not None and merged.covers(shape, point):
+        count = len(merged.indices)
+        total, stride = merged.at(nest, point[-count:]), merged.size
+        shape, point = shape[:-count], point[:-count]
     for extent, index in zip(reversed(shape), reversed(point), strict=True):
         term = scaled(nest, index.form, stride)
         total = term if total is None else added(nest, total, term)
@@ -75,6 +115,10 @@ def scaled(nest: Nest, form: Form, factor: int) -> Form:
             return Uniform(nest.builder.mul(value, constant(I64, factor)))
         case Affine(base=base, step=step):
             return Affine(nest.builder.mul(base, constant(I64, factor)), step * factor)
+        case Pattern(base=base, offsets=offsets):
+            start = scaled(nest, Uniform(base), factor)
+            assert isinstance(start, Uniform)
+            return pattern(nest.builder, start.value, tuple(o * factor for o in offsets))
         case other:
             value = nest.vector(other)
             return Lanes(nest.builder.mul(value, constant(value.type, factor)))
@@ -89,14 +133,37 @@ def added(nest: Nest, left: Form, right: Form) -> Form:
             return Affine(nest.builder.add(a, b), s)
         case Uniform(value=a), Affine(base=b, step=s):
             return Affine(nest.builder.add(a, b), s)
-        case Affine(base=a, step=s), Affine(base=b, step=t) if s + t:
-            return Affine(nest.builder.add(a, b), s + t)
         case _:
+            a, b = parts_of(left, nest.lanes), parts_of(right, nest.lanes)
+            if a is not None and b is not None:
+                offsets = tuple(i + j for i, j in zip(a[1], b[1], strict=True))
+                return pattern(nest.builder, plus(nest.builder, a[0], b[0]), offsets)
             return Lanes(nest.builder.add(nest.vector(left), nest.vector(right)))
+
+
+def _difference(nest: Nest, left: Form, right: Form) -> Form:
+    return added(nest, left, scaled(nest, right, -1))
+
+
+def flipped(nest: Nest, index: Index, extent: int) -> Index:
+    """extent - 1 - index."""
+    cache = nest.cache_of(index.level)
+    key: Any = ("flipped", index, extent)
+    known: Any = cache.get(key)
+    if known is None:
+        with nest.at_level(index.level):
+            last = Uniform(constant(I64, extent - 1))
+            known = Index(_difference(nest, last, index.form), index.level)
+        cache[key] = known
+    return known  # type: ignore[no-any-return]
 
 
 def _delinear(nest: Nest, shape: tuple[int, ...], linear: Form) -> list[Form]:
     """Row-major indices of a linear index; a strip that cannot cross an axis stays affine."""
+    if isinstance(linear, Affine) and linear.step == 1:
+        known = short_axes(nest, shape, linear.base)
+        if known is not None:
+            return known
     forms: list[Form] = []
     rest = linear
     for extent in reversed(shape[1:]):
@@ -120,15 +187,9 @@ def _divide(nest: Nest, form: Form, extent: int) -> tuple[Form, Form]:
             # a strip starts at a multiple of its lanes, so it lies inside one row of the axis
             return Uniform(b.udiv(base, divisor)), Affine(b.urem(base, divisor), 1)
         case Affine(base=base, step=1) if nest.lanes % extent == 0:
-            lanes = iota(I64, nest.lanes)
-            rows = ll.Constant(
-                lanes.type, [ll.Constant(I64, i // extent) for i in range(nest.lanes)]
-            )
-            columns = ll.Constant(
-                lanes.type, [ll.Constant(I64, i % extent) for i in range(nest.lanes)]
-            )
-            first = splat(b, b.udiv(base, divisor), nest.lanes)
-            return Lanes(b.add(first, rows)), Lanes(columns)
+            rows = tuple(i // extent for i in range(nest.lanes))
+            columns = tuple(i % extent for i in range(nest.lanes))
+            return pattern(b, b.udiv(base, divisor), rows), pattern(b, constant(I64, 0), columns)
         case Affine(base=base, step=step) if step % extent == 0:
             quotient = Affine(b.udiv(base, divisor), step // extent)
             return quotient, Uniform(b.urem(base, divisor))

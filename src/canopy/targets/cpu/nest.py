@@ -11,6 +11,7 @@ version that assumes so, and a general one; scalar guards choose for each strip.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
@@ -27,18 +28,21 @@ from canopy.ir.types import (
 from canopy.targets.cpu import conversions, memory
 from canopy.targets.cpu.affine import affine_rule
 from canopy.targets.cpu.arithmetic import constant_of, emit_elementwise, widen_index
+from canopy.targets.cpu.combine import combine
 from canopy.targets.cpu.forms import (
     Affine,
     Form,
     Index,
     Lanes,
+    Pattern,
     Prefix,
     Uniform,
     all_true,
     prefix_mask,
     progression,
+    spaced,
 )
-from canopy.targets.cpu.indices import linear_index, reshape_point
+from canopy.targets.cpu.indices import Merged, flipped, linear_index, reshape_point
 from canopy.targets.cpu.llvm import (
     I64,
     LLValue,
@@ -48,12 +52,14 @@ from canopy.targets.cpu.llvm import (
     counted_loop,
     splat,
 )
+from canopy.targets.cpu.patterns import read_window, short_axes
 
 if TYPE_CHECKING:
     from canopy.targets.cpu.buffers import Buffer
+    from canopy.targets.cpu.prefetch import Stream
     from canopy.targets.cpu.program import Program
 
-__all__ = ["Nest", "Root"]
+__all__ = ["Nest", "Point", "Root"]
 
 Point = tuple[Index, ...]
 
@@ -62,6 +68,10 @@ class Root(Protocol):
     """What a nest does at its points."""
 
     reduce_axis: int | None
+
+    @property
+    def op(self) -> ir.Op | None:
+        """The op that it is there for."""
 
     def inputs(self) -> tuple[ir.Value, ...]:
         """The values it pulls at the point itself."""
@@ -86,21 +96,32 @@ class Nest:
         lane_axis: int,
         lanes: int,
         reduce_axis: int | None,
+        merged_axes: int = 0,
     ) -> None:
         self.program = program
         self.builder = program.builder
         self.shape = shape
+        self.merged: Merged | None = None  # the last ``merged_axes``, where the strip stands now
+        self._merged_shape = shape[len(shape) - merged_axes :]
+        self._walked = shape
+        if merged_axes:
+            self._walked = (*shape[:-merged_axes], math.prod(self._merged_shape))
         self.lane_axis = lane_axis
         self.lanes = lanes
         self.reduce_axis = reduce_axis
+        self.streams: list[Stream] = []
         self.fast = False
         self.guards: list[LLValue] | None = None  # a list while they are collected
         self._assumed: dict[int, LLValue] = {}  # counts of prefixes that this strip's guards check
+        self._fixed: dict[int, Index] = {}
         self.point: list[Index] = [self.fixed(0) for _ in shape]
         self._levels: list[Any] = []  # the block of each level that is not the innermost
         self._standing = len(shape)  # the level where the builder stands, if not the innermost
+        # What each level computed; the fast version, whose guards may hold for outer levels' values
+        # too, has its own.
         self._caches: list[dict[tuple[ir.Value, Point], Form]] = [{}]
-        outer = [a for a in range(len(shape)) if a not in (lane_axis, reduce_axis)]
+        self._fast_caches: list[dict[tuple[ir.Value, Point], Form]] = [{}]
+        outer = [a for a in range(len(self._walked)) if a not in (lane_axis, reduce_axis)]
         tail = [lane_axis] if reduce_axis in (None, lane_axis) else [lane_axis, reduce_axis]
         self._order = outer + tail
 
@@ -111,13 +132,16 @@ class Nest:
         self._walk(0, roots)
 
     def fixed(self, value: int) -> Index:
-        return Index(Uniform(constant(I64, value)), 0)
+        """The one index that stands for a known position."""
+        if value not in self._fixed:
+            self._fixed[value] = Index(Uniform(constant(I64, value)), 0)
+        return self._fixed[value]
 
     def step_of(self, axis: int) -> int:
         return self.lanes if axis == self.lane_axis else 1
 
     def trips(self, axis: int) -> int:
-        return self.shape[axis] // self.step_of(axis)
+        return self._walked[axis] // self.step_of(axis)
 
     def _walk(self, depth: int, roots: list[Root]) -> None:
         if depth == len(self._order):
@@ -135,29 +159,41 @@ class Nest:
             outside = self.builder.block
             self._levels.append(outside)
             self._caches.append({})
-            extent = constant(I64, self.shape[axis])
+            self._fast_caches.append({})
+            extent = constant(I64, self._walked[axis])
             with counted_loop(self.builder, extent, f"axis{axis}", self.step_of(axis)) as position:
                 self._enter(axis, position, len(self._levels))
                 self._walk(depth + 1, roots)
             self._levels.pop()
             self._caches.pop()
+            self._fast_caches.pop()
         if reducing:
             for root in roots:
                 root.end(self)
 
     def _enter(self, axis: int, position: LLValue, level: int) -> None:
         fixed = isinstance(position, ll.Constant)
+        if axis == self.lane_axis and self._merged_shape:
+            self._enter_merged(axis, position, 0 if fixed else level)
+            return
         if axis == self.lane_axis and self.lanes > 1:
             self.point[axis] = Index(Affine(position, 1), 0 if fixed else level)
         else:
             self.point[axis] = Index(Uniform(position), 0 if fixed else level)
 
+    def _enter_merged(self, axis: int, position: LLValue, level: int) -> None:
+        forms = short_axes(self, self._merged_shape, position)
+        assert forms is not None, "merged axes have extents that are powers of two"
+        indices = tuple(Index(form, level) for form in forms)
+        self.point[axis:] = indices
+        whole = Affine(position, 1) if self.lanes > 1 else Uniform(position)
+        self.merged = Merged(self._merged_shape, indices, whole)
+
     def _strip(self, roots: list[Root]) -> None:
         guards = self._collect_guards(roots)
         if not guards:
             self.fast = False
-            for root in roots:
-                root.lanes(self)
+            self._act(roots)
             return
         condition = guards[0]
         for guard in guards[1:]:
@@ -165,14 +201,24 @@ class Nest:
         with self.builder.if_else(condition, likely=True) as (then, otherwise):
             with then:
                 self.fast = True
-                for root in roots:
-                    root.lanes(self)
+                self._act(roots)
                 self.fast = False
             with otherwise:
-                self._caches[-1] = {}
                 for root in roots:
                     root.lanes(self)
         self._caches[-1] = {}
+        self._fast_caches[-1] = {}
+
+    def guarded_points(self) -> list[Point]:
+        """Where the roots pull their inputs in this strip."""
+        return [tuple(self.point)]
+
+    def _act(self, roots: list[Root]) -> None:
+        """What the nest does at one strip of active lanes."""
+        for stream in self.streams:
+            stream.fetch(self)
+        for root in roots:
+            root.lanes(self)
 
     def _collect_guards(self, roots: list[Root]) -> list[LLValue]:
         """Pulls addresses and masks ahead, as in the fast case, and gives the conditions for it."""
@@ -180,13 +226,16 @@ class Nest:
             return []
         self.fast, self.guards, self._assumed = True, [], {}
         seen: set[tuple[ir.Value, Point]] = set()
+        points = self.guarded_points()
         for root in roots:
             for value in root.inputs():
-                self._collect(value, tuple(self.point), seen)
+                for point in points:
+                    self._collect(value, point, seen)
         guards, self.guards = self.guards, None
         self.fast = False
-        if not guards:
-            self._caches[-1] = {}
+        if not guards:  # nothing was assumed: all of it holds
+            for general, fast in zip(self._caches, self._fast_caches, strict=True):
+                general.update(fast)
         return guards
 
     def _collect(self, value: ir.Value, point: Point, seen: set[tuple[ir.Value, Point]]) -> None:
@@ -224,11 +273,12 @@ class Nest:
 
     def remember(self, value: ir.Value, point: Point, form: Form) -> None:
         """Makes later pulls of a value at a point use what was just computed there."""
-        self._caches[-1][(value, point)] = form
+        self.cache_of(len(self._caches))[(value, point)] = form
 
     def cache_of(self, level: int) -> dict[Any, Any]:
         """What was computed at a level and still holds."""
-        return self._caches[min(level, len(self._caches) - 1)]
+        caches = self._fast_caches if self.fast else self._caches
+        return caches[min(level, len(caches) - 1)]
 
     @contextmanager
     def at_level(self, level: int) -> Iterator[None]:
@@ -241,16 +291,15 @@ class Nest:
             yield
             return
         standing, self._standing = self._standing, level
-        builder, fast, guards = self.builder, self.fast, self.guards
+        builder = self.builder
         here, anchor = builder._block, builder._anchor
         at_end = anchor >= len(here.instructions)
         block = self._levels[level]
         branch = block.instructions.pop()
         block.terminator = None
         builder.position_at_end(block)
-        self.fast, self.guards = False, None
         yield
-        self.fast, self.guards, self._standing = fast, guards, standing
+        self._standing = standing
         last = builder.block
         last.instructions.append(branch)
         last.terminator = branch
@@ -271,6 +320,8 @@ class Nest:
                 return value
             case Uniform(value=value):
                 return splat(self.builder, value, self.lanes)
+            case Pattern(base=base, offsets=offsets):
+                return spaced(self.builder, base, offsets)
             case Affine(base=base, step=step):
                 return progression(self.builder, base, step, self.lanes)
             case Prefix(count=count):
@@ -293,7 +344,8 @@ class Nest:
 
     def _compute(self, value: ir.Value, point: Point) -> Form:
         buffer = self.program.buffer_of(value)
-        if buffer is not None and not (value in self.program.plan.dual and _has_lanes(point)):
+        recomputed = self.fast and value in self.program.plan.dual and _has_lanes(point)
+        if buffer is not None and not recomputed:
             return self.read(buffer, point)
         op = value.op
         assert op is not None, f"no definition for {value}"
@@ -304,7 +356,14 @@ class Nest:
                 return self._range(op, point[0])
             case ir.Splat():
                 return Uniform(self.program.scalar(op.source))
-            case ir.Broadcast() | ir.ExpandDims() | ir.Transpose() | ir.Reshape() | ir.Split():
+            case (
+                ir.Broadcast()
+                | ir.ExpandDims()
+                | ir.Transpose()
+                | ir.Reshape()
+                | ir.Split()
+                | ir.Flip()
+            ):
                 ((source, at),) = self.operand_points(value, point)
                 return self.pull(source, at)
             case ir.Join():
@@ -315,6 +374,8 @@ class Nest:
                 return self._concat(op, point)
             case ir.Load():
                 return self._load(op, point)
+            case ir.Reduce():
+                return self._fold(op, value, point)
             case _:
                 return self._elementwise(op, [self.pull(v, point) for v in op.operands])
 
@@ -340,8 +401,18 @@ class Nest:
             case ir.Split():
                 half = self.fixed(op.results.index(value))
                 return [(op.source, (*point, half))]
+            case ir.Flip():
+                axis = op.axis
+                turned = flipped(self, point[axis], op.source.shape[axis])
+                return [(op.source, (*point[:axis], turned, *point[axis + 1 :]))]
             case ir.Gather():
                 return [(op.indices, point)]
+            case ir.Reduce():
+                return [
+                    (source, (*point[: op.axis], self.fixed(i), *point[op.axis :]))
+                    for i in range(op.sources[0].shape[op.axis])
+                    for source in op.sources
+                ]
             case ir.Concat() | ir.Splat() | None:
                 return []
             case _:
@@ -362,6 +433,8 @@ class Nest:
                 return Uniform(narrow(value))
             case Affine(base=base, step=step):
                 return Affine(narrow(base), step)
+            case Pattern(base=base, offsets=offsets):
+                return Pattern(narrow(base), offsets)
             case other:
                 return self._elementwise(
                     ir.Add(lhs=op.result, rhs=op.result),
@@ -433,6 +506,19 @@ class Nest:
         source_point = (*point[: op.axis], Index(at, level), *point[op.axis + 1 :])
         return self.pull(op.source, source_point)
 
+    def _fold(self, op: ir.Reduce, value: ir.Value, point: Point) -> Form:
+        """A reduction of two lanes, lane to lane; all its results are remembered."""
+        forms = [self.pull(source, at) for source, at in self.operand_points(value, point)]
+        uniform = all(isinstance(form, Uniform) for form in forms)
+        values = [f.value if uniform else self.vector(f) for f in forms]  # type: ignore[union-attr]
+        totals = values[: len(op.sources)]
+        for i in range(len(op.sources), len(values), len(op.sources)):
+            totals = combine(self.program, op.combine, totals + values[i : i + len(op.sources)])
+        results = [Uniform(total) if uniform else Lanes(total) for total in totals]
+        cache = self.cache_of(max((index.level for index in point), default=0))
+        cache.update({(r, point): form for r, form in zip(op.results, results, strict=True)})
+        return results[op.results.index(value)]
+
     # ---- memory ----------------------------------------------------------------------------
 
     def _offset_in(self, buffer: Buffer, point: Point) -> Form:
@@ -456,6 +542,9 @@ class Nest:
                 pointer = b.gep(buffer.address, [base], source_etype=type_)
                 return Lanes(memory.load_contiguous(b, pointer, element, self.lanes))
             case other:
+                window = read_window(self, buffer, other)
+                if window is not None:
+                    return Lanes(window)
                 lanes = self.vector(other)
                 start = splat(b, b.ptrtoint(buffer.address, I64), self.lanes)
                 addresses = b.add(start, b.mul(lanes, constant(lanes.type, element.bytes)))

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from canopy import ir
 from canopy.ir.types import element_type, is_float
 from canopy.passes.memory import WRITES, Bases, memory_ops
+from canopy.targets.cpu.combine import is_lane_by_lane
 from canopy.targets.cpu.strides import has_distinct_lanes
 
 __all__ = ["INLINE", "KernelPlan", "is_inline", "loads_reached"]
@@ -25,6 +26,7 @@ COSTLY_FUNCTION = 10
 INLINE = (
     *(ir.Constant, ir.Range, ir.Splat, ir.Broadcast, ir.ExpandDims, ir.Reshape, ir.Transpose),
     *(
+        ir.Flip,
         ir.Join,
         ir.Split,
         ir.Concat,
@@ -41,19 +43,29 @@ _STRUCTURAL = (
     *(ir.Constant, ir.Range, ir.Splat, ir.Broadcast, ir.ExpandDims, ir.Reshape, ir.Transpose),
     *(ir.Binary, ir.Compare, ir.Cast, ir.Bitcast, ir.Offset),
 )
+# A reduction of this many lanes is computed where its result is needed.
+SHORT_AXIS = 2
 _MOVES = (ir.Reshape, ir.Transpose, ir.Join, ir.Split, ir.Concat, ir.ExpandDims, ir.Gather)
 _CONTROL = (ir.For, ir.While, ir.If)
 
 
 def is_inline(op: ir.Op | None) -> bool:
     """Whether the op's tile result can be computed lane by lane wherever it is needed."""
-    return isinstance(op, INLINE) and all(result.is_tile for result in op.results)
+    known = isinstance(op, INLINE) or _is_short(op)
+    return known and op is not None and all(result.is_tile for result in op.results)
+
+
+def _is_short(op: ir.Op | None) -> bool:
+    if not isinstance(op, ir.Reduce) or op.sources[0].shape[op.axis] > SHORT_AXIS:
+        return False
+    return is_lane_by_lane(op.combine)
 
 
 @dataclass(frozen=True, slots=True)
 class Site:
     """A place in a block where a value is evaluated. ``kind``: same (lane to lane), moved,
-    broadcast, nested (inside a control op's region), indexed (in an order unknown ahead)."""
+    broadcast, exchanged (with a near lane), nested (inside a control op's region), indexed (in an
+    order unknown ahead)."""
 
     position: int
     kind: str
@@ -64,9 +76,11 @@ class KernelPlan:
     """The decisions for one kernel under one aliasing assumption."""
 
     bases: Bases
-    disjoint: bool
+    assumes_disjoint: bool
+    depends_on_aliasing: bool = False  # has an answer been given that the other plan would not?
     kept: set[ir.Value] = field(default_factory=set)
     dual: set[ir.Value] = field(default_factory=set)
+    readers: dict[ir.Value, list[ir.Op]] = field(default_factory=dict)  # of loads: ops with a nest
     _structural: dict[ir.Value, bool] = field(default_factory=dict)
     _cost: dict[ir.Value, int] = field(default_factory=dict)
     _distinct: dict[ir.Value, bool] = field(default_factory=dict)
@@ -104,8 +118,16 @@ class KernelPlan:
             self._distinct[store.pointer] = known
         return known
 
+    @property
+    def disjoint(self) -> bool:
+        """Whether parameters were checked not to overlap; asking makes the code depend on it."""
+        self.depends_on_aliasing = True
+        return self.assumes_disjoint
+
     def may_alias(self, first: ir.Value, second: ir.Value) -> bool:
-        return self.bases.may_alias(first, second, disjoint=self.disjoint)
+        answers = [self.bases.may_alias(first, second, disjoint=flag) for flag in (False, True)]
+        self.depends_on_aliasing |= answers[0] is not answers[1]
+        return answers[self.assumes_disjoint]
 
     def cost(self, value: ir.Value) -> int:
         """Simple ops that one evaluation of the value takes, kept values counting one."""
@@ -115,6 +137,8 @@ class KernelPlan:
         if known is None:
             assert value.op is not None
             inputs = sum(self.cost(v) for v in value.op.operands if v.is_tile)
+            if isinstance(value.op, ir.Reduce):
+                inputs *= value.op.sources[0].shape[value.op.axis]
             known = self._cost[value] = _own_cost(value.op) + inputs
         return known
 
@@ -170,6 +194,9 @@ class _BlockPlanner:
             for result in op.results:
                 sites = self._find_sites(result)
                 self.sites[result] = sites
+                if isinstance(op, ir.Load):
+                    places = sorted({site.position for site in sites})
+                    self.plan.readers[result] = [self.ops[place] for place in places]
                 if self._must_keep(result, op, position, sites):
                     self.plan.kept.add(result)
 
@@ -199,13 +226,13 @@ class _BlockPlanner:
         if isinstance(op, ir.Load):
             return self._must_keep_load(op, position, sites, kinds)
         if self.plan.is_structural(value):
-            if "nested" in kinds and len(value.shape) == 1 and self._has_division(value):
+            if len(value.shape) == 1 and self._has_division(value) and self._enters_loop(value):
                 self.plan.dual.add(value)
             return False
         cost = self.plan.cost(value)
         if "nested" in kinds:
             return cost > 1
-        if "broadcast" in kinds and cost > BROADCAST_KEEP_COST:
+        if kinds & {"broadcast", "exchanged"} and cost > BROADCAST_KEEP_COST:
             return True
         places = {site.position for site in sites}
         return len(places) > 1 and cost > KEEP_COST
@@ -213,7 +240,7 @@ class _BlockPlanner:
     def _must_keep_load(
         self, op: ir.Load, position: int, sites: list[Site], kinds: set[str]
     ) -> bool:
-        if op.volatile or "nested" in kinds:
+        if op.volatile or kinds & {"nested", "exchanged"}:
             return True
         if len({site.position for site in sites}) > 1 and not self.plan.is_structural(op.pointer):
             return True
@@ -239,6 +266,13 @@ class _BlockPlanner:
                 return True
         return False
 
+    def _enters_loop(self, value: ir.Value) -> bool:
+        """Whether the region of a control op needs the value, or what is computed from it."""
+        for user, _, nested in self.users.get(value, ()):
+            if nested or (is_inline(user) and any(self._enters_loop(v) for v in user.results)):
+                return True
+        return False
+
     def _has_division(self, value: ir.Value) -> bool:
         op = value.op
         if op is None or not value.is_tile:
@@ -253,6 +287,8 @@ def _edge_kind(user: ir.Op, value: ir.Value) -> str:
         return "indexed"
     if isinstance(user, ir.Broadcast) and user.shape != value.shape:
         return "broadcast"
+    if isinstance(user, (ir.Flip, ir.Reduce)):
+        return "exchanged"
     if isinstance(user, _MOVES):
         return "moved"
     return "same"

@@ -6,6 +6,9 @@ that are collected into groups of one iteration space, and each group becomes on
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import llvmlite.ir as ll
@@ -23,6 +26,8 @@ from canopy.targets.cpu.arithmetic import constant_of, emit_elementwise
 from canopy.targets.cpu.atomics import AtomicRoot, emit_scalar_atomic
 from canopy.targets.cpu.buffers import Buffer
 from canopy.targets.cpu.clock import emit_clock
+from canopy.targets.cpu.combine import is_lane_by_lane
+from canopy.targets.cpu.features import Machine
 from canopy.targets.cpu.histogram import emit_histogram
 from canopy.targets.cpu.llvm import (
     I1,
@@ -35,7 +40,11 @@ from canopy.targets.cpu.llvm import (
     in_entry_block,
 )
 from canopy.targets.cpu.nest import Nest, Root
+from canopy.targets.cpu.packing import LeftOperand, RightOperand
+from canopy.targets.cpu.patterns import SLACK_BYTES
 from canopy.targets.cpu.plan import KernelPlan, is_inline, loads_reached
+from canopy.targets.cpu.prefetch import PrefetchPlan, streams_of
+from canopy.targets.cpu.private_sums import SumRoot, place_of, size_of
 from canopy.targets.cpu.products import emit_dot
 from canopy.targets.cpu.roots import (
     AnyLaneRoot,
@@ -43,8 +52,9 @@ from canopy.targets.cpu.roots import (
     ReduceRoot,
     ScanRoot,
     StoreRoot,
-    is_lane_by_lane,
+    reduce_root,
 )
+from canopy.targets.cpu.strides import is_row_major
 
 __all__ = ["Program"]
 
@@ -52,6 +62,8 @@ ALIGNMENT = 64
 # A strip is this many vector registers wide: independent chains hide the latency of arithmetic.
 VECTORS_PER_STRIP = 4
 MAX_SCAN_LANES = 16
+# A last axis that is shorter fills no vector.
+SHORT_AXIS = 8
 _KEPT_OPERAND = (ir.For, ir.While, ir.If)
 _LANE_TO_LANE = (
     *(ir.Binary, ir.Compare, ir.Select, ir.MathCall, ir.Fma, ir.Clamp),
@@ -63,19 +75,25 @@ class Program:
     """Emits the body of (args, grid, pid x, y, z, scratch, streaming) -> i32 error code."""
 
     def __init__(
-        self, kernel: ir.Kernel, plan: KernelPlan, function: Any, vector_bytes: int
+        self, kernel: ir.Kernel, plan: KernelPlan, function: Any, machine: Machine
     ) -> None:
         self.kernel = kernel
         self.plan = plan
+        self.prefetches = PrefetchPlan.of(kernel, plan)
         self.function = function
-        self.vector_bytes = vector_bytes
+        self.machine = machine
+        self.vector_bytes = machine.vector_bytes
         self.module = function.module
         self.builder = ll.IRBuilder(function.append_basic_block("entry"))
         self.args, self.grid, *self.ids, self.scratch, self.streaming = function.args
         self.scratch_bytes = 0
+        self._scratch_top = 0
         self.scalars: dict[ir.Value, LLValue] = {}
         self.buffers: dict[ir.Value, Buffer] = {}
         self.targets: dict[ir.Value, Buffer] = {}
+        self.sums: dict[ir.Op, int] = {}  # private sums, and where in scratch memory they lie
+        # Operands of dots that a loop around them has packed.
+        self.packed: dict[ir.Dot, tuple[LeftOperand | None, RightOperand | None]] = {}
         self._pending: list[Root] = []
         self._pending_shape: tuple[int, ...] = ()
         self._pending_results: set[ir.Value] = set()
@@ -93,6 +111,7 @@ class Program:
         self.block(self.kernel.body.ops)
         self.flush()
         self.builder.ret(constant(I32, 0))
+        self.scratch_bytes += SLACK_BYTES if self.scratch_bytes else 0
 
     def _argument(self, position: int, element: ElementType) -> LLValue:
         slot = self.builder.gep(self.args, [constant(I64, position * 8)], source_etype=I8)
@@ -114,10 +133,26 @@ class Program:
         address = self.allocate_bytes(type_.size * element.bytes)
         return Buffer(address, type_.shape, element)
 
+    @contextmanager
+    def scratch_scope(self) -> Iterator[None]:
+        """Scratch memory taken inside serves others behind it: for regions, whose values end there.
+
+        What siblings share stays in the cache.
+        """
+        top = self._scratch_top
+        yield
+        self._scratch_top = top
+
+    def reserve_bytes(self, size: int) -> int:
+        """The offset of ``size`` bytes that are taken of the scratch memory."""
+        start = self._scratch_top
+        self._scratch_top += (size + ALIGNMENT - 1) // ALIGNMENT * ALIGNMENT
+        self.scratch_bytes = max(self.scratch_bytes, self._scratch_top)
+        return start
+
     def allocate_bytes(self, size: int) -> LLValue:
         """The address of ``size`` bytes of scratch memory, in the entry block."""
-        start = self.scratch_bytes
-        self.scratch_bytes += (size + ALIGNMENT - 1) // ALIGNMENT * ALIGNMENT
+        start = self.reserve_bytes(size)
         with in_entry_block(self.builder):
             return self.builder.gep(self.scratch, [constant(I64, start)], source_etype=I8)
 
@@ -202,6 +237,8 @@ class Program:
                 self._scan(op)
             case ir.Store() if op.pointer.is_tile:
                 self._add_root(StoreRoot(op), op.pointer.shape)
+            case ir.AtomicRmw() if op in self.sums:
+                self._sum(op)
             case ir.Dot():
                 self.flush()
                 emit_dot(self, op)
@@ -359,10 +396,10 @@ class Program:
         if not isinstance(root, StoreRoot):
             return False
         for other in self._pending:
-            if isinstance(other, StoreRoot):
-                if self._conflicts(root.op, other.op.pointer, same=True):
-                    return True
-                continue
+            if isinstance(other, StoreRoot) and self._conflicts(
+                root.op, other.op.pointer, same=True
+            ):
+                return True
             for value in other.inputs():
                 for load, same in loads_reached(self.plan, value):
                     if self._conflicts(root.op, load.pointer, same):
@@ -383,9 +420,15 @@ class Program:
             return
         shape = self._pending_shape
         reduce_axis = next((r.reduce_axis for r in roots if r.reduce_axis is not None), None)
-        lane_axis = self._lane_axis(shape, roots)
-        lanes = self._lanes(shape[lane_axis], roots)
-        nest = Nest(self, shape, lane_axis, lanes, reduce_axis)
+        merged = self._merged_axes(shape, reduce_axis, roots)
+        if merged:
+            lane_axis = len(shape) - merged
+            lanes = self._lanes(math.prod(shape[lane_axis:]), roots)
+        else:
+            lane_axis = self._lane_axis(shape, roots)
+            lanes = self._lanes(shape[lane_axis], roots)
+        nest = Nest(self, shape, lane_axis, lanes, reduce_axis, merged)
+        nest.streams = streams_of(self, [root.op for root in roots if root.op is not None], shape)
         nest.run(roots)
         for root in roots:
             if isinstance(root, ReduceRoot) and root.buffers is None:
@@ -394,9 +437,31 @@ class Program:
         self._pending_buffers.clear()
         self._pending_results.clear()
 
+    def _merged_axes(
+        self, shape: tuple[int, ...], reduce_axis: int | None, roots: list[Root]
+    ) -> int:
+        """How many of the last axes are walked as one, since each is shorter than a vector."""
+        if shape[-1] >= SHORT_AXIS:
+            return 0
+        if max(shape) >= SHORT_AXIS and not all(self._is_row_major(root) for root in roots):
+            return 0
+        count, size = 0, 1
+        enough = self.vector_bytes // 4 * VECTORS_PER_STRIP
+        for axis in range(len(shape) - 1, -1, -1):
+            if axis == reduce_axis or shape[axis] & (shape[axis] - 1) or size >= enough:
+                break
+            count, size = count + 1, size * shape[axis]
+        return count if count > 1 and size > max(shape) else 0
+
+    def _is_row_major(self, root: Root) -> bool:
+        """Whether the root writes its lanes side by side in row-major order."""
+        if isinstance(root, StoreRoot):
+            return is_row_major(root.op.pointer, element_type(root.op.value.type).bytes)
+        return isinstance(root, (KeepRoot, AnyLaneRoot, SumRoot))
+
     def _lane_axis(self, shape: tuple[int, ...], roots: list[Root]) -> int:
         last = len(shape) - 1
-        if shape[last] >= 8 or any(self._needs_lane_order(root) for root in roots):
+        if shape[last] >= SHORT_AXIS or any(self._needs_lane_order(root) for root in roots):
             return last
         return max(range(len(shape)), key=lambda axis: (shape[axis], axis))
 
@@ -420,7 +485,7 @@ class Program:
         buffers = None
         if op.result_types() and isinstance(op.results[0].type, TileType):
             buffers = [self.result_buffer(result) for result in op.results]
-        self._add_root(ReduceRoot(op, buffers, reduce_axis=op.axis), shape)
+        self._add_root(reduce_root(op, buffers), shape)
         self._pending_results.update(op.results)
         if buffers is not None:
             self._pending_buffers.extend(zip(op.results, buffers, strict=True))
@@ -431,6 +496,25 @@ class Program:
         self._pending_results.update(op.results)
         self._pending_buffers.extend(zip(op.results, buffers, strict=True))
         self.flush()
+
+    def reserve_sum(self, op: ir.AtomicRmw) -> None:
+        """Has an atomic addition made to scratch memory instead; the entry does the rest."""
+        self.sums[op] = self.reserve_bytes(size_of(op))
+
+    def _sum(self, op: ir.AtomicRmw) -> None:
+        with in_entry_block(self.builder):
+            buffer = place_of(self.builder, self.scratch, self.sums[op], op)
+        if op.value.is_tile:
+            self._add_root(SumRoot(op, buffer), op.value.shape)
+            return
+        if any(value in self._pending_results for value in op.operands):
+            self.flush()
+        b, fresh = self.builder, self.scalar(op.value)
+        held = memory.load_scalar(b, buffer.address, buffer.element)
+        total = emit_elementwise(b, ir.Add(lhs=op.value, rhs=op.value), [held, fresh])
+        if op.mask is not None:
+            total = b.select(self.scalar(op.mask), total, held)
+        b.store(total, buffer.address)
 
     def _atomic(self, op: ir.AtomicRmw | ir.AtomicCas) -> None:
         buffer = self.result_buffer(op.result)

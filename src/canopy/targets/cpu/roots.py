@@ -11,7 +11,7 @@ import llvmlite.ir as ll
 from canopy import ir
 from canopy.ir.types import F32, F64, ElementType, ScalarType, element_type
 from canopy.targets.cpu import conversions, memory
-from canopy.targets.cpu.arithmetic import emit_elementwise
+from canopy.targets.cpu.combine import combine, combine_unless
 from canopy.targets.cpu.forms import Affine, Form, Index, Lanes, Prefix, Uniform, all_true
 from canopy.targets.cpu.llvm import I1, I32, I64, LLValue, as_pointer, constant, lanes_of, splat
 
@@ -26,84 +26,8 @@ __all__ = [
     "ReduceRoot",
     "ScanRoot",
     "StoreRoot",
-    "combine",
-    "is_lane_by_lane",
+    "reduce_root",
 ]
-
-_VECTORISED = (
-    *(ir.Binary, ir.Compare, ir.Select, ir.MathCall, ir.Fma, ir.Clamp),
-    *(ir.Cast, ir.Bitcast, ir.Constant, ir.Yield),
-)
-
-
-def is_lane_by_lane(region: ir.Region) -> bool:
-    """Whether a combine region may run on vectors, and on lanes that count for nothing.
-
-    One with branches, loops or assertions may not: it runs once for each pair of lanes.
-    """
-    return all(isinstance(op, _VECTORISED) for op in region.ops)
-
-
-def combine(program: Program, region: ir.Region, arguments: list[LLValue]) -> list[LLValue]:
-    """Emits a combine region on scalars or vectors and gives what it yields.
-
-    The region may use scalars from outside.
-    """
-    if not is_lane_by_lane(region):
-        return _combine_scalars(program, region, arguments)
-    builder = program.builder
-    known = dict(zip(region.args, arguments, strict=True))
-    lanes = max(lanes_of(value) for value in arguments)
-
-    def operand(value: ir.Value) -> LLValue:
-        if value in known:
-            return known[value]
-        scalar = program.scalar(value)
-        return splat(builder, scalar, lanes) if lanes else scalar
-
-    for op in region.ops:
-        if isinstance(op, ir.Yield):
-            return [operand(value) for value in op.values]
-        if isinstance(op, ir.Constant):
-            from canopy.targets.cpu.arithmetic import constant_of
-
-            scalar = constant_of(element_type(op.type), op.value)
-            known[op.result] = splat(builder, scalar, lanes) if lanes else scalar
-        else:
-            known[op.result] = emit_elementwise(builder, op, [operand(v) for v in op.operands])
-    raise AssertionError("a combine region ends in a yield")
-
-
-def _combine_scalars(
-    program: Program, region: ir.Region, arguments: list[LLValue]
-) -> list[LLValue]:
-    """A combine region of any scalar ops, as straight-line code of the program."""
-    program.scalars.update(zip(region.args, arguments, strict=True))
-    program.block(region.ops)
-    return [program.scalar(value) for value in region.terminator.operands]
-
-
-def _combine_unless(
-    program: Program,
-    region: ir.Region,
-    first: LLValue,
-    held: list[LLValue],
-    fresh: list[LLValue],
-) -> list[LLValue]:
-    """``fresh`` where ``first`` holds, else ``held`` combined with ``fresh``."""
-    b = program.builder
-    if is_lane_by_lane(region):
-        merged = combine(program, region, held + fresh)
-        return [b.select(first, new, both) for new, both in zip(fresh, merged, strict=True)]
-    slots = [memory.stack_slot(b, value.type) for value in fresh]
-    with b.if_else(first) as (then, otherwise):
-        with then:
-            for slot, value in zip(slots, fresh, strict=True):
-                b.store(value, slot)
-        with otherwise:
-            for slot, value in zip(slots, combine(program, region, held + fresh), strict=True):
-                b.store(value, slot)
-    return [b.load(slot, typ=value.type) for slot, value in zip(slots, fresh, strict=True)]
 
 
 @dataclass(eq=False)
@@ -113,6 +37,10 @@ class KeepRoot:
     value: ir.Value
     buffer: Buffer
     reduce_axis: int | None = None
+
+    @property
+    def op(self) -> ir.Op | None:
+        return self.value.op
 
     def inputs(self) -> tuple[ir.Value, ...]:
         return (self.value,)
@@ -233,7 +161,7 @@ class ReduceRoot:
             form = nest.point[axis].form
             position = form.base if isinstance(form, Affine) else form.value  # type: ignore[union-attr]
             first = b.icmp_unsigned("==", position, constant(I64, 0))
-            fresh = _combine_unless(nest.program, self.op.combine, first, held, fresh)
+            fresh = combine_unless(nest.program, self.op.combine, first, held, fresh)
         self._keep(nest, fresh)
 
     def _keep(self, nest: Nest, values: list[LLValue]) -> None:
@@ -248,8 +176,7 @@ class ReduceRoot:
         return form.value
 
     def end(self, nest: Nest) -> None:
-        b = nest.builder
-        totals = [b.load(slot, typ=slot.allocated_type) for slot in self._slots]
+        totals = self._totals(nest)
         across = self.op.axis == nest.lane_axis and nest.lanes > 1
         if across:
             totals = _across_lanes(nest.program, self.op.combine, totals, nest.lanes)
@@ -259,6 +186,53 @@ class ReduceRoot:
         point = tuple(i for axis, i in enumerate(nest.point) if axis != self.op.axis)
         for buffer, total in zip(self.buffers, totals, strict=True):
             nest.write(buffer, point, Lanes(total) if lanes_of(total) else Uniform(total))
+
+    def _totals(self, nest: Nest) -> list[LLValue]:
+        return [nest.builder.load(slot, typ=slot.allocated_type) for slot in self._slots]
+
+
+class ExtremumRoot(ReduceRoot):
+    """The largest or smallest of floats, where a NaN is no value: two operations per vector.
+
+    Both extremes are kept, each by an ordered compare that passes over NaN; where neither has left
+    its infinity, there was nothing but NaN.
+    """
+
+    def begin(self, nest: Nest) -> None:
+        if not self._slots:
+            type_ = conversions.llvm_type(element_type(self.op.sources[0].type))
+            wide = ll.VectorType(type_, nest.lanes) if nest.lanes > 1 else type_
+            self._slots = [memory.stack_slot(nest.builder, wide) for _ in range(2)]
+        for slot, start in zip(self._slots, self._starts(), strict=True):
+            nest.builder.store(constant(slot.allocated_type, start), slot)
+
+    def lanes(self, nest: Nest) -> None:
+        b = nest.builder
+        fresh = self._held(nest, self.op.sources[0], tuple(nest.point))
+        for slot, start in zip(self._slots, self._starts(), strict=True):
+            held = b.load(slot, typ=slot.allocated_type)
+            better = b.fcmp_ordered(">" if start < 0 else "<", fresh, held)
+            b.store(b.select(better, fresh, held), slot)
+
+    def _totals(self, nest: Nest) -> list[LLValue]:
+        b = nest.builder
+        total, opposite = super()._totals(nest)
+        unmoved = [
+            b.fcmp_ordered("==", value, constant(value.type, start))
+            for value, start in zip((total, opposite), self._starts(), strict=True)
+        ]
+        return [b.select(b.and_(*unmoved), constant(total.type, math.nan), total)]
+
+    def _starts(self) -> tuple[float, float]:
+        largest = isinstance(self.op.combine.ops[0], ir.Max)
+        return (-math.inf, math.inf) if largest else (math.inf, -math.inf)
+
+
+def reduce_root(op: ir.Reduce, buffers: list[Buffer] | None) -> ReduceRoot:
+    """The root that reduces as ``op`` says."""
+    neutral = neutral_element(op)
+    kind = ExtremumRoot if neutral is not None and math.isnan(neutral) else ReduceRoot
+    return kind(op, buffers, reduce_axis=op.axis)
 
 
 def neutral_element(op: ir.Reduce) -> float | int | None:
@@ -342,7 +316,7 @@ class ScanRoot:
         carried = [b.load(slot, typ=slot.allocated_type) for slot in self._slots]
         if along and nest.lanes > 1:
             carried = [splat(b, c, nest.lanes) for c in carried]
-        values = _combine_unless(nest.program, self.op.combine, first, carried, values)
+        values = combine_unless(nest.program, self.op.combine, first, carried, values)
         for buffer, value in zip(self.buffers, values, strict=True):
             nest.write(buffer, point, Lanes(value) if lanes_of(value) else Uniform(value))
         for slot, value in zip(self._slots, values, strict=True):
@@ -394,6 +368,10 @@ class AnyLaneRoot:
     mask: ir.Value | None = None
     negate: bool = False
     reduce_axis: int | None = None
+
+    @property
+    def op(self) -> ir.Op | None:
+        return self.value.op
 
     def inputs(self) -> tuple[ir.Value, ...]:
         return (self.value,) if self.mask is None else (self.value, self.mask)

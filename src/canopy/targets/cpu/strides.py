@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from canopy import ir
 
-__all__ = ["has_distinct_lanes"]
+__all__ = ["has_distinct_lanes", "is_row_major"]
 
 Strides = tuple[int, ...]  # what one step along each axis adds
 
@@ -26,6 +26,12 @@ def has_distinct_lanes(pointer: ir.Value, size: int) -> bool:
             return False
         reach += stride * (extent - 1)
     return True
+
+
+def is_row_major(pointer: ir.Value, size: int) -> bool:
+    """Whether the lanes of ``pointer`` are known to follow each other, ``size`` bytes apart."""
+    strides = _Strides().of(pointer)
+    return strides is not None and _linear_step(strides, pointer.shape) == size
 
 
 class _Strides:

@@ -9,7 +9,6 @@
 #define __managed__ __attribute__((managed))
 #define __launch_bounds__(...) __attribute__((launch_bounds(__VA_ARGS__)))
 #define __forceinline__ __inline__ __attribute__((always_inline))
-#define __noinline__ __attribute__((noinline))
 #define __align__(n) __attribute__((aligned(n)))
 #define __restrict__ __restrict
 #define CANOPY_DEVICE static __inline__ __attribute__((device, always_inline))
@@ -43,6 +42,8 @@ struct dim3 {
   unsigned int x, y, z;
   CANOPY_HD constexpr dim3(unsigned int vx = 1, unsigned int vy = 1, unsigned int vz = 1) : x(vx), y(vy), z(vz) {}
 };
+
+#include "canopy_runtime_api.h"
 
 // ---- the thread's place
 #define CANOPY_PLACE(T, sreg)                                                                                    \

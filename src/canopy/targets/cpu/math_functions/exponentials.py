@@ -13,6 +13,7 @@ from fractions import Fraction
 
 from canopy.targets.cpu.math_functions import coefficients as fit
 from canopy.targets.cpu.math_functions.lanes import Lanes
+from canopy.targets.cpu.math_functions.scaling import can_scale, scaled
 
 __all__ = [
     "FUNCTIONS",
@@ -79,9 +80,20 @@ def scale_by_power(mantissa: Lanes, shifted: Lanes, is_low: Lanes) -> Lanes:
     return (mantissa * power) * is_low.where(2.0 ** (1 - lift), shifted.of(2.0))
 
 
+def _scaled(mantissa: Lanes, shifted: Lanes, is_low: Lanes) -> Lanes:
+    """`scale_by_power`, by one instruction where the processor has it: the results are the same."""
+    if not can_scale(mantissa):
+        return scale_by_power(mantissa, shifted, is_low)
+    return scaled(mantissa, shifted - _exponent_shift(mantissa))
+
+
+def _exponent_shift(x: Lanes) -> float:
+    return x.format.rounding_shift + x.format.bias - 1
+
+
 def split_exponent(x: Lanes, per_unit: float) -> tuple[Lanes, Lanes]:
     """n = rint(x * per_unit), both as ``shifted`` (see `scale_by_power`) and as a float."""
-    shift = x.format.rounding_shift + x.format.bias - 1
+    shift = _exponent_shift(x)
     shifted = x.fma(per_unit, shift)
     return shifted, shifted - shift
 
@@ -123,7 +135,7 @@ def careful_exp_polynomial(r: Lanes) -> Lanes:
 def exp(x: Lanes, polynomial: Polynomial = exp_polynomial) -> Lanes:
     clamped, is_low = _clamped(x, 1.0)
     shifted, r = exp_reduced(clamped)
-    return scale_by_power(polynomial(r), shifted, is_low)
+    return _scaled(polynomial(r), shifted, is_low)
 
 
 def exp2(x: Lanes) -> Lanes:
@@ -131,7 +143,7 @@ def exp2(x: Lanes) -> Lanes:
     shifted, n = split_exponent(clamped, 1.0)
     r = clamped - n
     tail = r.polynomial(fit.EXP2_F32 if x.format.bits == 32 else fit.EXP2_F64)
-    return scale_by_power(r.fma(tail, 1.0), shifted, is_low)
+    return _scaled(r.fma(tail, 1.0), shifted, is_low)
 
 
 def exp10(x: Lanes) -> Lanes:
@@ -140,7 +152,7 @@ def exp10(x: Lanes) -> Lanes:
     shifted, n = split_exponent(clamped, math.log2(10))
     r = n.fma(-low, n.fma(-high, clamped))
     tail = r.polynomial(fit.EXP10_F32 if x.format.bits == 32 else fit.EXP10_F64)
-    return scale_by_power(r.fma(tail, 1.0), shifted, is_low)
+    return _scaled(r.fma(tail, 1.0), shifted, is_low)
 
 
 def expm1(x: Lanes) -> Lanes:

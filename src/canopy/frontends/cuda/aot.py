@@ -1,0 +1,144 @@
+"""The device half of a source as an object file: kernels, variables, and the table of them.
+
+The runtime finds kernels by the names that the host half registers (`runtime/native/cuda/module.h`
+has the table's layout). A kernel is compiled once per block shape that the host half launches with
+constants, and for any shape where a launch may have another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from canopy.compiler import assemble, compile_kernel
+from canopy.frontends.cuda.llvm_reader import Argument, Function
+from canopy.frontends.cuda.llvm_types import size_of
+from canopy.frontends.cuda.module import CudaModule, LoweredKernel
+from canopy.frontends.cuda.variables import host_definition, host_symbol
+
+__all__ = ["ANY_SHAPE", "Shape", "device_objects"]
+
+Shape = tuple[int, int, int]
+# Dynamic shared memory is reserved at its largest: pages that nobody touches cost nothing.
+# Standing for every other block: with so many threads at most, its extents known at the launch.
+ANY_SHAPE: tuple[Shape, ...] = ()
+DYNAMIC_SHARED_BYTES = 227 << 10
+
+
+@dataclass(frozen=True)
+class _Variant:
+    block: Shape
+    entry: str
+    scratch_bytes: int
+
+
+def device_objects(
+    module: CudaModule, module_id: str, shapes: Mapping[str, Sequence[Shape]]
+) -> list[bytes]:
+    """Object files of every kernel, and the one that registers them under ``module_id``.
+
+    ``shapes``: by mangled kernel name, the block shapes to compile for.
+    """
+    objects: list[bytes] = []
+    tables: list[_Table] = []
+    for function in module.kernels:
+        variants = []
+        lowered = None
+        for number, block in enumerate(shapes[function.name]):
+            lowered = module.lower(function.name, block, DYNAMIC_SHARED_BYTES)
+            entry = f"canopy.kernel.{module_id}.{function.name}.{number}"
+            code = compile_kernel(lowered.kernel, entry_name=entry)
+            objects.append(code.object_code)
+            variants.append(_Variant(block, entry, code.scratch_bytes))
+        if lowered is not None:
+            tables.append(_kernel_table(function, lowered, variants, len(tables)))
+    objects.append(assemble(_registration(module, module_id, tables)))
+    return objects
+
+
+@dataclass(frozen=True)
+class _Table:
+    row: str
+    definitions: list[str]
+
+
+def _kernel_table(
+    function: Function, lowered: LoweredKernel, variants: list[_Variant], number: int
+) -> _Table:
+    parameters = [
+        f"{{i32, i32}} {{i32 {_size(a)}, i32 {int(a.is_by_value)}}}" for a in lowered.arguments
+    ]
+    variables = [f'ptr @"{host_symbol(v.name)}"' for v in lowered.variables]
+    rows = [
+        f"{_VARIANT} {{[3 x i32] [{', '.join(f'i32 {n}' for n in v.block)}], i32 0, "
+        f'ptr @"{v.entry}", i64 {v.scratch_bytes}}}'
+        for v in variants
+    ]
+    definitions = [
+        _text(f"name.{number}", function.name),
+        _array(f"parameters.{number}", "{i32, i32}", parameters),
+        _array(f"variables.{number}", "ptr", variables),
+        _array(f"variants.{number}", _VARIANT, rows),
+        *(f'declare i32 @"{v.entry}"(ptr, ptr, ptr, i64, i64, ptr)' for v in variants),
+    ]
+    row = (
+        f"{_KERNEL} {{ptr @name.{number}, ptr @parameters.{number}, ptr @variables.{number}, "
+        f"ptr @variants.{number}, i32 {len(parameters)}, i32 {len(variables)}, i32 {len(rows)}, "
+        f"i32 {function.max_threads}, i64 {lowered.static_shared_bytes}, i32 0, i32 0}}"
+    )
+    return _Table(row, definitions)
+
+
+_MODULE = (
+    "@module = private constant {{ptr, ptr, ptr, i64, i64}} {{ptr @id, ptr @kernels, "
+    "ptr @variables, i64 {kernels}, i64 {variables}}}"
+)
+# Not llvm.global_ctors, which this LLVM emits in the old form that today's linkers leave out.
+_CONSTRUCTOR = """\
+@constructor = internal constant ptr @register, section ".init_array", align 8
+@llvm.used = appending global [1 x ptr] [ptr @constructor], section "llvm.metadata"
+"""
+_VARIANT = "{[3 x i32], i32, ptr, i64}"
+_KERNEL = "{ptr, ptr, ptr, ptr, i32, i32, i32, i32, i64, i32, i32}"
+
+
+def _size(argument: Argument) -> int:
+    return size_of(argument.by_value or argument.type)
+
+
+def _text(name: str, text: str) -> str:
+    data = text.encode()
+    escaped = "".join(f"\\{byte:02x}" for byte in (*data, 0))
+    return f'@{name} = private constant [{len(data) + 1} x i8] c"{escaped}"'
+
+
+def _array(name: str, type_: str, items: list[str]) -> str:
+    body = f"[{', '.join(items)}]" if items else "zeroinitializer"
+    return f"@{name} = private constant [{len(items)} x {type_}] {body}"
+
+
+def _registration(module: CudaModule, module_id: str, tables: list[_Table]) -> str:
+    names = [_text(f"variable.{i}", v.name) for i, v in enumerate(module.variables)]
+    rows = [
+        f'{{ptr, ptr, i64}} {{ptr @variable.{i}, ptr @"{host_symbol(v.name)}", '
+        f"i64 {size_of(v.content)}}}"
+        for i, v in enumerate(module.variables)
+    ]
+    return "\n".join(
+        [
+            *module.type_lines,
+            *(host_definition(v) for v in module.variables),
+            *(line for table in tables for line in table.definitions),
+            *names,
+            _text("id", f"canopy:{module_id}"),
+            _array("kernels", _KERNEL, [table.row for table in tables]),
+            _array("variables", "{ptr, ptr, i64}", rows),
+            _MODULE.format(kernels=len(tables), variables=len(rows)),
+            _CONSTRUCTOR,
+            "declare void @canopy_cuda_register_module(ptr)",
+            "define internal void @register() {",
+            "  call void @canopy_cuda_register_module(ptr @module)",
+            "  ret void",
+            "}",
+        ]
+    )

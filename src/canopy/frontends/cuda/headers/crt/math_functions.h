@@ -1,0 +1,2 @@
+// canopy_cuda.h, which every CUDA C++ source sees first, has it all. Written for Canopy.
+#pragma once

@@ -1,0 +1,136 @@
+"""The ``ziglang`` wheel's clang, linker and C++ library: where they are, and the flags they need.
+
+``zig clang -cc1`` is clang's compiler proper. It bypasses zig's driver, so include folders and the
+C++ library's configuration are given by hand; the flags hold for the pinned version of the wheel.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import platform
+from functools import cache
+from pathlib import Path
+
+from canopy.errors import MissingDependencyError, UnsupportedError
+
+__all__ = [
+    "HEADERS",
+    "LINK_TARGET",
+    "cpp_flags",
+    "device_flags",
+    "find_zig",
+    "host_cpu",
+    "host_flags",
+    "host_triple",
+]
+
+HEADERS = Path(__file__).parent / "headers"
+_RUNTIME_HEADERS = Path(__file__).parents[2] / "runtime" / "native" / "cuda"
+
+_GLIBC_MINOR = 17  # glibc 2.17, as the native runtime
+_TRIPLES = {"x86_64": "x86_64-unknown-linux-gnu", "aarch64": "aarch64-unknown-linux-gnu"}
+
+
+@cache
+def find_zig() -> Path:
+    """The ``zig`` program of the ziglang wheel; MissingDependencyError where there is none."""
+    spec = importlib.util.find_spec("ziglang")
+    places = list(spec.submodule_search_locations or ()) if spec else []
+    for place in places:
+        for name in ("zig", "zig.exe"):
+            program = Path(place) / name
+            if program.is_file():
+                return program
+    raise MissingDependencyError(
+        "CUDA C++ needs the ziglang package (it carries clang), which is not installed",
+        hint="pip install canopy-nn[cuda]",
+    )
+
+
+def host_triple() -> str:
+    machine = platform.machine()
+    if machine not in _TRIPLES:
+        raise UnsupportedError(
+            f"CUDA C++ programs are built for Linux on x86-64 and aarch64, this is {machine}"
+        )
+    return _TRIPLES[machine]
+
+
+def host_cpu() -> str:
+    """The processor that the host half is compiled for, as LLVM names it."""
+    return {"x86_64": "x86-64-v3"}.get(platform.machine(), "generic")
+
+
+LINK_TARGET = f"{platform.machine()}-linux-gnu.2.{_GLIBC_MINOR}"
+
+
+@cache
+def cpp_flags() -> tuple[str, ...]:
+    """Include folders and macros for C and C++ library headers, and our CUDA headers."""
+    library = find_zig().parent / "lib"
+    machine = {"x86_64": "x86"}.get(platform.machine(), platform.machine())
+    folders = [
+        *("libcxx/include", "libcxxabi/include", "include"),
+        f"libc/include/{platform.machine()}-linux-gnu",
+        f"libc/include/{machine}-linux-gnu",
+        "libc/include/generic-glibc",
+        f"libc/include/{machine}-linux-any",
+        "libc/include/any-linux-any",
+    ]
+    flags = ["-nobuiltininc", "-nostdsysteminc"]
+    for folder in (HEADERS, _RUNTIME_HEADERS, *(library / name for name in folders)):
+        flags += ["-isystem", str(folder)]
+    return (*flags, *(f"-D{macro}" for macro in _library_macros()))
+
+
+def _library_macros() -> list[str]:
+    present = ("THREADS", "MONOTONIC_CLOCK", "TERMINAL", "LOCALIZATION", "FILESYSTEM", "UNICODE")
+    absent = ("MUSL_LIBC", "TIME_ZONE_DATABASE", "VENDOR_AVAILABILITY_ANNOTATIONS")
+    return [
+        "_LIBCPP_ABI_VERSION=1",
+        "_LIBCPP_ABI_NAMESPACE=__1",
+        "_LIBCPP_HARDENING_MODE_DEFAULT=_LIBCPP_HARDENING_MODE_NONE",
+        "_LIBCPP_HARDENING_MODE=_LIBCPP_HARDENING_MODE_NONE",
+        "_LIBCPP_ASSERTION_SEMANTIC_DEFAULT=_LIBCPP_ASSERTION_SEMANTIC_IGNORE",
+        *(f"_LIBCPP_HAS_{name}=1" for name in (*present, "WIDE_CHARACTERS", "RANDOM_DEVICE")),
+        *(f"_LIBCPP_HAS_{name}=0" for name in absent),
+        "_LIBCPP_PSTL_BACKEND_SERIAL",
+        "_LIBCPP_THREAD_API_PTHREAD",
+        "_GNU_SOURCE",
+        f"__GLIBC_MINOR__={_GLIBC_MINOR}",
+    ]
+
+
+# Both halves see the same source the same way.
+_COMMON = (
+    *("-x", "cuda", "-target-sdk-version=12.3"),
+    *("-fgnuc-version=4.2.1", "-fcxx-exceptions", "-fexceptions", "-fdeclspec", "-O2"),
+    *("-foffload-implicit-host-device-templates", "-include", str(HEADERS / "canopy_cuda.h")),
+)
+
+
+def device_flags(standard: str = "c++17") -> list[str]:
+    """cc1's flags for the device half, as LLVM IR in nvptx form.
+
+    -O2 with -disable-llvm-passes: functions are not marked optnone, and nothing is optimised.
+    """
+    return [
+        *("-triple", "nvptx64-nvidia-cuda", "-aux-triple", host_triple()),
+        *("-target-cpu", "sm_80", "-target-feature", "+ptx83"),
+        *("-fcuda-is-device", "-fconvergent-functions", "-ffp-contract=fast"),
+        *("-disable-llvm-passes", "-disable-lifetime-markers"),
+        *("-debug-info-kind=line-tables-only", "-emit-llvm", f"-std={standard}"),
+        *_COMMON,
+        *cpp_flags(),
+    ]
+
+
+def host_flags(cpu: str, standard: str = "c++17") -> list[str]:
+    """cc1's flags for the host half; ``cpu`` as LLVM names it."""
+    return [
+        *("-triple", host_triple(), "-aux-triple", "nvptx64-nvidia-cuda", "-target-cpu", cpu),
+        *("-mrelocation-model", "pic", "-pic-level", "2", "-mframe-pointer=none"),
+        *("-ffp-contract=on", f"-std={standard}"),
+        *_COMMON,
+        *cpp_flags(),
+    ]

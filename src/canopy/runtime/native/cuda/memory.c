@@ -1,0 +1,318 @@
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "../allocator.h"
+#include "state.h"
+
+#define ALIGNMENT 512u /* what CUDA promises is 256; rows of cudaMallocPitch start at 512 */
+
+/* Allocations sorted by address. */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static canopy_cuda_allocation *known;
+static size_t known_count, known_room;
+static uint64_t used_bytes;
+
+/* ---- the registry ---- */
+
+/* The first allocation that starts behind the address. */
+static size_t behind(const void *pointer) {
+    size_t low = 0, high = known_count;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if ((const char *)known[middle].pointer <= (const char *)pointer) low = middle + 1;
+        else high = middle;
+    }
+    return low;
+}
+
+static bool insert(canopy_cuda_allocation fresh) {
+    if (known_count == known_room) {
+        size_t room = known_room ? known_room * 2 : 64;
+        canopy_cuda_allocation *grown = realloc(known, room * sizeof *grown);
+        if (!grown) return false;
+        known = grown;
+        known_room = room;
+    }
+    size_t at = behind(fresh.pointer);
+    memmove(known + at + 1, known + at, (known_count - at) * sizeof *known);
+    known[at] = fresh;
+    known_count++;
+    return true;
+}
+
+static canopy_cuda_allocation *holder(const void *pointer) {
+    size_t at = behind(pointer);
+    if (!at) return NULL;
+    canopy_cuda_allocation *found = &known[at - 1];
+    uint64_t offset = (uint64_t)((const char *)pointer - (const char *)found->pointer);
+    return offset < found->bytes || offset == 0 ? found : NULL;
+}
+
+bool canopy_cuda_find(const void *pointer, canopy_cuda_allocation *found) {
+    pthread_mutex_lock(&lock);
+    const canopy_cuda_allocation *at = holder(pointer);
+    if (at) *found = *at;
+    pthread_mutex_unlock(&lock);
+    return at != NULL;
+}
+
+static void forget(canopy_cuda_allocation *at) {
+    size_t index = (size_t)(at - known);
+    memmove(known + index, known + index + 1, (known_count - index - 1) * sizeof *known);
+    known_count--;
+}
+
+/* ---- how much there is ---- */
+
+static uint64_t number_in(const char *path) {
+    char text[32] = {0};
+    FILE *file = fopen(path, "r");
+    if (!file) return UINT64_MAX;
+    size_t length = fread(text, 1, sizeof text - 1, file);
+    fclose(file);
+    char *end = text;
+    unsigned long long number = length ? strtoull(text, &end, 10) : 0;
+    return end == text ? UINT64_MAX : number;
+}
+
+static uint64_t total_memory(void) {
+    static uint64_t total;
+    if (total) return total;
+    uint64_t bytes = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+    uint64_t group = number_in("/sys/fs/cgroup/memory.max");
+    if (group == UINT64_MAX) group = number_in("/sys/fs/cgroup/memory/memory.limit_in_bytes");
+    return total = group < bytes ? group : bytes;
+}
+
+void canopy_cuda_memory(uint64_t *free_bytes, uint64_t *total_bytes) {
+    pthread_mutex_lock(&lock);
+    *total_bytes = total_memory();
+    *free_bytes = used_bytes < *total_bytes ? *total_bytes - used_bytes : 0;
+    pthread_mutex_unlock(&lock);
+}
+
+cudaError_t cudaMemGetInfo(size_t *free_bytes, size_t *total_bytes) {
+    if (!free_bytes || !total_bytes) return canopy_cuda_result(cudaErrorInvalidValue);
+    uint64_t left, total;
+    canopy_cuda_memory(&left, &total);
+    *free_bytes = left;
+    *total_bytes = total;
+    return canopy_cuda_result(cudaSuccess);
+}
+
+/* ---- allocation ---- */
+
+static cudaError_t allocate(void **pointer, uint64_t bytes, enum cudaMemoryType type,
+                            unsigned int flags) {
+    if (!pointer) return cudaErrorInvalidValue;
+    *pointer = NULL;
+    if (canopy_cuda_sticky() != cudaSuccess) return canopy_cuda_sticky();
+    if (bytes == 0) return cudaSuccess;
+    pthread_mutex_lock(&lock);
+    bool fits = bytes <= total_memory() && used_bytes <= total_memory() - bytes;
+    if (fits) used_bytes += bytes;
+    pthread_mutex_unlock(&lock);
+    if (!fits) return cudaErrorMemoryAllocation;
+    char *block = canopy_alloc(bytes + ALIGNMENT);
+    bool kept = false;
+    if (block) {
+        char *start = block + (ALIGNMENT - (uintptr_t)block % ALIGNMENT) % ALIGNMENT;
+        canopy_cuda_allocation fresh = {start, bytes, block, type, flags};
+        pthread_mutex_lock(&lock);
+        kept = insert(fresh);
+        pthread_mutex_unlock(&lock);
+        if (kept) *pointer = start;
+        else canopy_free(block);
+    }
+    if (kept) return cudaSuccess;
+    pthread_mutex_lock(&lock);
+    used_bytes -= bytes;
+    pthread_mutex_unlock(&lock);
+    return cudaErrorMemoryAllocation;
+}
+
+static cudaError_t release(void *pointer, bool host) {
+    if (!pointer) return cudaSuccess;
+    pthread_mutex_lock(&lock);
+    canopy_cuda_allocation *at = holder(pointer);
+    bool valid = at && at->pointer == pointer && at->block &&
+                 (at->type == cudaMemoryTypeHost) == host;
+    void *block = NULL;
+    if (valid) {
+        block = at->block;
+        used_bytes -= at->bytes;
+        forget(at);
+    }
+    pthread_mutex_unlock(&lock);
+    if (!valid) return cudaErrorInvalidValue;
+    canopy_free(block);
+    return cudaSuccess;
+}
+
+cudaError_t cudaMalloc(void **pointer, size_t bytes) {
+    return canopy_cuda_result(allocate(pointer, bytes, cudaMemoryTypeDevice, 0));
+}
+
+cudaError_t cudaMallocManaged(void **pointer, size_t bytes, unsigned int flags) {
+    bool known_flags = flags == cudaMemAttachGlobal || flags == cudaMemAttachHost;
+    if (!known_flags || bytes == 0) return canopy_cuda_result(cudaErrorInvalidValue);
+    return canopy_cuda_result(allocate(pointer, bytes, cudaMemoryTypeManaged, flags));
+}
+
+cudaError_t cudaHostAlloc(void **pointer, size_t bytes, unsigned int flags) {
+    unsigned int all = cudaHostAllocPortable | cudaHostAllocMapped | cudaHostAllocWriteCombined;
+    if (flags & ~all) return canopy_cuda_result(cudaErrorInvalidValue);
+    return canopy_cuda_result(allocate(pointer, bytes, cudaMemoryTypeHost, flags));
+}
+
+cudaError_t cudaMallocHost(void **pointer, size_t bytes) { return cudaHostAlloc(pointer, bytes, 0); }
+
+cudaError_t cudaMallocPitch(void **pointer, size_t *pitch, size_t width, size_t height) {
+    if (!pitch) return canopy_cuda_result(cudaErrorInvalidValue);
+    size_t row, bytes;
+    if (__builtin_add_overflow(width, ALIGNMENT - 1, &row)) return canopy_cuda_result(cudaErrorInvalidValue);
+    row -= row % ALIGNMENT;
+    if (__builtin_mul_overflow(row, height, &bytes)) return canopy_cuda_result(cudaErrorMemoryAllocation);
+    *pitch = row;
+    return canopy_cuda_result(allocate(pointer, bytes, cudaMemoryTypeDevice, 0));
+}
+
+cudaError_t cudaMalloc3D(struct cudaPitchedPtr *pointer, struct cudaExtent extent) {
+    size_t rows;
+    if (!pointer) return canopy_cuda_result(cudaErrorInvalidValue);
+    if (__builtin_mul_overflow(extent.height, extent.depth, &rows))
+        return canopy_cuda_result(cudaErrorMemoryAllocation);
+    pointer->xsize = extent.width;
+    pointer->ysize = extent.height;
+    return cudaMallocPitch(&pointer->ptr, &pointer->pitch, extent.width, rows);
+}
+
+cudaError_t cudaFree(void *pointer) {
+    if (pointer) canopy_cuda_wait_all(); /* work that was queued may still use it */
+    return canopy_cuda_result(release(pointer, false));
+}
+
+cudaError_t cudaFreeHost(void *pointer) {
+    if (pointer) canopy_cuda_wait_all();
+    return canopy_cuda_result(release(pointer, true));
+}
+
+cudaError_t cudaMallocAsync(void **pointer, size_t bytes, cudaStream_t stream) {
+    if (!canopy_cuda_is_stream(stream)) return canopy_cuda_result(cudaErrorInvalidResourceHandle);
+    return canopy_cuda_result(allocate(pointer, bytes, cudaMemoryTypeDevice, 0));
+}
+
+typedef struct {
+    canopy_cuda_task task;
+    void *pointer;
+} free_task;
+
+static void run_free(canopy_cuda_task *task) { release(((free_task *)task)->pointer, false); }
+static void drop(canopy_cuda_task *task) { free(task); }
+
+cudaError_t cudaFreeAsync(void *pointer, cudaStream_t stream) {
+    canopy_cuda_allocation found;
+    if (!pointer || !canopy_cuda_find(pointer, &found) || found.pointer != pointer)
+        return canopy_cuda_result(cudaErrorInvalidValue);
+    free_task *task = calloc(1, sizeof *task);
+    if (!task) return canopy_cuda_result(cudaErrorMemoryAllocation);
+    task->task = (canopy_cuda_task){NULL, run_free, drop, false};
+    task->pointer = pointer;
+    return canopy_cuda_result(canopy_cuda_submit(stream, &task->task));
+}
+
+void canopy_cuda_free_all(void) {
+    pthread_mutex_lock(&lock);
+    for (size_t at = 0; at < known_count; at++)
+        if (known[at].block) canopy_free(known[at].block);
+    known_count = 0;
+    used_bytes = 0;
+    pthread_mutex_unlock(&lock);
+}
+
+/* ---- host memory that the program allocated ---- */
+
+cudaError_t cudaHostRegister(void *pointer, size_t bytes, unsigned int flags) {
+    if (!pointer || !bytes || flags > 15) return canopy_cuda_result(cudaErrorInvalidValue);
+    pthread_mutex_lock(&lock);
+    bool taken = holder(pointer) || holder((char *)pointer + bytes - 1);
+    canopy_cuda_allocation fresh = {pointer, bytes, NULL, cudaMemoryTypeHost, flags};
+    bool kept = !taken && insert(fresh);
+    pthread_mutex_unlock(&lock);
+    if (taken) return canopy_cuda_result(cudaErrorHostMemoryAlreadyRegistered);
+    return canopy_cuda_result(kept ? cudaSuccess : cudaErrorMemoryAllocation);
+}
+
+cudaError_t cudaHostUnregister(void *pointer) {
+    pthread_mutex_lock(&lock);
+    canopy_cuda_allocation *at = pointer ? holder(pointer) : NULL;
+    bool valid = at && at->pointer == pointer && !at->block;
+    if (valid) forget(at);
+    pthread_mutex_unlock(&lock);
+    return canopy_cuda_result(valid ? cudaSuccess : cudaErrorHostMemoryNotRegistered);
+}
+
+cudaError_t cudaHostGetDevicePointer(void **device, void *host, unsigned int flags) {
+    canopy_cuda_allocation found;
+    if (!device || !host || flags) return canopy_cuda_result(cudaErrorInvalidValue);
+    if (!canopy_cuda_find(host, &found) || found.type != cudaMemoryTypeHost)
+        return canopy_cuda_result(cudaErrorInvalidValue);
+    *device = host;
+    return canopy_cuda_result(cudaSuccess);
+}
+
+cudaError_t cudaHostGetFlags(unsigned int *flags, void *host) {
+    canopy_cuda_allocation found;
+    if (!flags || !canopy_cuda_find(host, &found) || found.type != cudaMemoryTypeHost)
+        return canopy_cuda_result(cudaErrorInvalidValue);
+    *flags = found.flags | cudaHostAllocMapped;
+    return canopy_cuda_result(cudaSuccess);
+}
+
+cudaError_t cudaPointerGetAttributes(struct cudaPointerAttributes *attributes, const void *pointer) {
+    if (!attributes) return canopy_cuda_result(cudaErrorInvalidValue);
+    canopy_cuda_allocation found;
+    memset(attributes, 0, sizeof *attributes);
+    if (!canopy_cuda_find(pointer, &found)) {
+        attributes->type = cudaMemoryTypeUnregistered;
+        attributes->device = cudaInvalidDeviceId;
+        attributes->hostPointer = (void *)pointer;
+        return canopy_cuda_result(cudaSuccess);
+    }
+    attributes->type = found.type;
+    attributes->devicePointer = (void *)pointer;
+    attributes->hostPointer = found.type == cudaMemoryTypeDevice ? NULL : (void *)pointer;
+    return canopy_cuda_result(cudaSuccess);
+}
+
+/* ---- hints about managed memory: there is one memory ---- */
+
+static cudaError_t check_managed(const void *pointer, size_t bytes, int device) {
+    canopy_cuda_allocation found;
+    if (device != cudaCpuDeviceId && device != 0) return cudaErrorInvalidDevice;
+    if (!bytes || !canopy_cuda_find(pointer, &found) || found.type != cudaMemoryTypeManaged)
+        return cudaErrorInvalidValue;
+    uint64_t offset = (uint64_t)((const char *)pointer - (const char *)found.pointer);
+    return bytes <= found.bytes - offset ? cudaSuccess : cudaErrorInvalidValue;
+}
+
+cudaError_t cudaMemPrefetchAsync(const void *pointer, size_t bytes, int device, cudaStream_t stream) {
+    if (!canopy_cuda_is_stream(stream)) return canopy_cuda_result(cudaErrorInvalidResourceHandle);
+    return canopy_cuda_result(check_managed(pointer, bytes, device));
+}
+
+cudaError_t cudaMemAdvise(const void *pointer, size_t bytes, enum cudaMemoryAdvise advice, int device) {
+    if ((int)advice < 1 || (int)advice > 6) return canopy_cuda_result(cudaErrorInvalidValue);
+    return canopy_cuda_result(check_managed(pointer, bytes, device));
+}
+
+cudaError_t cudaStreamAttachMemAsync(cudaStream_t stream, void *pointer, size_t bytes,
+                                     unsigned int flags) {
+    if (!canopy_cuda_is_stream(stream)) return canopy_cuda_result(cudaErrorInvalidResourceHandle);
+    bool known_flags = flags == cudaMemAttachGlobal || flags == cudaMemAttachHost || flags == cudaMemAttachSingle;
+    if (!known_flags) return canopy_cuda_result(cudaErrorInvalidValue);
+    return canopy_cuda_result(check_managed(pointer, bytes ? bytes : 1, 0));
+}

@@ -1,0 +1,62 @@
+/* What the runtime's files share. */
+#ifndef CANOPY_CUDA_STATE_H
+#define CANOPY_CUDA_STATE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "canopy_runtime_api.h"
+#include "module.h"
+
+/* ---- errors ---- */
+
+/* Keeps a failure for cudaGetLastError, and returns it; after a sticky failure returns that one.
+ * Every function of the API returns through here. */
+cudaError_t canopy_cuda_result(cudaError_t code);
+/* A failure that leaves the device unusable: illegal address, assertion, launch failure. */
+void canopy_cuda_stick(cudaError_t code);
+cudaError_t canopy_cuda_sticky(void);
+void canopy_cuda_unstick(void);
+
+/* ---- streams ---- */
+
+/* Work of a stream. It may run more than once, when it is part of a graph. */
+typedef struct canopy_cuda_task {
+    struct canopy_cuda_task *next;
+    void (*run)(struct canopy_cuda_task *task);
+    void (*release)(struct canopy_cuda_task *task); /* frees it */
+    bool skip_after_failure;
+} canopy_cuda_task;
+
+/* Runs a task now, queues it, or adds it to the graph that is captured; owns it from here on. */
+cudaError_t canopy_cuda_submit(cudaStream_t stream, canopy_cuda_task *task);
+bool canopy_cuda_is_stream(cudaStream_t stream);
+bool canopy_cuda_is_capturing(cudaStream_t stream);
+/* Waits for every stream. */
+void canopy_cuda_wait_all(void);
+/* Before a synchronous operation: an error where it would break a capture. */
+cudaError_t canopy_cuda_synchronize(void);
+
+/* ---- memory ---- */
+
+typedef struct {
+    void *pointer; /* as the program got it */
+    uint64_t bytes;
+    void *block; /* as the allocator gave it; NULL for registered host memory */
+    enum cudaMemoryType type;
+    unsigned int flags;
+} canopy_cuda_allocation;
+
+/* The allocation that holds an address. */
+bool canopy_cuda_find(const void *pointer, canopy_cuda_allocation *found);
+void canopy_cuda_free_all(void);
+void canopy_cuda_memory(uint64_t *free_bytes, uint64_t *total_bytes);
+
+/* ---- devices ---- */
+
+#define CANOPY_CUDA_STATIC_SHARED (48u << 10)
+#define CANOPY_CUDA_DYNAMIC_SHARED (227u << 10)
+#define CANOPY_CUDA_CONSTANT (64u << 10)
+int canopy_cuda_processors(void);
+
+#endif
