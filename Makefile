@@ -19,7 +19,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input -q
 NATIVE := $(wildcard setup.py src/canopy/runtime/native/*.c src/canopy/runtime/native/*.h)
 
-.PHONY: setup demo test test-triton test-cuda test-ascend fuzz check format bench docs clean help
+.PHONY: setup demo test test-triton test-cuda test-ascend stress fuzz fuzz-selftest check format bench docs clean help
 .DEFAULT_GOAL := help
 
 help:
@@ -65,8 +65,15 @@ test-cuda: setup
 test-ascend: setup
 	$(BIN)/python -m pytest -q tests/targets/ascend $(PYTEST_ARGS)
 
+# The long form of tests/stress: hours of kills, damaged entries and launches; STRESS=n sets how long.
+stress: setup
+	CANOPY_STRESS=$(or $(STRESS),20) $(BIN)/python -m pytest -q tests/stress $(PYTEST_ARGS)
+
 fuzz: setup
 	$(BIN)/python -m tests.fuzz.run $(FUZZ_ARGS)
+
+fuzz-selftest: setup
+	$(BIN)/python -m tests.fuzz.selftest $(FUZZ_ARGS)
 
 check: setup
 	$(BIN)/ruff format --check .

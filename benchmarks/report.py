@@ -91,6 +91,7 @@ def provenance(results: Results) -> str:
     return (
         f"Measured on {results.date} on {where.get('usable_cpus', '?')} cores of an "
         f"{where.get('cpu', '?')}{core}; {versions}."
+        + (f" **{results.note}**" if results.note else "")
     )
 
 

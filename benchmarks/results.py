@@ -55,6 +55,7 @@ class Results:
     versions: dict[str, str] = field(default_factory=dict)
     date: str = ""
     commit: str = ""
+    note: str = ""  # what a reader of the figures should know: for example, a loaded machine
 
     def find(
         self, case: str, contestant: str, outputs: str = "reused", threads: int = 2
@@ -98,6 +99,7 @@ class Results:
         self.skipped = {**self.skipped, **newer.skipped}
         self.machine, self.versions = newer.machine, newer.versions
         self.date, self.commit = newer.date, newer.commit
+        self.note = newer.note or self.note
 
     def sort(self, order: Sequence[str]) -> None:
         """Cases in the given order, threads ascending."""

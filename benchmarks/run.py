@@ -54,6 +54,7 @@ def main() -> int:
         print("\n".join(f"compile time: {name}" for name in ("import", *compile_time.KERNELS)))
         return 0
     results = here()
+    results.note = options.note
     results.skipped.update(unavailable)
     records = Records(partial_path(options), fingerprint(results, options))
     with progress_bar(console) as progress:
@@ -105,6 +106,7 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument(
         "--save", action="store_true", help="with --only: replace these cases in the output"
     )
+    parser.add_argument("--note", default="", help="a sentence kept with the figures")
     parser.add_argument("--restart", action="store_true", help="do not go on with a killed run")
     parser.add_argument("--list", action="store_true", help="print the cases' names")
     options = parser.parse_args()

@@ -141,6 +141,8 @@ def test_bars_compare_equal_conditions():
     assert limit.is_met(found(row("canopy", 1.6), row("limit: read", 1.0, "none"))) is False
     scaling = bars.Bar(case, bars.SCALING, at_least=1.85)
     assert scaling.value(found(row("canopy", 1.0), row("canopy", 1.5, threads=1))) == 1.5
+    # Three times as fast with two threads: the machine was busy when one was measured.
+    assert scaling.value(found(row("canopy", 1.0), row("canopy", 3.0, threads=1))) is None
 
 
 def test_every_bar_is_about_a_case():

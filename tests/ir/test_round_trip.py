@@ -8,13 +8,13 @@ import pytest
 from building import make_kernel
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from random_programs import random_kernel
 
 from canopy.errors import CompileError, Location, VerifyError
 from canopy.ir import Assert, Constant, Kernel, Load, Parameter, Print, Region, Scratch, Value, walk
 from canopy.ir.parser import parse_kernel
 from canopy.ir.printer import print_kernel
 from canopy.ir.types import F32, F64, I32, PTR, SHARED_PTR, TileType
+from tests.fuzz.programs import random_kernel
 
 
 @settings(max_examples=60, deadline=None)

@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 from building import combine, make_kernel
-from random_programs import random_kernel
 
 from canopy import ir
 from canopy.errors import Location, VerifyError
 from canopy.ir import Builder, Region, Value, Yield
 from canopy.ir.types import BOOL, F16, F32, I8, I32, I64, PTR, U8, TileType, Type
 from canopy.ir.verifier import verify
+from tests.fuzz.programs import random_kernel
 
 T32, T64, TF = TileType((4,), I32), TileType((4,), I64), TileType((4,), F32)
 TB, TP, T2 = TileType((4,), BOOL), TileType((4,), PTR), TileType((2, 4), I32)

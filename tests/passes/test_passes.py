@@ -4,7 +4,6 @@ from textwrap import dedent
 
 import numpy as np
 import pytest
-from random_programs import random_kernel
 
 from canopy.errors import VerifyError
 from canopy.ir import Add, Constant, Kernel, Parameter, Region, Value
@@ -18,6 +17,7 @@ from canopy.passes.dead_code import eliminate_dead_code
 from canopy.passes.induction import carry_scalars
 from canopy.passes.invariants import hoist_invariants
 from canopy.passes.simplify import simplify
+from tests.fuzz.programs import random_kernel
 
 
 def check(function, before, after):

@@ -15,6 +15,7 @@ import hashlib
 import os
 import stat
 import tempfile
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import suppress
@@ -29,6 +30,7 @@ _DIGEST_BYTES = hashlib.sha256().digest_size
 _HEADER_BYTES = len(_MAGIC) + _DIGEST_BYTES + 8
 _MAX_ENTRY_BYTES = 1 << 32
 _TEMPORARY_PREFIX = ".new-"
+_ABANDONED_S = 600  # a temporary file this old has lost its writer
 
 
 def _encode(key: str, data: bytes) -> bytes:
@@ -179,6 +181,7 @@ class DiskCache:
 
     def _write(self, path: Path, entry: bytes) -> None:
         path.parent.mkdir(mode=0o700, exist_ok=True)
+        self._remove_abandoned(path.parent)
         descriptor, temporary = tempfile.mkstemp(prefix=_TEMPORARY_PREFIX, dir=path.parent)
         try:
             with open(descriptor, "wb") as file:
@@ -190,6 +193,13 @@ class DiskCache:
             with suppress(OSError):
                 os.unlink(temporary)
             raise
+
+    def _remove_abandoned(self, folder: Path) -> None:
+        """What writers that were killed left in the folder."""
+        for path in folder.glob(_TEMPORARY_PREFIX + "*"):
+            with suppress(OSError):
+                if time.time() - path.lstat().st_mtime > _ABANDONED_S:
+                    path.unlink()
 
     def _remove(self, path: Path) -> None:
         with suppress(OSError):

@@ -57,7 +57,8 @@ def _data(rng: np.random.Generator, element: ScalarType, size: int) -> np.ndarra
         special = np.array([0.0, -0.0, np.inf, -np.inf, np.nan, 1.0]).astype(dtype)
         data = np.where(rng.random(size) < 0.1, wild, data)
         data = np.where(rng.random(size) < 0.05, special[rng.integers(0, 6, size)], data)
-        data[np.isnan(data)] = special[4]  # no signalling NaN
+        with np.errstate(invalid="ignore"):
+            data[np.isnan(data)] = special[4]  # no signalling NaN
         return data
     data = rng.integers(-100, 100, size).astype(dtype)
     wild = rng.integers(0, 256, (size, element.bytes)).astype(np.uint8).view(dtype)[:, 0]

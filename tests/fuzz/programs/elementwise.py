@@ -77,6 +77,16 @@ def float_op(g: Generator) -> None:
     g.keep(kind, lhs=lhs, rhs=rhs)
 
 
+@step(2)
+def float_chain(g: Generator) -> None:
+    """Two ops that must round twice, in this order."""
+    type_ = g.type(WIDE_FLOATS)
+    first: Any = g.rng.choice([ir.Add, ir.Mul])
+    second: Any = g.rng.choice([ir.Add, ir.Sub])
+    inner = g.add(first, lhs=g.pick(type_), rhs=g.pick(type_))
+    g.keep(second, lhs=inner, rhs=g.pick(type_))
+
+
 @step(3)
 def float_function(g: Generator) -> None:
     """Functions whose result is one rounding of the exact one."""

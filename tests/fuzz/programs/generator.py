@@ -147,13 +147,16 @@ class Generator:
         self.atomic_base = self.add(ir.Mul, lhs=self.program, rhs=self.constant(ATOMICS, I32))
         self.pool += [self.program, x, width]
 
-    def _store_some(self) -> None:
-        """What the steps left behind, the last of it first."""
+    def _store(self, value: Value) -> None:
         from tests.fuzz.programs.memory import store
 
+        store(self, value)
+
+    def _store_some(self) -> None:
+        """What the steps left behind, the last of it first."""
         chosen = self.pool[-2:] + self.rng.sample(self.pool, self.rng.randrange(4))
         for value in dict.fromkeys(chosen):
-            store(self, value)
+            self._store(value)
 
     # ---- adding ops ------------------------------------------------------------------------
 
@@ -184,7 +187,10 @@ class Generator:
     def steps(self, count: int) -> None:
         functions, weights = zip(*STEPS, strict=True)
         for function in self.rng.choices(functions, weights, k=count):
+            before = len(self.pool)
             function(self)
+            if len(self.pool) > before and self.chance(0.3):
+                self._store(self.pool[-1])
 
     # ---- choosing --------------------------------------------------------------------------
 

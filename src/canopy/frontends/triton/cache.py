@@ -13,13 +13,19 @@ import json
 import os
 import shutil
 import tempfile
+import time
 import warnings
+from contextlib import suppress
 from pathlib import Path
 
 from triton import knobs
 from triton.runtime.cache import FileCacheManager
 
+from canopy.errors import CacheError
+
 __all__ = ["install"]
+
+_ABANDONED_S = 600
 
 
 def install() -> None:
@@ -77,10 +83,22 @@ class _VerifiedCache(FileCacheManager):  # type: ignore[misc, unused-ignore]
 
     def put(self, data: object, filename: str, binary: bool = True) -> str:
         try:
-            return str(super().put(data, filename, binary))
+            path = str(super().put(data, filename, binary))
+            _remove_abandoned(os.path.dirname(path))
+            return path
         except OSError as error:
+            return self._put_elsewhere(data, filename, binary, error)
+
+    def _put_elsewhere(self, data: object, filename: str, binary: bool, error: OSError) -> str:
+        try:
             self._fall_back(self.key, error)
             return str(super().put(data, filename, binary))
+        except OSError as second:
+            raise CacheError(
+                f"no folder takes a compiled kernel: {knobs.cache.dir} ({error.strerror}), "
+                f"{tempfile.gettempdir()} ({second.strerror})",
+                hint="free some space, or set TRITON_CACHE_DIR to a folder that can be written",
+            ) from None
 
     def put_group(self, filename: str, group: dict[str, str]) -> str:
         sums = {name: _sum(path) for name, path in group.items()}
@@ -97,6 +115,14 @@ class _VerifiedCache(FileCacheManager):  # type: ignore[misc, unused-ignore]
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
         return group if is_whole else None
+
+
+def _remove_abandoned(folder: str) -> None:
+    """Triton's folders of files being written, whose writers were killed."""
+    for path in Path(folder).glob("tmp.pid_*"):
+        with suppress(OSError):
+            if time.time() - path.lstat().st_mtime > _ABANDONED_S:
+                shutil.rmtree(path)
 
 
 def _is_json(path: str) -> bool:

@@ -20,6 +20,7 @@ from canopy.ir.types import (
     F8E4M3,
     F8E5M2,
     F16,
+    F64,
     ElementType,
     PointerType,
     ScalarType,
@@ -31,6 +32,7 @@ from canopy.ir.types import (
 from canopy.targets.cpu import conversions
 from canopy.targets.cpu.llvm import I64, Builder, LLValue, call_intrinsic, constant, lanes_of, splat
 from canopy.targets.cpu.math_functions import emit_math
+from canopy.targets.cpu.math_functions.lanes import Lanes
 
 __all__ = ["emit_elementwise"]
 
@@ -281,12 +283,25 @@ def _fma(builder: Builder, op: ir.Fma, operands: list[LLValue]) -> LLValue:
     element = element_type(op.a.type)
     if not is_float(element):
         return builder.add(builder.mul(operands[0], operands[1]), operands[2])
+    if _is_small_float(element):
+        assert isinstance(element, ScalarType)
+        return _small_fma(builder, element, operands)
+    type_ = operands[0].type
+    return call_intrinsic(builder, "llvm.fma", type_, operands, [type_])
 
-    def compute(values: list[LLValue]) -> LLValue:
-        type_ = values[0].type
-        return call_intrinsic(builder, "llvm.fma", type_, values, [type_])
 
-    return _in_f32(builder, element, operands, compute)
+def _small_fma(builder: Builder, element: ScalarType, operands: list[LLValue]) -> LLValue:
+    """In f64, where the product is exact and the sum is rounded to odd (by the error that Knuth's
+    two-sum finds), so that rounding to the small type is the only rounding."""
+    a, b, c = (Lanes(builder, conversions.to_float(builder, v, element)) for v in operands)
+    product, addend = a.widened() * b.widened(), c.widened()
+    total = product + addend
+    part = total - product
+    error = (product - (total - part)) + (addend - part)
+    bits = total.bits()
+    back = ((error.bits() ^ bits) < 0).where(bits - 1, bits)  # it was rounded away from zero
+    odd = (error.abs() > 0.0).where(back | 1, bits).as_float()
+    return conversions.cast(builder, odd.value, F64, element)
 
 
 @_rule(ir.Clamp)

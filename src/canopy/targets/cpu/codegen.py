@@ -21,7 +21,9 @@ from canopy.ir.types import is_pointer
 from canopy.passes.memory import Bases
 from canopy.targets.cpu.features import Machine, host_machine
 from canopy.targets.cpu.llvm import I1, I32, I64, POINTER, Builder, LLValue, constant
+from canopy.targets.cpu.memory import load_scalar
 from canopy.targets.cpu.plan import KernelPlan
+from canopy.targets.cpu.private_sums import PrivateSum, clear, find_private_sums, place_of
 from canopy.targets.cpu.program import Program
 
 __all__ = ["ENTRY_NAME", "Code", "Unit", "assemble", "assembly_of", "compile_cpu", "compile_unit"]
@@ -140,15 +142,18 @@ def _emit_kernel(
     kernel: ir.Kernel, module: Any, bases: Bases, machine: Machine, entry: str = ENTRY_NAME
 ) -> int:
     disjoint = KernelPlan.of(kernel, bases, disjoint=True)
-    versions = [_emit_program(kernel, disjoint, module, machine, "disjoint")]
+    sums = find_private_sums(kernel, disjoint)
+    versions = [_emit_program(kernel, disjoint, module, machine, "disjoint", sums)]
+    flushes = [_emit_flush(found, versions[0][1], module, machine) for found in sums]
     if disjoint.depends_on_aliasing:
         aliasing = KernelPlan.of(kernel, bases, disjoint=False)
         versions.append(_emit_program(kernel, aliasing, module, machine, "aliasing"))
         if _same_body(versions[0][0], versions[1][0]):
             function, _ = versions.pop()
             del module.globals[function.name]
-    _emit_entry(kernel, module, [function for function, _ in versions], entry)
-    return max(program.scratch_bytes for _, program in versions)
+    _emit_entry(kernel, module, [function for function, _ in versions], entry, flushes)
+    needed = [program.scratch_bytes for _, program in versions]
+    return max([*needed, *(flush.scratch_bytes for flush in flushes)])
 
 
 def _same_body(first: Any, second: Any) -> bool:
@@ -156,9 +161,48 @@ def _same_body(first: Any, second: Any) -> bool:
     return str(first).partition("{")[2] == str(second).partition("{")[2]
 
 
+@dataclass(frozen=True, slots=True)
+class _Flush:
+    """A function that adds private sums to the real places; ``offset``: where they lie."""
+
+    function: Any
+    op: ir.AtomicRmw
+    offset: int
+    scratch_bytes: int
+
+
+def _emit_flush(found: PrivateSum, owner: Program, module: Any, machine: Machine) -> _Flush:
+    kernel, op, offset = found.kernel, found.op, owner.sums[found.op]
+    plan = KernelPlan.of(kernel, owner.plan.bases, disjoint=True)
+    function = _program_function(module, "sums")
+    program = Program(kernel, plan, function, machine)
+    program.reserve_bytes(owner.scratch_bytes)  # the sums lie there
+    sums = place_of(program.builder, program.scratch, offset, op)
+    if op.value.is_tile:
+        program.buffers[op.value] = sums
+    else:
+        program.scalars[op.value] = load_scalar(program.builder, sums.address, sums.element)
+    program.emit()
+    return _Flush(function, op, offset, program.scratch_bytes)
+
+
 def _emit_program(
-    kernel: ir.Kernel, plan: KernelPlan, module: Any, machine: Machine, version: str
+    kernel: ir.Kernel,
+    plan: KernelPlan,
+    module: Any,
+    machine: Machine,
+    version: str,
+    sums: Sequence[PrivateSum] = (),
 ) -> tuple[Any, Program]:
+    function = _program_function(module, version)
+    program = Program(kernel, plan, function, machine)
+    for found in sums:
+        program.reserve_sum(found.op)
+    program.emit()
+    return function, program
+
+
+def _program_function(module: Any, version: str) -> Any:
     type_ = ll.FunctionType(I32, [POINTER, POINTER, I32, I32, I32, POINTER, I1])
     name = module.get_unique_name(f"canopy.program.{version}")
     function = ll.Function(module, type_, name)
@@ -168,12 +212,12 @@ def _emit_program(
         argument.name = argument_name
     for position in (0, 1, 5):
         function.args[position].add_attribute("noalias")
-    program = Program(kernel, plan, function, machine)
-    program.emit()
-    return function, program
+    return function
 
 
-def _emit_entry(kernel: ir.Kernel, module: Any, versions: list[Any], name: str) -> None:
+def _emit_entry(
+    kernel: ir.Kernel, module: Any, versions: list[Any], name: str, flushes: list[_Flush]
+) -> None:
     type_ = ll.FunctionType(I32, [POINTER, POINTER, POINTER, I64, I64, POINTER])
     function = ll.Function(module, type_, name)
     args, grid, _, first, last, scratch = function.args
@@ -191,6 +235,8 @@ def _emit_entry(kernel: ir.Kernel, module: Any, versions: list[Any], name: str) 
         if len(versions) > 1
         else None
     )
+    for flush in flushes:
+        clear(b, scratch, flush.offset, flush.op)
     start = b.block
     b.branch(blocks["head"])
     b.position_at_end(blocks["head"])
@@ -215,6 +261,12 @@ def _emit_entry(kernel: ir.Kernel, module: Any, versions: list[Any], name: str) 
     b.position_at_end(blocks["failed"])
     b.ret(status)
     b.position_at_end(blocks["done"])
+    if flushes:
+        assert may_alias is not None, "sums are private where operands are disjoint"
+        nothing = [constant(I32, 0)] * 3
+        with b.if_then(b.not_(may_alias)):
+            for flush in flushes:
+                b.call(flush.function, [args, grid, *nothing, scratch, constant(I1, 0)])
     b.fence("seq_cst")  # non-temporal stores are ordered by no lock
     b.ret(constant(I32, 0))
 

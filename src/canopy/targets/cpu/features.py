@@ -47,8 +47,10 @@ class _Level:
 
 # https://gitlab.com/x86-psABIs/x86-64-ABI: the micro-architecture levels; LLVM knows their names.
 _LEVELS = {
-    "x86-64-v3": _Level(32, ("avx2", "fma", "bmi2", "f16c")),
-    "x86-64-v4": _Level(64, ("avx512f", "avx512bw", "avx512vl", "avx512dq")),
+    "x86-64-v3": _Level(32, ("avx", "avx2", "fma", "bmi2", "f16c")),
+    "x86-64-v4": _Level(
+        64, ("avx2", "fma", "bmi2", "f16c", "avx512f", "avx512bw", "avx512vl", "avx512dq")
+    ),
 }
 _NATIVE = "native"
 
@@ -76,4 +78,6 @@ def _machine(name: str) -> Machine:
             f"CANOPY_CPU is {name!r}, which this processor does not provide",
             hint=f"unset CANOPY_CPU, or set it to one of {', '.join([_NATIVE, *reached])}",
         )
-    return Machine(triple, name, "", _LEVELS[name].vector_bytes)
+    level = _LEVELS[name]
+    features = ",".join(f"+{feature}" for feature in level.needs)
+    return Machine(triple, name, features, level.vector_bytes)

@@ -344,7 +344,8 @@ class Nest:
 
     def _compute(self, value: ir.Value, point: Point) -> Form:
         buffer = self.program.buffer_of(value)
-        if buffer is not None and not (value in self.program.plan.dual and _has_lanes(point)):
+        recomputed = self.fast and value in self.program.plan.dual and _has_lanes(point)
+        if buffer is not None and not recomputed:
             return self.read(buffer, point)
         op = value.op
         assert op is not None, f"no definition for {value}"

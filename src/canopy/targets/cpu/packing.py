@@ -8,6 +8,7 @@ transposed in blocks. A tile is loaded (masked, converted) and packed in one nes
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ from canopy.targets.cpu.forms import Affine, Index, Uniform
 from canopy.targets.cpu.llvm import I8, I32, I64, POINTER, LLValue, constant, counted_loop
 from canopy.targets.cpu.multiply import Multiplication
 from canopy.targets.cpu.nest import Nest, Point, Root
+from canopy.targets.cpu.prefetch import Stream
 
 if TYPE_CHECKING:
     from canopy.targets.cpu.program import Program
@@ -218,11 +220,14 @@ class _Operand:
         layout: _Panels | _Rows,
         address: LLValue,
         batch_stride: int,
+        streams: Sequence[Stream],
     ) -> None:
         self.program.flush()
         biased = self.multiplication.is_biased and isinstance(self, LeftOperand)
         root = _PackRoot(value, self.multiplication.element, address, batch_stride, biased)
-        _PackNest(self.program, value, depth_axis, layout).run([root])
+        nest = _PackNest(self.program, value, depth_axis, layout)
+        nest.streams = list(streams)
+        nest.run([root])
 
 
 class LeftOperand(_Operand):
@@ -246,7 +251,7 @@ class LeftOperand(_Operand):
             return LeftLayout(1, self.rows)
         return LeftLayout(self.row_stride // self.group, 1)
 
-    def pack(self, value: ir.Value, first: LLValue) -> None:
+    def pack(self, value: ir.Value, first: LLValue, streams: Sequence[Stream] = ()) -> None:
         """Packs a tile behind ``first`` elements along K."""
         axis = len(value.shape) - 1
         if self.by_columns:
@@ -254,10 +259,10 @@ class LeftOperand(_Operand):
                 self.address, self.program.builder.mul(first, constant(I64, self.rows))
             )
             panels = _Panels(self.rows, 0, self.group)
-            self._pack(value, axis, panels, address, self.batch_stride)
+            self._pack(value, axis, panels, address, self.batch_stride, streams)
         else:
             address = self._behind(self.address, first)
-            self._pack(value, axis, _Rows(self.row_stride), address, self.batch_stride)
+            self._pack(value, axis, _Rows(self.row_stride), address, self.batch_stride, streams)
 
 
 class RightOperand(_Operand):
@@ -294,16 +299,16 @@ class RightOperand(_Operand):
         """From panel to panel, in groups."""
         return self.block.columns * self.capacity // self.multiplication.group
 
-    def pack(self, value: ir.Value, first: LLValue) -> None:
+    def pack(self, value: ir.Value, first: LLValue, streams: Sequence[Stream] = ()) -> None:
         """Packs a tile behind ``first`` elements along K."""
         b, columns = self.program.builder, self.block.columns
         address = self._behind(self.address, b.mul(first, constant(I64, columns)))
         axis = len(value.shape) - 2
         if self.staged is None:
             panels = _Panels(columns, columns * self.capacity, self.multiplication.group)
-            self._pack(value, axis, panels, address, self.batch_stride)
+            self._pack(value, axis, panels, address, self.batch_stride, streams)
             return
-        self._pack(value, axis, _Rows(self._staged_stride), self.staged, 0)
+        self._pack(value, axis, _Rows(self._staged_stride), self.staged, 0, streams)
         groups = self.depth // self.multiplication.group
         stride = self._staged_stride // self.multiplication.group
         function = _transposing_function(

@@ -226,7 +226,7 @@ class _BlockPlanner:
         if isinstance(op, ir.Load):
             return self._must_keep_load(op, position, sites, kinds)
         if self.plan.is_structural(value):
-            if "nested" in kinds and len(value.shape) == 1 and self._has_division(value):
+            if len(value.shape) == 1 and self._has_division(value) and self._enters_loop(value):
                 self.plan.dual.add(value)
             return False
         cost = self.plan.cost(value)
@@ -263,6 +263,13 @@ class _BlockPlanner:
                 and self.plan.is_distinct(write)
             )
             if not lane_to_lane:
+                return True
+        return False
+
+    def _enters_loop(self, value: ir.Value) -> bool:
+        """Whether the region of a control op needs the value, or what is computed from it."""
+        for user, _, nested in self.users.get(value, ()):
+            if nested or (is_inline(user) and any(self._enters_loop(v) for v in user.results)):
                 return True
         return False
 

@@ -18,13 +18,14 @@ from canopy.ir.types import TileType, element_type, is_float
 from canopy.targets.cpu.arithmetic import constant_of, emit_elementwise
 from canopy.targets.cpu.forms import Affine
 from canopy.targets.cpu.llvm import I1, I32, I64, POINTER, LLValue, as_pointer, constant
+from canopy.targets.cpu.plan import loads_reached
 
 if TYPE_CHECKING:
     from canopy.targets.cpu.nest import Nest
     from canopy.targets.cpu.plan import KernelPlan
     from canopy.targets.cpu.program import Program
 
-__all__ = ["PrefetchPlan", "Stream", "streams_of"]
+__all__ = ["PrefetchPlan", "Stream", "streams_of", "streams_of_loop"]
 
 LINE_BYTES = 64
 # A larger tile would push out of a usual L2 what this program still reads.
@@ -51,6 +52,7 @@ class Stream:
 
     load: ir.Load
     distance: LLValue
+    is_far: bool = False  # read so much later that L1 would not keep it
 
     def fetch(self, nest: Nest) -> None:
         """Fetches the lines of the strip where the nest stands."""
@@ -60,7 +62,8 @@ class Stream:
             return
         b = nest.builder
         start = b.add(form.base, self.distance)
-        level = 3 if _tile_bytes(self.load) <= MAX_L1_TILE_BYTES else 2
+        near = _tile_bytes(self.load) <= MAX_L1_TILE_BYTES and not self.is_far
+        level = 3 if near else 2
         for offset in range(0, nest.lanes * size, LINE_BYTES):
             _prefetch(b, as_pointer(b, b.add(start, constant(I64, offset))), level)
 
@@ -139,6 +142,19 @@ def streams_of(program: Program, ops: list[ir.Op], shape: tuple[int, ...]) -> li
             distance = _Ahead(program, prefetch.loop).distance(prefetch.load.pointer)
             if distance is not None:
                 streams.append(Stream(prefetch.load, distance))
+    return streams
+
+
+def streams_of_loop(program: Program, loop: ir.For, value: ir.Value, trips: int) -> list[Stream]:
+    """What to fetch ahead for a tile that the loop loads lane to lane, so many trips later."""
+    streams = []
+    for load, same in loads_reached(program.plan, value):
+        if not same:
+            continue
+        distance = _Ahead(program, loop).distance(load.pointer)
+        if distance is not None:
+            far = program.builder.mul(distance, constant(I64, trips))
+            streams.append(Stream(load, far, is_far=True))
     return streams
 
 

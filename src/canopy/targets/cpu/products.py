@@ -30,6 +30,7 @@ from canopy.targets.cpu.dot import Blocking, product_function
 from canopy.targets.cpu.llvm import I8, I64, LLValue, constant, counted_loop
 from canopy.targets.cpu.multiply import Multiplication, choose_multiplication
 from canopy.targets.cpu.packing import LeftOperand, RightOperand
+from canopy.targets.cpu.prefetch import streams_of_loop
 
 if TYPE_CHECKING:
     from canopy.targets.cpu.program import Program
@@ -271,8 +272,8 @@ def emit_contraction(program: Program, op: ir.For) -> None:
     done = b.load(filled, typ=I64)
     for product, (left, right) in zip(products, operands, strict=True):
         first = b.mul(done, constant(I64, product.depth))
-        left.pack(product.op.lhs, first)
-        right.pack(product.op.rhs, first)
+        for operand, value in ((left, product.op.lhs), (right, product.op.rhs)):
+            operand.pack(value, first, streams_of_loop(program, op, value, longest))
     _advance(program, op, counter, slots)
     following = b.add(done, constant(I64, 1))
     b.store(following, filled)

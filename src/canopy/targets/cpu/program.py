@@ -44,6 +44,7 @@ from canopy.targets.cpu.packing import LeftOperand, RightOperand
 from canopy.targets.cpu.patterns import SLACK_BYTES
 from canopy.targets.cpu.plan import KernelPlan, is_inline, loads_reached
 from canopy.targets.cpu.prefetch import PrefetchPlan, streams_of
+from canopy.targets.cpu.private_sums import SumRoot, place_of, size_of
 from canopy.targets.cpu.products import emit_dot
 from canopy.targets.cpu.roots import (
     AnyLaneRoot,
@@ -90,6 +91,7 @@ class Program:
         self.scalars: dict[ir.Value, LLValue] = {}
         self.buffers: dict[ir.Value, Buffer] = {}
         self.targets: dict[ir.Value, Buffer] = {}
+        self.sums: dict[ir.Op, int] = {}  # private sums, and where in scratch memory they lie
         # Operands of dots that a loop around them has packed.
         self.packed: dict[ir.Dot, tuple[LeftOperand | None, RightOperand | None]] = {}
         self._pending: list[Root] = []
@@ -141,11 +143,16 @@ class Program:
         yield
         self._scratch_top = top
 
-    def allocate_bytes(self, size: int) -> LLValue:
-        """The address of ``size`` bytes of scratch memory, in the entry block."""
+    def reserve_bytes(self, size: int) -> int:
+        """The offset of ``size`` bytes that are taken of the scratch memory."""
         start = self._scratch_top
         self._scratch_top += (size + ALIGNMENT - 1) // ALIGNMENT * ALIGNMENT
         self.scratch_bytes = max(self.scratch_bytes, self._scratch_top)
+        return start
+
+    def allocate_bytes(self, size: int) -> LLValue:
+        """The address of ``size`` bytes of scratch memory, in the entry block."""
+        start = self.reserve_bytes(size)
         with in_entry_block(self.builder):
             return self.builder.gep(self.scratch, [constant(I64, start)], source_etype=I8)
 
@@ -230,6 +237,8 @@ class Program:
                 self._scan(op)
             case ir.Store() if op.pointer.is_tile:
                 self._add_root(StoreRoot(op), op.pointer.shape)
+            case ir.AtomicRmw() if op in self.sums:
+                self._sum(op)
             case ir.Dot():
                 self.flush()
                 emit_dot(self, op)
@@ -387,10 +396,10 @@ class Program:
         if not isinstance(root, StoreRoot):
             return False
         for other in self._pending:
-            if isinstance(other, StoreRoot):
-                if self._conflicts(root.op, other.op.pointer, same=True):
-                    return True
-                continue
+            if isinstance(other, StoreRoot) and self._conflicts(
+                root.op, other.op.pointer, same=True
+            ):
+                return True
             for value in other.inputs():
                 for load, same in loads_reached(self.plan, value):
                     if self._conflicts(root.op, load.pointer, same):
@@ -448,7 +457,7 @@ class Program:
         """Whether the root writes its lanes side by side in row-major order."""
         if isinstance(root, StoreRoot):
             return is_row_major(root.op.pointer, element_type(root.op.value.type).bytes)
-        return isinstance(root, (KeepRoot, AnyLaneRoot))
+        return isinstance(root, (KeepRoot, AnyLaneRoot, SumRoot))
 
     def _lane_axis(self, shape: tuple[int, ...], roots: list[Root]) -> int:
         last = len(shape) - 1
@@ -487,6 +496,25 @@ class Program:
         self._pending_results.update(op.results)
         self._pending_buffers.extend(zip(op.results, buffers, strict=True))
         self.flush()
+
+    def reserve_sum(self, op: ir.AtomicRmw) -> None:
+        """Has an atomic addition made to scratch memory instead; the entry does the rest."""
+        self.sums[op] = self.reserve_bytes(size_of(op))
+
+    def _sum(self, op: ir.AtomicRmw) -> None:
+        with in_entry_block(self.builder):
+            buffer = place_of(self.builder, self.scratch, self.sums[op], op)
+        if op.value.is_tile:
+            self._add_root(SumRoot(op, buffer), op.value.shape)
+            return
+        if any(value in self._pending_results for value in op.operands):
+            self.flush()
+        b, fresh = self.builder, self.scalar(op.value)
+        held = memory.load_scalar(b, buffer.address, buffer.element)
+        total = emit_elementwise(b, ir.Add(lhs=op.value, rhs=op.value), [held, fresh])
+        if op.mask is not None:
+            total = b.select(self.scalar(op.mask), total, held)
+        b.store(total, buffer.address)
 
     def _atomic(self, op: ir.AtomicRmw | ir.AtomicCas) -> None:
         buffer = self.result_buffer(op.result)
