@@ -60,6 +60,17 @@ def test_what_killed_writers_left_is_removed_by_later_ones(tmp_path: Path) -> No
     assert cache.get("key") == b"data again"
 
 
+def test_a_folder_in_the_place_of_an_entry_is_replaced(tmp_path: Path) -> None:
+    cache = DiskCache(tmp_path)
+    cache.put("key", b"data")
+    entry = next(path for path in tmp_path.rglob("*") if path.is_file())
+    entry.unlink()
+    (entry / "inside").mkdir(parents=True)
+    assert cache.get("key") is None
+    cache.put("key", b"data")
+    assert DiskCache(tmp_path).get("key") == b"data"
+
+
 def test_processes_share_one_cold_cache(start: Start, times: int) -> None:
     count = 8 if times > 1 else 3
     for process in [start("compute") for _ in range(count)]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import shutil
 import stat
 import tempfile
 import time
@@ -169,14 +170,14 @@ class DiskCache:
             if error.errno in (errno.ELOOP, errno.EACCES):  # a link, or a mode we never give
                 self._remove(path)
             return None
-        with open(descriptor, "rb") as file:
-            status = os.fstat(descriptor)
-            foreign = not stat.S_ISREG(status.st_mode) or not _is_private(status)
-            if foreign or status.st_size > _MAX_ENTRY_BYTES:
-                self._remove(path)
-                return None
-            with suppress(OSError):
-                return file.read()
+        status = os.fstat(descriptor)
+        foreign = not stat.S_ISREG(status.st_mode) or not _is_private(status)
+        if foreign or status.st_size > _MAX_ENTRY_BYTES:
+            os.close(descriptor)
+            self._remove(path)
+            return None
+        with open(descriptor, "rb") as file, suppress(OSError):
+            return file.read()
         return None
 
     def _write(self, path: Path, entry: bytes) -> None:
@@ -203,7 +204,10 @@ class DiskCache:
 
     def _remove(self, path: Path) -> None:
         with suppress(OSError):
-            path.unlink()
+            if path.is_dir() and not path.is_symlink():  # a file cannot replace a folder
+                shutil.rmtree(path)
+            else:
+                path.unlink()
 
     def _report(self, reason: str) -> None:
         if self._reported:

@@ -83,6 +83,7 @@ class _VerifiedCache(FileCacheManager):  # type: ignore[misc, unused-ignore]
 
     def put(self, data: object, filename: str, binary: bool = True) -> str:
         try:
+            _remove_folder(self._make_path(filename))
             path = str(super().put(data, filename, binary))
             _remove_abandoned(os.path.dirname(path))
             return path
@@ -115,6 +116,12 @@ class _VerifiedCache(FileCacheManager):  # type: ignore[misc, unused-ignore]
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
         return group if is_whole else None
+
+
+def _remove_folder(path: str) -> None:
+    """A folder in the place of a file, which no file can replace."""
+    if os.path.isdir(path) and not os.path.islink(path):
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def _remove_abandoned(folder: str) -> None:

@@ -75,28 +75,42 @@ def _keeps_progression(nest: Nest, op: ir.Cast, progress: Affine) -> bool:
         or op.type.kind not in integers
     ):
         return False
-    return op.type.bits <= source.bits or _widens(nest, source, progress)
+    return op.type.bits <= source.bits or _widens(nest, op.source, progress)
 
 
-def _widens(nest: Nest, source: ScalarType, progress: Affine) -> bool:
-    """Whether a progression may be extended to more bits by its base.
+def _widens(nest: Nest, value: ir.Value, progress: Affine, *, is_address: bool = False) -> bool:
+    """Whether ``value``, a progression of integers, may be extended to 64 bits by its base.
 
-    Signed indices of 32 bits are taken not to wrap inside a strip (see `forms`), small steps
-    provided; a guard checks unsigned ones; narrower ones are data.
+    It may where it does not wrap between two lanes of the strip: a tile's own range never does, for
+    other indices a guard checks it. Signed indices of 32 bits in addresses are taken not to wrap
+    (see `forms`), for small steps; integers that are narrower are data.
     """
+    source = _integer(value)
     reach = progress.step * (nest.lanes - 1)
     if source.bits >= 64:
         return True
     if source.bits < 32 or abs(reach) >= LONGEST_STRIP:
         return False
-    if source.kind == "int":
+    if (is_address and source.kind == "int") or _is_range(value):
         return True
     if nest.guards is None:
         return False
     b = nest.builder
-    last = b.add(b.zext(progress.base, I64), constant(I64, reach))
-    nest.guards.append(b.icmp_unsigned("<", last, constant(I64, 1 << source.bits)))
+    last = b.add(widen_index(b, progress.base, value), constant(I64, reach))
+    if source.kind == "int":
+        narrow = b.sext(b.trunc(last, progress.base.type), I64)
+        nest.guards.append(b.icmp_signed("==", last, narrow))
+    else:
+        nest.guards.append(b.icmp_unsigned("<", last, constant(I64, 1 << source.bits)))
     return True
+
+
+def _is_range(value: ir.Value) -> bool:
+    """Whether the lanes count from one constant to another."""
+    op = value.op
+    while isinstance(op, ir.ExpandDims | ir.Broadcast | ir.Reshape | ir.Transpose):
+        op = op.source.op
+    return isinstance(op, ir.Range)
 
 
 def _affine_product(nest: Nest, progress: Affine, factor: Uniform) -> Form | None:
@@ -113,7 +127,9 @@ def _offset(nest: Nest, op: ir.Offset, pointer: Uniform | Affine, index: Form) -
     start = pointer.value if isinstance(pointer, Uniform) else pointer.base
     step = 0 if isinstance(pointer, Uniform) else pointer.step
     match index:
-        case Affine(base=value) as progress if not _widens(nest, _integer(op.index), progress):
+        case Affine(base=value) as progress if not _widens(
+            nest, op.index, progress, is_address=True
+        ):
             return None
         case Uniform(value=value) | Affine(base=value):
             wide = widen_index(b, value, op.index)
@@ -141,7 +157,7 @@ def _bound(nest: Nest, op: ir.Compare, forms: list[Form]) -> Form | None:
     ):
         return None
     assert isinstance(limit, Uniform)
-    if not _widens(nest, _integer(op.lhs), progress):
+    if not _widens(nest, op.lhs if progress is left else op.rhs, progress):
         return None
     bounds = [widen_index(b, v, op.lhs) for v in (limit.value, progress.base)]
     if _integer(op.lhs) == U64:

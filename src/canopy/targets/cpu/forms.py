@@ -1,7 +1,7 @@
 """How a strip of lanes is known: uniform, an arithmetic progression, a prefix mask, a vector.
 
-Signed indices of 32 bits are taken not to wrap *inside one strip* where they are extended to 64, as
-addresses and bounds are; guards check unsigned ones, and narrower ones are computed lane by lane.
+Where an index of 32 bits is extended to 64, a guard checks that it does not wrap *inside one
+strip*; in addresses a signed one is taken not to. Narrower integers are computed lane by lane.
 """
 
 from __future__ import annotations

@@ -154,6 +154,8 @@ class _PackRoot:
             for point in nest.points
         ]
         if self.is_biased:
+            # Here, not in the kernel: LLVM 22 for x86 did not finish legalising the xor of a
+            # broadcast that vpdpbusd takes.
             strips = [b.xor(strip, constant(strip.type, -128)) for strip in strips]
         offset = nest.offset()
         if len(self.value.shape) == 3:
@@ -168,7 +170,6 @@ class _PackRoot:
 def _interleaved(b: Any, strips: list[LLValue]) -> LLValue:
     """Lane 0 of every strip, lane 1 of every strip, ...; of one, two, or four strips of bytes."""
     if len(strips) == 4:
-        # By shifts: code generation of byte shuffles this wide takes LLVM 22 minutes.
         strips = [_paired(b, strips[0], strips[1]), _paired(b, strips[2], strips[3])]
     return _zipped(b, *strips) if len(strips) == 2 else strips[0]
 
