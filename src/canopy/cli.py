@@ -1,4 +1,4 @@
-"""The `canopy` command: run, check, inspect, report, doctor, demo, bench, cache, version.
+"""The `canopy` command: run, nvcc, shell, setup, check, inspect, report, doctor, demo, bench...
 
 Each command imports what it needs when it is called, so that `canopy version` stays instant and a
 missing extra is an error of the command that needs it. An error that Canopy raises on purpose is
@@ -51,11 +51,26 @@ cache_app = typer.Typer(help="Look at the cache of compiled kernels, or empty it
 app.add_typer(cache_app, name="cache", no_args_is_help=True)
 
 
+_IS_COMMAND = "canopy.is_command"  # `canopy run -- make`
+
+
 class RunCommand(TyperCommand):
     """`canopy run`: what follows the script, or `-m module`, belongs to the script untouched."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        ctx.meta[_IS_COMMAND] = _first_word(args) == "--"
         return super().parse_args(ctx, _end_options_after_module(args))
+
+
+def _first_word(args: list[str]) -> str:
+    """The first word that is no option of `canopy run`: a script, ``-m``, or ``--``."""
+    words = iter(args)
+    for word in words:
+        if word in {"--target", "--report"}:
+            next(words, None)
+        elif word == "--" or not word.startswith("-") or word in {"-m", "--module"}:
+            return word
+    return ""
 
 
 def _end_options_after_module(args: list[str]) -> list[str]:
@@ -86,9 +101,13 @@ def _end_options_after_module(args: list[str]) -> list[str]:
     no_args_is_help=True,
 )
 def run(
+    ctx: typer.Context,
     arguments: Annotated[
         list[str] | None,
-        typer.Argument(metavar="SCRIPT [ARGS]...", help="The script, then its own arguments."),
+        typer.Argument(
+            metavar="SCRIPT [ARGS]...",
+            help="The script, then its own arguments. Or CUDA C++ files, --, arguments.",
+        ),
     ] = None,
     module: Annotated[
         str | None, typer.Option("-m", "--module", help="Run a module, as `python -m` does.")
@@ -101,12 +120,18 @@ def run(
         Path | None, typer.Option(help="Also write the report to this file, as JSON.")
     ] = None,
 ) -> None:
-    """Run a script or module written for CUDA, unchanged, on another target."""
+    """Run a script, module or CUDA C++ program, unchanged, on another target.
+
+    `canopy run app.cu -- 1000` compiles app.cu once and runs it; `canopy run -- make` runs a
+    command that finds nvcc, nvidia-smi and CUDA_HOME.
+    """
     words = list(arguments or [])
     if module is None and not words:
         raise CanopyError(
             "there is nothing to run", hint="canopy run train.py, or canopy run -m package.module"
         )
+    if module is None and _run_program(words, is_command=ctx.meta[_IS_COMMAND]):
+        return
     commands = _load("canopy.frontends.redirect.commands")
     chosen = target or config.target()
     _scripts.append(
@@ -119,6 +144,43 @@ def run(
             report=str(report) if report else None,
         )
     )
+
+
+def _run_program(words: list[str], *, is_command: bool) -> bool:
+    """Puts CUDA C++ programs and commands in the place of a script; whether it was one."""
+    programs = _load("canopy.frontends.cuda.programs")
+    if programs.is_cuda_program(words):
+        _scripts.append(lambda: int(programs.run_program(words)))
+        return True
+    if not is_command or words[0].endswith(".py") or Path(words[0]).is_dir():
+        return False
+    _scripts.append(lambda: int(programs.run_command(words)))
+    return True
+
+
+@app.command(
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    add_help_option=False,
+)
+def nvcc(ctx: typer.Context) -> None:
+    """Compile CUDA C++ with nvcc's own command line; the program runs on the CPU."""
+    raise typer.Exit(int(_load("canopy.frontends.cuda.nvcc").main(ctx.args)))
+
+
+@app.command()
+def shell() -> None:
+    """Start a shell in which make and cmake find nvcc, nvidia-smi and CUDA_HOME."""
+    _scripts.append(lambda: int(_load("canopy.frontends.cuda.programs").shell()))
+
+
+@app.command()
+def setup(
+    what: Annotated[str, typer.Argument(metavar="cuda", help="What to prepare: cuda.")],
+) -> None:
+    """Build once what would otherwise be built at first use: the C++ library, the runtime."""
+    if what != "cuda":
+        raise CanopyError(f"there is nothing to set up for {what!r}", hint="canopy setup cuda")
+    raise typer.Exit(int(_load("canopy.frontends.cuda.prepare").prepare_command()))
 
 
 @app.command(no_args_is_help=True)

@@ -1,53 +1,83 @@
-"""CUDA C++ sources to object files and executables: both halves, and the link.
+"""CUDA C++ sources to object files.
 
 A source becomes one relocatable object: the host half by clang, the device half by Canopy, the
-table that joins them. Executables carry the runtime and need nothing of Canopy.
+table that joins them.
 """
 
 from __future__ import annotations
 
 import hashlib
 import subprocess
-import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 from canopy.errors import CompileError, Location
 from canopy.frontends.cuda.aot import ANY_SHAPE, Shape, device_objects
-from canopy.frontends.cuda.clang import compile_half
+from canopy.frontends.cuda.clang import Half, run_half
 from canopy.frontends.cuda.launches import launch_shapes
-from canopy.frontends.cuda.module import compile_cuda
-from canopy.frontends.cuda.toolchain import LINK_TARGET, find_zig, host_cpu, host_flags, host_triple
+from canopy.frontends.cuda.linking import link
+from canopy.frontends.cuda.module import CudaModule, compile_cuda
+from canopy.frontends.cuda.options import Options
+from canopy.frontends.cuda.toolchain import find_zig, host_cpu, host_flags, host_triple
 
-__all__ = ["Options", "compile_source", "link"]
+__all__ = ["Compiled", "Options", "compile_object", "compile_source", "link"]
 
 
 @dataclass(frozen=True)
-class Options:
-    """What the command line says about both halves; ``preprocessor`` as clang takes it."""
+class Compiled:
+    """An object, the warnings of clang, and the files that the source includes."""
 
-    preprocessor: tuple[str, ...] = ()
-    standard: str = "c++17"
-    optimization: str = "-O2"
-    libraries: tuple[str, ...] = field(default=())
+    code: bytes
+    warnings: str
+    included: tuple[Path, ...]
 
 
 def compile_source(path: Path, output: Path, options: Options) -> None:
-    """One ``.cu`` file to one relocatable object. Raises CompileError in clang's words."""
+    """One ``.cu`` file to one relocatable object. Raises ClangError in clang's words."""
+    output.write_bytes(compile_object(path, options).code)
+
+
+def compile_object(path: Path, options: Options) -> Compiled:
+    """As `compile_source`; both halves are compiled at the same time."""
     source = path.read_text(encoding="utf-8", errors="replace")
     module_id = _module_id(source, path, options)
-    with tempfile.TemporaryDirectory(prefix="canopy-") as name:
+    with tempfile.TemporaryDirectory(prefix="canopy-") as name, ThreadPoolExecutor(2) as pool:
         folder = Path(name)
-        host_ir = _host_ir(source, str(path), module_id, folder, options)
-        module = compile_cuda(source, str(path), options.preprocessor)
-        shapes = _shapes(launch_shapes(host_ir))
-        parts = [_host_object(host_ir, folder, options)]
-        for number, code in enumerate(device_objects(module, module_id, shapes)):
+        host = pool.submit(_host_ir, source, str(path), module_id, folder, options)
+        device = pool.submit(_device_module, source, str(path), folder, options)
+        host_half = host.result()  # its errors come first: they are clang's own for both halves
+        host_object = pool.submit(_host_object, host_half.text, folder, options)
+        shapes = _shapes(launch_shapes(host_half.text))
+        parts = []
+        for number, code in enumerate(device_objects(device.result(), module_id, shapes)):
             parts.append(folder / f"device{number}.o")
             parts[-1].write_bytes(code)
-        _join(parts, output)
+        joined = folder / "joined.o"
+        _join([host_object.result(), *parts], joined)
+        included = _included(folder, path)
+        return Compiled(joined.read_bytes(), host_half.warnings, included)
+
+
+def _device_module(source: str, filename: str, folder: Path, options: Options) -> CudaModule:
+    return compile_cuda(source, filename, [*options.flags, *_recording(folder / "device.d")])
+
+
+def _recording(file: Path) -> list[str]:
+    """cc1's flags that write down which files a source includes."""
+    return ["-dependency-file", str(file), "-MT", "object", "-sys-header-deps"]
+
+
+def _included(folder: Path, source: Path) -> tuple[Path, ...]:
+    """The files named in what both halves wrote down, without the source itself."""
+    found: dict[Path, None] = {}
+    for file in folder.glob("*.d"):
+        _, _, names = file.read_text(encoding="utf-8").partition(":")
+        for name in names.replace("\\\n", " ").replace("\\ ", "\0").split():
+            found[Path(name.replace("\0", " "))] = None
+    return tuple(path for path in found if path.name != "unit.cu" and path != source)
 
 
 def _module_id(source: str, path: Path, options: Options) -> str:
@@ -62,12 +92,13 @@ def _shapes(found: dict[str, tuple[set[Shape], bool]]) -> dict[str, list[Shape]]
     }
 
 
-def _host_ir(source: str, filename: str, module_id: str, folder: Path, options: Options) -> str:
+def _host_ir(source: str, filename: str, module_id: str, folder: Path, options: Options) -> Half:
     binary = folder / "fat"
     binary.write_bytes(f"canopy:{module_id}".encode() + b"\0")
     flags = host_flags(host_cpu(), options.standard)
     flags += ["-fcuda-include-gpubinary", str(binary), "-emit-llvm", "-o", "-"]
-    return compile_half(source, filename, [*flags, *options.preprocessor])
+    flags += _recording(folder / "host.d")
+    return run_half(source, filename, [*flags, *options.flags])
 
 
 def _host_object(host_ir: str, folder: Path, options: Options) -> Path:
@@ -83,24 +114,7 @@ def _join(parts: Sequence[Path], output: Path) -> None:
     _run([find_zig(), "ld.lld", "-r", "-o", output, *parts], "the linker")
 
 
-def link(objects: Sequence[Path], output: Path, flags: Sequence[str] = ()) -> None:
-    """Objects, archives and libraries to an executable with the runtime inside."""
-    from canopy.runtime.build import runtime_archive
-
-    command: list[str | Path] = [
-        find_zig(),
-        "c++",
-        "-target",
-        LINK_TARGET,
-        "-s",
-        *objects,
-        runtime_archive(),
-    ]
-    _run([*command, *flags, "-lpthread", "-ldl", "-lm", "-o", output], "the linker")
-
-
 def _run(command: Sequence[str | Path], what: str) -> None:
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
     if done.returncode:
         raise CompileError(f"{what} failed:\n{done.stderr.strip()}", location=Location(""))
-    sys.stderr.write(done.stderr)

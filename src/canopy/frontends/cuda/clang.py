@@ -16,11 +16,50 @@ from pathlib import Path
 from canopy.errors import CompileError, Location
 from canopy.frontends.cuda.toolchain import device_flags, find_zig
 
-__all__ = ["compile_half", "device_ir"]
+__all__ = ["ClangError", "Half", "clang_error", "compile_half", "device_ir", "run_half"]
 
 _DIAGNOSTIC = re.compile(
     r"^(?P<file>.*?):(?P<line>\d+):(?P<column>\d+): (?:fatal )?error: (?P<fact>.*)$"
 )
+
+
+# Headers of libraries that Canopy does not have, by the beginning of their names.
+_LIBRARIES = {
+    "cublas": "cuBLAS",
+    "cufft": "cuFFT",
+    "curand": "cuRAND",
+    "cusparse": "cuSPARSE",
+    "cusolver": "cuSOLVER",
+    "cudnn": "cuDNN",
+    "cutensor": "cuTENSOR",
+    "cutlass": "CUTLASS",
+    "cub/": "CUB",
+    "thrust/": "Thrust",
+    "nccl": "NCCL",
+    "nvrtc": "NVRTC",
+    "nvml": "NVML",
+    "npp": "NPP",
+    "mma.h": "the wmma interface",
+    "mpi.h": "MPI, which is to be installed and named with -I",
+    "GL/": "OpenGL",
+}
+_MISSING_HEADER = re.compile(r"'([^']+)' file not found")
+
+
+class ClangError(CompileError):
+    """Errors in the user's source; ``output`` is all that clang printed about them."""
+
+    def __init__(self, fact: str, *, location: Location, hint: str, output: str) -> None:
+        super().__init__(fact, location=location, hint=hint)
+        self.output = output
+
+
+@dataclass(frozen=True)
+class Half:
+    """What clang made of one half of a source, and the warnings it printed."""
+
+    text: str
+    warnings: str
 
 
 @dataclass(frozen=True)
@@ -39,7 +78,12 @@ def device_ir(source: str, filename: str, options: Sequence[str] = ()) -> str:
 
 
 def compile_half(source: str, filename: str, flags: Sequence[str]) -> str:
-    """Runs cc1 on ``source`` and returns its standard output; CompileError in clang's words."""
+    """Runs cc1 on ``source`` and returns its standard output; ClangError in clang's words."""
+    return run_half(source, filename, flags).text
+
+
+def run_half(source: str, filename: str, flags: Sequence[str]) -> Half:
+    """As `compile_half`, with what clang warns of."""
     with tempfile.TemporaryDirectory(prefix="canopy-") as folder:
         unit = Path(folder) / "unit.cu"
         unit.write_text(f'#line 1 "{_escaped(filename)}"\n{source}', encoding="utf-8")
@@ -47,22 +91,35 @@ def compile_half(source: str, filename: str, flags: Sequence[str]) -> str:
         command = [str(find_zig()), "clang", "-cc1", *flags, "-iquote", str(beside), str(unit)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise _compile_error(done.stderr, filename)
-    return done.stdout
+        raise clang_error(done.stderr, filename)
+    return Half(done.stdout, done.stderr)
 
 
 def _escaped(filename: str) -> str:
     return filename.replace("\\", "\\\\").replace('"', '\\"')
 
 
-def _compile_error(stderr: str, filename: str) -> CompileError:
+def clang_error(stderr: str, filename: str) -> ClangError:
+    """What clang printed about ``filename``, as an error."""
     found = [d for d in map(_diagnostic, stderr.splitlines()) if d]
     if not found:
         lines = stderr.strip().splitlines() or ["clang stopped without a message"]
-        return CompileError(lines[-1], location=Location(filename))
+        return ClangError(lines[-1], location=Location(filename), hint="", output=stderr)
     first = found[0]
-    hint = f"clang reports {len(found)} errors in all" if len(found) > 1 else ""
-    return CompileError(first.fact, location=first.location, hint=hint)
+    hint = _missing_header_hint(first.fact)
+    if not hint and len(found) > 1:
+        hint = f"clang reports {len(found)} errors in all"
+    return ClangError(first.fact, location=first.location, hint=hint, output=stderr)
+
+
+def _missing_header_hint(fact: str) -> str:
+    match = _MISSING_HEADER.search(fact)
+    if not match:
+        return ""
+    for prefix, library in _LIBRARIES.items():
+        if match[1].startswith(prefix):
+            return f"{match[1]} belongs to {library}; Canopy does not have it"
+    return "name its folder with -I"
 
 
 def _diagnostic(line: str) -> _Diagnostic | None:

@@ -12,10 +12,12 @@ from functools import cache
 from pathlib import Path
 
 from canopy.errors import MissingDependencyError, UnsupportedError
+from canopy.frontends.cuda.options import CUDA_VERSION
 
 __all__ = [
     "HEADERS",
     "LINK_TARGET",
+    "RUNTIME_HEADERS",
     "cpp_flags",
     "device_flags",
     "find_zig",
@@ -25,7 +27,7 @@ __all__ = [
 ]
 
 HEADERS = Path(__file__).parent / "headers"
-_RUNTIME_HEADERS = Path(__file__).parents[2] / "runtime" / "native" / "cuda"
+RUNTIME_HEADERS = Path(__file__).parents[2] / "runtime" / "native" / "cuda"
 
 _GLIBC_MINOR = 17  # glibc 2.17, as the native runtime
 _TRIPLES = {"x86_64": "x86_64-unknown-linux-gnu", "aarch64": "aarch64-unknown-linux-gnu"}
@@ -78,7 +80,7 @@ def cpp_flags() -> tuple[str, ...]:
         "libc/include/any-linux-any",
     ]
     flags = ["-nobuiltininc", "-nostdsysteminc"]
-    for folder in (HEADERS, _RUNTIME_HEADERS, *(library / name for name in folders)):
+    for folder in (HEADERS, RUNTIME_HEADERS, *(library / name for name in folders)):
         flags += ["-isystem", str(folder)]
     return (*flags, *(f"-D{macro}" for macro in _library_macros()))
 
@@ -101,8 +103,16 @@ def _library_macros() -> list[str]:
     ]
 
 
+_VERSION_MACROS = (
+    *("__CUDACC__=1", "__NVCC__=1", "__CUDACC_RELAXED_CONSTEXPR__=1"),
+    f"__CUDACC_VER_MAJOR__={CUDA_VERSION[0]}",
+    f"__CUDACC_VER_MINOR__={CUDA_VERSION[1]}",
+    f"__CUDACC_VER_BUILD__={CUDA_VERSION[2]}",
+)
+
 # Both halves see the same source the same way.
 _COMMON = (
+    *(f"-D{macro}" for macro in _VERSION_MACROS),
     *("-x", "cuda", "-target-sdk-version=12.3"),
     *("-fgnuc-version=4.2.1", "-fcxx-exceptions", "-fexceptions", "-fdeclspec", "-O2"),
     *("-foffload-implicit-host-device-templates", "-include", str(HEADERS / "canopy_cuda.h")),
