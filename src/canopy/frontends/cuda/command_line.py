@@ -267,7 +267,19 @@ def _read_linker_options(line: CommandLine, value: str) -> None:
 
 # ---- the host compiler
 
-_HOST_MEANING = ("-f", "-m", "-W", "-pthread", "-p", "-s", "-g", "-v", "-static", "-pipe", "-pedantic")
+_HOST_MEANING = (
+    "-f",
+    "-m",
+    "-W",
+    "-pthread",
+    "-p",
+    "-s",
+    "-g",
+    "-v",
+    "-static",
+    "-pipe",
+    "-pedantic",
+)
 
 
 @_value("Xcompiler", "compiler-options")

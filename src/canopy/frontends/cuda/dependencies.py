@@ -14,7 +14,9 @@ __all__ = ["dependency_rule"]
 _MARKER = re.compile(r'^# \d+ "((?:[^"\\]|\\.)*)"((?: \d)*)$', re.MULTILINE)
 
 
-def dependency_rule(preprocessed: str, source: str, target: str, *, system: bool, phony: bool) -> str:
+def dependency_rule(
+    preprocessed: str, source: str, target: str, *, system: bool, phony: bool
+) -> str:
     """The rule for ``target``. Headers of the toolchain itself are left out."""
     files = {source: None}
     for name, flags in _MARKER.findall(preprocessed):

@@ -1,6 +1,6 @@
 """``g++`` and ``gcc`` of the toolkit folder: clang, with the C++ library of the CUDA objects.
 
-    python -m canopy.frontends.cuda.host_compiler c++ -O2 main.cpp kernels.o -lcudart -o app
+python -m canopy.frontends.cuda.host_compiler c++ -O2 main.cpp kernels.o -lcudart -o app
 """
 
 from __future__ import annotations
@@ -55,6 +55,7 @@ def main(arguments: Sequence[str]) -> int:
         print(f"canopy: {note}", file=sys.stderr)
     sys.stderr.flush()
     os.execv(command[0], command)
+    raise AssertionError("execv returns only by raising")
 
 
 if __name__ == "__main__":

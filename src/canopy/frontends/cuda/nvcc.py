@@ -57,7 +57,8 @@ Build canopy_{_RELEASE}
 HELP = """\
 Usage: canopy nvcc [options] <inputs>
 
-Compiles CUDA C++ for the CPU with nvcc's command line. Inputs: .cu, .cpp, .cc, .cxx, .c, .o, .a, .so.
+Compiles CUDA C++ for the CPU with nvcc's command line.
+Inputs: .cu, .cpp, .cc, .cxx, .c, .o, .a, .so.
 
   -o FILE, -odir DIR           where the output goes
   -c  -dc  -lib  -shared       compile only; archive; shared library (default: link)
@@ -136,7 +137,7 @@ def check(line: CommandLine) -> None:
     """Raises UsageError or UnsupportedError for what cannot be carried out."""
     if line.action in _NOT_HERE:
         raise UnsupportedError(
-            f"-{line.action}: Canopy compiles for the CPU and cannot write {_NOT_HERE[line.action]}",
+            f"-{line.action}: for the CPU Canopy cannot write {_NOT_HERE[line.action]}",
             hint="-c makes an object, no option an executable",
         )
     if not line.inputs:
@@ -379,7 +380,8 @@ def _trace_link(line: CommandLine) -> None:
     folders = f'"-L{top}/lib64/stubs" "-L{top}/lib64"'
     command = shlex.join(link_command(line.inputs, _output(line, "a.out"), _link_flags(line)))
     command = command.replace(f"{find_zig()} c++", f"{top}/bin/g++", 1)
-    print(f"#$ {command}  {folders} -lcudadevrt -lcudart_static -lrt -lpthread -ldl", file=sys.stderr)
+    libraries = "-lcudadevrt -lcudart_static -lrt -lpthread -ldl"
+    print(f"#$ {command}  {folders} {libraries}", file=sys.stderr)
 
 
 if __name__ == "__main__":

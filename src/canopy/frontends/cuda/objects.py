@@ -13,6 +13,7 @@ import os
 import platform
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import canopy
 from canopy.frontends.cuda.options import Options
@@ -53,9 +54,10 @@ def object_of(source: Path, options: Options) -> CachedObject:
     return CachedObject(made.code, made.warnings)
 
 
-def _variants(cache: DiskCache, key: str) -> list[dict[str, object]]:
+def _variants(cache: DiskCache, key: str) -> list[dict[str, Any]]:
     data = cache.get(key)
-    return json.loads(data) if data else []
+    found: list[dict[str, Any]] = json.loads(data) if data else []
+    return found
 
 
 def _source_key(source: Path, options: Options) -> str:

@@ -11,7 +11,7 @@ CUDA_VERSION = (12, 3, 107)
 
 @dataclass(frozen=True)
 class Options:
-    """``preprocessor``: macros and include folders, ``warnings``: both as clang's cc1 takes them."""
+    """``preprocessor`` (macros and include folders) and ``warnings``: as clang's cc1 takes them."""
 
     preprocessor: tuple[str, ...] = ()
     standard: str = "c++17"

@@ -27,7 +27,7 @@ def is_cuda_program(words: Sequence[str]) -> bool:
 
 
 def run_program(words: Sequence[str]) -> int:
-    """``a.cu b.cu [nvcc's options] -- arguments``, or ``a.cu arguments``. Returns only on errors."""
+    """``a.cu b.cu [nvcc's options] -- arguments``, or ``a.cu arguments``; returns on errors."""
     build, arguments = _split(words)
     try:
         program = _program(build)
@@ -39,6 +39,7 @@ def run_program(words: Sequence[str]) -> int:
     sys.stdout.flush()
     sys.stderr.flush()
     os.execv(program, [str(program), *arguments])
+    raise AssertionError("execv returns only by raising")
 
 
 def _split(words: Sequence[str]) -> tuple[list[str], list[str]]:
