@@ -17,7 +17,7 @@ FUZZ_ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input -q
-NATIVE := $(wildcard setup.py src/canopy/runtime/native/*.c src/canopy/runtime/native/*.h)
+NATIVE := $(wildcard setup.py src/canopy/runtime/native/*.[ch] src/canopy/runtime/native/cuda/*.[ch])
 
 .PHONY: setup demo test test-triton test-cuda test-ascend stress fuzz fuzz-selftest check format bench docs clean help
 .DEFAULT_GOAL := help

@@ -26,10 +26,14 @@ def load_builder() -> Any:
 
 
 class BuildWithZig(build_ext):
-    """The one extension is compiled by zig cc: no compiler and no Python headers of the system."""
+    """zig cc compiles the one extension, and the static runtime of CUDA C++ executables beside it:
+    no compiler and no Python headers of the system."""
 
     def build_extension(self, ext: Extension) -> None:
-        load_builder().build(Path(self.get_ext_fullpath(ext.name)).resolve())
+        builder = load_builder()
+        library = Path(self.get_ext_fullpath(ext.name)).resolve()
+        builder.build(library)
+        builder.build_archive(library.with_name(builder.ARCHIVE_NAME))
 
 
 class BuildNative(Command):
