@@ -43,6 +43,7 @@ $(VENV)/.torch: | $(BIN)/python
 $(VENV)/.ready: pyproject.toml $(NATIVE) $(VENV)/.torch
 	@echo "setup: canopy with triton, cuda and dev extras (a few minutes the first time)"
 	@$(PIP) install -e '.[triton,cuda,dev]' 2>$(VENV)/pip.log || { cat $(VENV)/pip.log >&2; exit 1; }
+	@$(BIN)/python -c 'from canopy.runtime.build import build_archive; build_archive()'
 	@touch $@
 
 $(VENV)/.docs: $(VENV)/.ready
