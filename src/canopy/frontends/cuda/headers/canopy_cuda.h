@@ -15,34 +15,7 @@
 
 typedef __SIZE_TYPE__ size_t;
 
-// ---- vectors
-#define CANOPY_HD __attribute__((host, device))
-#define CANOPY_VECTORS(T, name, a1, a2, a4)                                                                      \
-  struct name##1 { T x; };                                                                                       \
-  struct __align__(a2) name##2 { T x, y; };                                                                      \
-  struct name##3 { T x, y, z; };                                                                                 \
-  struct __align__(a4) name##4 { T x, y, z, w; };                                                                \
-  CANOPY_HD inline name##1 make_##name##1(T x) { return {x}; }                                                   \
-  CANOPY_HD inline name##2 make_##name##2(T x, T y) { return {x, y}; }                                           \
-  CANOPY_HD inline name##3 make_##name##3(T x, T y, T z) { return {x, y, z}; }                                   \
-  CANOPY_HD inline name##4 make_##name##4(T x, T y, T z, T w) { return {x, y, z, w}; }
-CANOPY_VECTORS(signed char, char, 1, 2, 4)
-CANOPY_VECTORS(unsigned char, uchar, 1, 2, 4)
-CANOPY_VECTORS(short, short, 2, 4, 8)
-CANOPY_VECTORS(unsigned short, ushort, 2, 4, 8)
-CANOPY_VECTORS(int, int, 4, 8, 16)
-CANOPY_VECTORS(unsigned int, uint, 4, 8, 16)
-CANOPY_VECTORS(long long, longlong, 8, 16, 16)
-CANOPY_VECTORS(unsigned long long, ulonglong, 8, 16, 16)
-CANOPY_VECTORS(float, float, 4, 8, 16)
-CANOPY_VECTORS(double, double, 8, 16, 16)
-#undef CANOPY_VECTORS
-
-struct dim3 {
-  unsigned int x, y, z;
-  CANOPY_HD constexpr dim3(unsigned int vx = 1, unsigned int vy = 1, unsigned int vz = 1) : x(vx), y(vy), z(vz) {}
-};
-
+#include "canopy_vectors.h"
 #include "canopy_runtime_api.h"
 
 // ---- the thread's place
@@ -206,4 +179,3 @@ CANOPY_DEVICE float __int_as_float(int x) { return __builtin_bit_cast(float, x);
 CANOPY_DEVICE int __float_as_int(float x) { return __builtin_bit_cast(int, x); }
 template <typename T> CANOPY_DEVICE T __ldg(const T* p) { return *p; }
 
-#undef CANOPY_HD

@@ -473,12 +473,20 @@ extern "C" unsigned int __cudaPushCallConfiguration(dim3 grid, dim3 block, size_
 extern "C" cudaError_t __cudaPopCallConfiguration(dim3* grid, dim3* block, size_t* shared_bytes, void* stream);
 
 // ---- C++ forms: typed pointers, symbols and functions by name, default arguments
+#ifdef __CUDA__
 #define CANOPY_HOST static inline __attribute__((host, device))
+#else
+#define CANOPY_HOST static inline
+#endif
 CANOPY_HOST cudaExtent make_cudaExtent(size_t w, size_t h, size_t d) { return {w, h, d}; }
 CANOPY_HOST cudaPos make_cudaPos(size_t x, size_t y, size_t z) { return {x, y, z}; }
 CANOPY_HOST cudaPitchedPtr make_cudaPitchedPtr(void* p, size_t pitch, size_t x, size_t y) { return {p, pitch, x, y}; }
 #undef CANOPY_HOST
+#ifdef __CUDA__
 #define CANOPY_HOST static inline __attribute__((host))
+#else
+#define CANOPY_HOST static inline
+#endif
 template <class T> CANOPY_HOST cudaError_t cudaMalloc(T** p, size_t n) { return cudaMalloc((void**)(void*)p, n); }
 template <class T> CANOPY_HOST cudaError_t cudaMallocPitch(T** p, size_t* pitch, size_t w, size_t h) {
   return cudaMallocPitch((void**)(void*)p, pitch, w, h);
@@ -524,30 +532,30 @@ template <class T> CANOPY_HOST cudaError_t cudaGetSymbolAddress(void** p, const 
 template <class T> CANOPY_HOST cudaError_t cudaGetSymbolSize(size_t* n, const T& symbol) {
   return cudaGetSymbolSize(n, (const void*)&symbol);
 }
-static inline __attribute__((host)) cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t n, cudaMemcpyKind k) {
+CANOPY_HOST cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t n, cudaMemcpyKind k) {
   return cudaMemcpyAsync(to, from, n, k, (cudaStream_t)0);
 }
-static inline __attribute__((host)) cudaError_t cudaMemsetAsync(void* p, int value, size_t n) {
+CANOPY_HOST cudaError_t cudaMemsetAsync(void* p, int value, size_t n) {
   return cudaMemsetAsync(p, value, n, (cudaStream_t)0);
 }
-static inline __attribute__((host)) cudaError_t cudaMemPrefetchAsync(const void* p, size_t n, int device) {
+CANOPY_HOST cudaError_t cudaMemPrefetchAsync(const void* p, size_t n, int device) {
   return cudaMemPrefetchAsync(p, n, device, (cudaStream_t)0);
 }
-static inline __attribute__((host)) cudaError_t cudaEventRecord(cudaEvent_t e) { return cudaEventRecord(e, (cudaStream_t)0); }
-static inline __attribute__((host)) cudaError_t cudaEventCreate(cudaEvent_t* e, unsigned int flags) {
+CANOPY_HOST cudaError_t cudaEventRecord(cudaEvent_t e) { return cudaEventRecord(e, (cudaStream_t)0); }
+CANOPY_HOST cudaError_t cudaEventCreate(cudaEvent_t* e, unsigned int flags) {
   return cudaEventCreateWithFlags(e, flags);
 }
-static inline __attribute__((host)) cudaError_t cudaStreamWaitEvent(cudaStream_t s, cudaEvent_t e) {
+CANOPY_HOST cudaError_t cudaStreamWaitEvent(cudaStream_t s, cudaEvent_t e) {
   return cudaStreamWaitEvent(s, e, 0);
 }
-static inline __attribute__((host)) cudaError_t cudaStreamAttachMemAsync(cudaStream_t s, void* p, size_t n = 0) {
+CANOPY_HOST cudaError_t cudaStreamAttachMemAsync(cudaStream_t s, void* p, size_t n = 0) {
   return cudaStreamAttachMemAsync(s, p, n, cudaMemAttachSingle);
 }
-static inline __attribute__((host)) cudaError_t cudaGraphInstantiate(cudaGraphExec_t* e, cudaGraph_t g,
+CANOPY_HOST cudaError_t cudaGraphInstantiate(cudaGraphExec_t* e, cudaGraph_t g,
                                                                      unsigned long long flags = 0) {
   return cudaGraphInstantiateWithFlags(e, g, flags);
 }
-static inline __attribute__((host)) cudaError_t cudaGraphInstantiate(cudaGraphExec_t* e, cudaGraph_t g,
+CANOPY_HOST cudaError_t cudaGraphInstantiate(cudaGraphExec_t* e, cudaGraph_t g,
                                                                      cudaGraphNode_t* failed, char* log, size_t n) {
   if (failed) *failed = 0;
   if (log && n) log[0] = 0;
