@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from canopy import ir
 from canopy.frontends.cuda.call_rules import Rule, arguments, calls
 from canopy.frontends.cuda.llvm_values import Instruction
 from canopy.frontends.cuda.translator import Mask, Translator
+from canopy.frontends.libdevice import rule_of_symbol
+from canopy.frontends.libdevice.functions import Rule as LibraryRule
 from canopy.ir.math import FUNCTIONS
 from canopy.ir.types import element_type, unsigned
 
@@ -54,12 +58,18 @@ def _math_name(callee: str) -> str:
 
 
 def rule_of_name(callee: str) -> Rule | None:
-    """The rule of a C or LLVM mathematical function, if the IR has it."""
+    """The rule of libdevice's functions, and of C's and LLVM's that the IR has."""
+    found = rule_of_symbol(callee)
+    if found is not None:
+        return partial(_library_call, found)
     name = _math_name(callee)
-    if name not in FUNCTIONS:
-        return None
+    return partial(_math_call, name) if name in FUNCTIONS else None
 
-    def call(t: Translator, i: Instruction, mask: Mask) -> ir.Value:
-        return t.add(ir.MathCall, function=name, arguments=tuple(arguments(t, i)))
 
-    return call
+def _library_call(rule: LibraryRule, t: Translator, i: Instruction, mask: Mask) -> ir.Value:
+    made = rule(t, tuple(arguments(t, i)), t.variable_type(i))
+    return t.as_signed(made)
+
+
+def _math_call(name: str, t: Translator, i: Instruction, mask: Mask) -> ir.Value:
+    return t.add(ir.MathCall, function=name, arguments=tuple(arguments(t, i)))
