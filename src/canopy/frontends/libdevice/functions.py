@@ -155,19 +155,78 @@ def _saturate(emitter: Emitter, values: tuple[Value, ...], wanted: Type) -> Valu
 
 
 def _exponent(emitter: Emitter, values: tuple[Value, ...], wanted: Type) -> Value:
+    """The exponent as an integer; the lowest one for 0 and NaN, the highest for infinities."""
     exponent = emitter.add(MathCall, function="logb", arguments=values)
-    return _cast(emitter, exponent, element_type(wanted))
+    lowest = emitter.constant(float("-inf"), exponent.type)
+    ordered = emitter.add(Compare, predicate="eq", lhs=exponent, rhs=exponent)
+    kept = emitter.add(Select, condition=ordered, if_true=exponent, if_false=lowest)
+    return _cast(emitter, kept, element_type(wanted))
 
 
 def _norm(emitter: Emitter, values: tuple[Value, ...], wanted: Type) -> Value:
+    """Squares of f32 neither overflow nor underflow in f64; f64 is scaled by a power of two."""
+    if element_type(wanted) == F64:
+        return _scaled_norm(emitter, values)
+    wide = tuple(_cast(emitter, value, F64) for value in values)
+    root = _unless_infinite(emitter, _largest(emitter, wide), _root_of_squares(emitter, wide))
+    return _cast(emitter, root, element_type(wanted))
+
+
+def _root_of_squares(emitter: Emitter, values: tuple[Value, ...]) -> Value:
     total = emitter.add(Mul, lhs=values[0], rhs=values[0])
     for value in values[1:]:
         total = emitter.add(Fma, a=value, b=value, c=total)
     return emitter.add(MathCall, function="sqrt", arguments=(total,))
 
 
+def _scaled_norm(emitter: Emitter, values: tuple[Value, ...]) -> Value:
+    """As sqrt of the sum of squares, which may over- or underflow; infinite beside a NaN too."""
+    most = _largest(emitter, values)
+    exponent = emitter.add(MathCall, function="logb", arguments=(most,))
+    limit = emitter.constant(1022.0, most.type)
+    up = emitter.add(MathCall, function="neg", arguments=(limit,))
+    exponent = emitter.add(Clamp, source=exponent, low=up, high=limit)
+    down = emitter.add(MathCall, function="neg", arguments=(exponent,))
+    scale = emitter.add(
+        MathCall, function="ldexp", arguments=(_one(emitter, most.type), down)
+    )  # at most 2**1022: two factors would be needed beyond
+    scaled = tuple(emitter.add(Mul, lhs=value, rhs=scale) for value in values)
+    root = _root_of_squares(emitter, scaled)
+    found = emitter.add(MathCall, function="ldexp", arguments=(root, exponent))
+    return _unless_infinite(emitter, most, found)
+
+
+def _largest(emitter: Emitter, values: tuple[Value, ...]) -> Value:
+    sizes = [emitter.add(MathCall, function="abs", arguments=(value,)) for value in values]
+    most = sizes[0]
+    for size in sizes[1:]:
+        most = emitter.add(Max, lhs=most, rhs=size)
+    return most
+
+
+def _unless_infinite(emitter: Emitter, most: Value, norm: Value) -> Value:
+    infinity = emitter.constant(float("inf"), most.type)
+    is_infinite = emitter.add(Compare, predicate="eq", lhs=most, rhs=infinity)
+    return emitter.add(Select, condition=is_infinite, if_true=infinity, if_false=norm)
+
+
 def _reciprocal_norm(emitter: Emitter, values: tuple[Value, ...], wanted: Type) -> Value:
-    return _reciprocal(emitter, (_norm(emitter, values, wanted),), wanted)
+    """Of f32 rounded once, at the end: 1 / norm is finite where the norm would be infinite."""
+    if element_type(wanted) == F64:
+        return _reciprocal(emitter, (_scaled_norm(emitter, values),), wanted)
+    wide = tuple(_cast(emitter, value, F64) for value in values)
+    norm = _unless_infinite(emitter, _largest(emitter, wide), _root_of_squares(emitter, wide))
+    inverse = _reciprocal(emitter, (norm,), wanted)
+    return _cast(emitter, inverse, element_type(wanted))
+
+
+def _extreme(kind: type[Any], is_unsigned: bool = False) -> Rule:
+    def choose(emitter: Emitter, values: tuple[Value, ...], wanted: Type) -> Value:
+        lhs, rhs = map(emitter.as_unsigned, values) if is_unsigned else values
+        made = emitter.add(kind, lhs=lhs, rhs=rhs)
+        return emitter.as_signed(made) if is_unsigned else made
+
+    return choose
 
 
 def _multiply_high(emitter: Emitter, values: tuple[Value, ...], wanted: Type) -> Value:
@@ -295,6 +354,10 @@ _SPECIAL: dict[str, Rule] = {
     "frcp_rn": _reciprocal,
     "drcp_rn": _reciprocal,
     "saturate": _saturate,
+    "fmax": _extreme(Max),
+    "fmin": _extreme(Min),
+    **{f"{prefix}max": _extreme(Max, prefix[:1] == "u") for prefix in ("", "ll", "u", "ull")},
+    **{f"{prefix}min": _extreme(Min, prefix[:1] == "u") for prefix in ("", "ll", "u", "ull")},
     "ilogb": _exponent,
     "norm3d": _norm,
     "norm4d": _norm,
