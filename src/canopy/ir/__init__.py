@@ -49,7 +49,16 @@ from canopy.ir.elementwise import (
     Sub,
     Xor,
 )
-from canopy.ir.memory import AtomicCas, AtomicRmw, Barrier, Load, Offset, Scratch, Store
+from canopy.ir.memory import (
+    AtomicCas,
+    AtomicRmw,
+    Barrier,
+    Load,
+    Offset,
+    Ordering,
+    Scratch,
+    Store,
+)
 from canopy.ir.shape import (
     Broadcast,
     Concat,
@@ -65,17 +74,20 @@ from canopy.ir.shape import (
     Transpose,
     Unsplat,
 )
+from canopy.ir.waiting import Arrive, BlockMemory, Fence, GridBarrier, Meet, MemberId, Pause
 
 __all__ = [
     "Add",
     "And",
     "AnyLane",
+    "Arrive",
     "Assert",
     "AtomicCas",
     "AtomicRmw",
     "Barrier",
     "Binary",
     "Bitcast",
+    "BlockMemory",
     "Broadcast",
     "Builder",
     "Cast",
@@ -88,10 +100,12 @@ __all__ = [
     "Div",
     "Dot",
     "ExpandDims",
+    "Fence",
     "Flip",
     "Fma",
     "For",
     "Gather",
+    "GridBarrier",
     "Histogram",
     "If",
     "Join",
@@ -99,6 +113,8 @@ __all__ = [
     "Load",
     "MathCall",
     "Max",
+    "Meet",
+    "MemberId",
     "Min",
     "Mul",
     "MulHigh",
@@ -106,7 +122,9 @@ __all__ = [
     "Offset",
     "Op",
     "Or",
+    "Ordering",
     "Parameter",
+    "Pause",
     "Print",
     "ProgramId",
     "Range",

@@ -19,7 +19,16 @@ NATIVE_FOLDER = Path(__file__).resolve().parent / "native"
 LIBRARY_NAME = "_native.abi3.so"
 
 ARCHIVE_NAME = "libcanopy_rt.a"
-ARCHIVE_SOURCES = ("pool.c", "scratch.c", "report.c", "cpu_count.c", "allocator.c", "half.c")
+ARCHIVE_SOURCES = (
+    "pool.c",
+    "apart.c",
+    "switch.c",
+    "scratch.c",
+    "report.c",
+    "cpu_count.c",
+    "allocator.c",
+    "half.c",
+)
 
 GLIBC_VERSION = "2.17"  # that of manylinux2014: the oldest one pip still serves
 FLAGS = (

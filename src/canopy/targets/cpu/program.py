@@ -55,6 +55,7 @@ from canopy.targets.cpu.roots import (
     reduce_root,
 )
 from canopy.targets.cpu.strides import is_row_major
+from canopy.targets.cpu.waiting import WAITING, emit_waiting
 
 __all__ = ["Program"]
 
@@ -253,7 +254,7 @@ class Program:
 
     def _scalar_op(self, op: ir.Op) -> None:
         touches = isinstance(
-            op, (ir.Load, ir.Assert, ir.Print, ir.Barrier, ir.Unsplat, *WRITES, *_KEPT_OPERAND)
+            op, (ir.Load, ir.Assert, ir.Print, ir.Ordering, ir.Unsplat, *WRITES, *_KEPT_OPERAND)
         )
         if touches or any(v in self._pending_results for v in op.operands):
             self.flush()
@@ -290,6 +291,8 @@ class Program:
                 self.scalars[op.result] = b.ptrtoint(self.allocate_bytes(op.bytes), I64)
             case ir.Barrier():
                 pass  # one thread walks all lanes; the flush above ordered them
+            case _ if isinstance(op, WAITING):
+                emit_waiting(self, op)
             case ir.Assert():
                 diagnostics.emit_assert(self, op)
             case ir.Print():
