@@ -180,7 +180,7 @@ class _Carrier(Rewriter):
     # ---- while
 
     def _while(self, op: While) -> Sequence[Value]:
-        """The tiles that move become counters; where the condition hands one on, so does the new."""
+        """Tiles that move become counters, also where the condition hands them on."""
         handed = _handed_on(op)
         motions: dict[Value, _Motion] = {}
         for arg, value in zip(op.before.args, op.body.terminator.operands, strict=True):
