@@ -106,8 +106,8 @@ def _cuda_kernel(path: Path, name: str, block: str) -> Kernel:
 def _triton_stages(path: Path, name: str, signature: str) -> list[Stage]:
     os.environ.setdefault("CANOPY_TARGET", "cpu")
     import triton
-    from triton.backends import backends
     from triton import knobs
+    from triton.backends import backends
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
 
