@@ -171,12 +171,21 @@ def _select(t: Translator, i: Instruction, mask: Mask) -> ir.Value:
     condition = t.operand(i.operands[0], i)
     if_true, if_false = (t.operand(o, i, tile=divergent) for o in i.operands[1:])
     element = t.element_of(i, i.location)
+    if element is BOOL and condition.type == if_true.type:  # && and || of the source
+        if _always(if_true, True):
+            return t.add(ir.Or, lhs=condition, rhs=if_false)
+        if _always(if_false, False):
+            return t.add(ir.And, lhs=condition, rhs=if_true)
     return t.add(
         ir.Select,
         condition=condition,
         if_true=_like(t, if_true, element),
         if_false=_like(t, if_false, element),
     )
+
+
+def _always(value: ir.Value, truth: bool) -> bool:
+    return isinstance(value.op, ir.Constant) and bool(value.op.value) is truth
 
 
 @_rule("freeze")

@@ -40,6 +40,8 @@ def affine_rule(nest: Nest, op: ir.Op, forms: list[Form]) -> Form | None:
             return Affine(emit_elementwise(nest.builder, op, [base]), step)
         case ir.Compare(), [Affine(), Uniform()] | [Uniform(), Affine()]:
             return _bound(nest, op, forms)
+        case ir.And(), [Uniform(value=u), other] | [other, Uniform(value=u)] if _is_true(u):
+            return other
         case ir.And(), [Prefix(count=a), Prefix(count=b)]:
             return Prefix(call_intrinsic(nest.builder, "llvm.smin", I64, [a, b], [I64]))
         case ir.And(), [Prefix(count=a), Uniform(value=u)] | [
@@ -150,14 +152,13 @@ def _bound(nest: Nest, op: ir.Compare, forms: list[Form]) -> Form | None:
         assert isinstance(right, Affine)
         mirrored = {"lt": "gt", "le": "ge", "gt": "lt", "ge": "le"}
         progress, limit, predicate = right, left, mirrored.get(op.predicate, op.predicate)
-    if (
-        progress.step != 1
-        or predicate not in ("lt", "le")
-        or isinstance(element_type(op.lhs.type), PointerType)
-    ):
+    if progress.step != 1 or isinstance(element_type(op.lhs.type), PointerType):
         return None
     assert isinstance(limit, Uniform)
-    if not _widens(nest, op.lhs if progress is left else op.rhs, progress):
+    index = op.lhs if progress is left else op.rhs
+    if predicate in ("gt", "ge") and nest.guards is not None:
+        return _lower_bound(nest, index, progress, limit, predicate)
+    if predicate not in ("lt", "le") or not _widens(nest, index, progress):
         return None
     bounds = [widen_index(b, v, op.lhs) for v in (limit.value, progress.base)]
     if _integer(op.lhs) == U64:
@@ -168,6 +169,24 @@ def _bound(nest: Nest, op: ir.Compare, forms: list[Form]) -> Form | None:
     if predicate == "le":
         count = call_intrinsic(b, "llvm.sadd.sat", I64, [count, constant(I64, 1)], [I64])
     return Prefix(count)
+
+
+def _lower_bound(
+    nest: Nest, index: ir.Value, progress: Affine, limit: Uniform, predicate: str
+) -> Form | None:
+    """index >= bound, where the strip does not wrap: the first lane speaks for all."""
+    if not _widens(nest, index, progress):
+        return None
+    b = nest.builder
+    assert nest.guards is not None
+    compare = b.icmp_signed if is_signed(element_type(index.type)) else b.icmp_unsigned
+    sign = ">" if predicate == "gt" else ">="
+    nest.guards.append(compare(sign, progress.base, limit.value))
+    return Uniform(constant(ll.IntType(1), 1))
+
+
+def _is_true(value: object) -> bool:
+    return isinstance(value, ll.Constant) and value.constant in (1, True)
 
 
 def _guarded_modulo(nest: Nest, op: ir.Rem | ir.Div, progress: Affine, modulus: Uniform) -> Form:
