@@ -82,6 +82,7 @@ class KernelPlan:
     kept: set[ir.Value] = field(default_factory=set)
     dual: set[ir.Value] = field(default_factory=set)
     readers: dict[ir.Value, list[ir.Op]] = field(default_factory=dict)  # of loads: ops with a nest
+    used: set[ir.Value] = field(default_factory=set)
     comparisons: set[tuple[str, ir.Value, ir.Value]] = field(default_factory=set)
     _structural: dict[ir.Value, bool] = field(default_factory=dict)
     _cost: dict[ir.Value, int] = field(default_factory=dict)
@@ -91,6 +92,7 @@ class KernelPlan:
     @classmethod
     def of(cls, kernel: ir.Kernel, bases: Bases, *, disjoint: bool) -> KernelPlan:
         plan = cls(bases, disjoint)
+        plan.used = {value for op in ir.walk(kernel.body.ops) for value in op.operands}
         plan.comparisons = {
             (op.predicate, op.lhs, op.rhs)
             for op in ir.walk(kernel.body.ops)
