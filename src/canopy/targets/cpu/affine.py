@@ -55,7 +55,7 @@ def affine_rule(nest: Nest, op: ir.Op, forms: list[Form]) -> Form | None:
         case ir.Rem() | ir.Div(), [Affine(step=1) as a, Uniform() as u] if nest.guards is not None:
             return _guarded_modulo(nest, op, a, u)
         case ir.And() | ir.ShiftRight(), [Affine(step=1) as a, Uniform() as u] if (
-            nest.guards is not None and (period := period_of(op)) > 1
+            nest.guards is not None and (period := period_of(op)) >= nest.lanes
         ):
             return _guarded_bits(nest, op, a, u, period)
         case ir.Select(), [Prefix() as p, chosen, _] if nest.assume_all(p):
@@ -247,7 +247,7 @@ def _guarded_bits(
     assert nest.guards is not None
     type_ = progress.base.type
     low = b.and_(progress.base, constant(type_, period - 1))
-    nest.guards.append(b.icmp_unsigned("<=", low, constant(type_, max(0, period - nest.lanes))))
+    nest.guards.append(b.icmp_unsigned("<=", low, constant(type_, period - nest.lanes)))
     made = emit_elementwise(b, op, [progress.base, other.value])
     return Affine(made, 1) if isinstance(op, ir.And) else Uniform(made)
 

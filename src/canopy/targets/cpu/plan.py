@@ -280,6 +280,8 @@ class _BlockPlanner:
             if not position < at <= site.position:
                 continue
             if isinstance(write, ir.Barrier):
+                if self._is_own(load.pointer):
+                    continue  # nobody else writes it, and our own stores are in order
                 return True
             assert isinstance(write, WRITES)
             if not self.plan.may_alias(load.pointer, write.pointer):
@@ -294,6 +296,11 @@ class _BlockPlanner:
             if not lane_to_lane:
                 return True
         return False
+
+    def _is_own(self, pointer: ir.Value) -> bool:
+        """Whether the memory is the program's scratch memory."""
+        origin = self.plan.bases.of(pointer)
+        return origin is not None and isinstance(origin.op, ir.Scratch)
 
     def _enters_loop(self, value: ir.Value) -> bool:
         """Whether the region of a control op needs the value, or what is computed from it."""
