@@ -22,6 +22,8 @@ _DIVERGENT_CALLS = (
     "llvm.nvvm.shfl.",
     "llvm.nvvm.vote.",
     "llvm.nvvm.atomic.",
+    "vprintf",
+    "malloc",
 )
 _DIVERGENT_OPCODES = frozenset({"atomicrmw", "cmpxchg", "alloca"})
 
