@@ -397,7 +397,7 @@ def test_the_carry_goes_from_statement_to_statement() -> None:
         assert whole(out, lane) == whole(a, lane) + whole(b, lane)
 
 
-@pytest.mark.parametrize("n", [0, 1, 130, 256])
+@pytest.mark.parametrize("n", [0, 131])
 def test_shared_memory_and_copies(n: int) -> None:
     x, out = RNG.standard_normal(256).astype(F), np.zeros((LANES, 2), F)
     launch("copies", x, out, n)
