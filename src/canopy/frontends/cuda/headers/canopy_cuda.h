@@ -123,59 +123,9 @@ CANOPY_CAS(unsigned long long)
 CANOPY_DEVICE unsigned int atomicInc(unsigned int* p, unsigned int v) { return __nvvm_atom_inc_gen_ui(p, v); }
 CANOPY_DEVICE unsigned int atomicDec(unsigned int* p, unsigned int v) { return __nvvm_atom_dec_gen_ui(p, v); }
 
-// ---- integers
-CANOPY_DEVICE int __popc(unsigned int x) { return __builtin_popcount(x); }
-CANOPY_DEVICE int __popcll(unsigned long long x) { return __builtin_popcountll(x); }
-CANOPY_DEVICE int __clz(int x) { return x ? __builtin_clz((unsigned int)x) : 32; }
-CANOPY_DEVICE int __ffs(int x) { return x ? __builtin_ctz((unsigned int)x) + 1 : 0; }
-CANOPY_DEVICE int min(int a, int b) { return a < b ? a : b; }
-CANOPY_DEVICE unsigned int min(unsigned int a, unsigned int b) { return a < b ? a : b; }
-CANOPY_DEVICE long min(long a, long b) { return a < b ? a : b; }
-CANOPY_DEVICE unsigned long min(unsigned long a, unsigned long b) { return a < b ? a : b; }
-CANOPY_DEVICE long long min(long long a, long long b) { return a < b ? a : b; }
-CANOPY_DEVICE int max(int a, int b) { return a > b ? a : b; }
-CANOPY_DEVICE unsigned int max(unsigned int a, unsigned int b) { return a > b ? a : b; }
-CANOPY_DEVICE long max(long a, long b) { return a > b ? a : b; }
-CANOPY_DEVICE unsigned long max(unsigned long a, unsigned long b) { return a > b ? a : b; }
-CANOPY_DEVICE long long max(long long a, long long b) { return a > b ? a : b; }
-CANOPY_DEVICE int abs(int x) { return x < 0 ? -x : x; }
-
-// ---- floats: calls by name, which Canopy maps onto its own functions
-#define CANOPY_MATH1(name)                                                                                       \
-  extern "C" __attribute__((device, const)) float name##f(float);                                                \
-  extern "C" __attribute__((device, const)) double name(double);                                                 \
-  CANOPY_DEVICE float name(float x) { return name##f(x); }
-#define CANOPY_MATH2(name)                                                                                       \
-  extern "C" __attribute__((device, const)) float name##f(float, float);                                         \
-  extern "C" __attribute__((device, const)) double name(double, double);                                         \
-  CANOPY_DEVICE float name(float x, float y) { return name##f(x, y); }
-CANOPY_MATH1(exp) CANOPY_MATH1(exp2) CANOPY_MATH1(exp10) CANOPY_MATH1(expm1)
-CANOPY_MATH1(log) CANOPY_MATH1(log2) CANOPY_MATH1(log10) CANOPY_MATH1(log1p)
-CANOPY_MATH1(sqrt) CANOPY_MATH1(rsqrt) CANOPY_MATH1(cbrt)
-CANOPY_MATH1(sin) CANOPY_MATH1(cos) CANOPY_MATH1(tan) CANOPY_MATH1(asin) CANOPY_MATH1(acos) CANOPY_MATH1(atan)
-CANOPY_MATH1(sinh) CANOPY_MATH1(cosh) CANOPY_MATH1(tanh)
-CANOPY_MATH1(erf) CANOPY_MATH1(erfc) CANOPY_MATH1(lgamma) CANOPY_MATH1(tgamma)
-CANOPY_MATH1(floor) CANOPY_MATH1(ceil) CANOPY_MATH1(trunc) CANOPY_MATH1(round) CANOPY_MATH1(rint)
-CANOPY_MATH1(fabs)
-CANOPY_MATH2(pow) CANOPY_MATH2(fmod) CANOPY_MATH2(atan2) CANOPY_MATH2(hypot)
-CANOPY_MATH2(fmin) CANOPY_MATH2(fmax) CANOPY_MATH2(copysign)
-#undef CANOPY_MATH1
-#undef CANOPY_MATH2
-CANOPY_DEVICE float fmaf(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
-CANOPY_DEVICE double fma(double a, double b, double c) { return __builtin_fma(a, b, c); }
-CANOPY_DEVICE float abs(float x) { return fabsf(x); }
-CANOPY_DEVICE double abs(double x) { return fabs(x); }
-CANOPY_DEVICE float min(float a, float b) { return fminf(a, b); }
-CANOPY_DEVICE double min(double a, double b) { return fmin(a, b); }
-CANOPY_DEVICE float max(float a, float b) { return fmaxf(a, b); }
-CANOPY_DEVICE double max(double a, double b) { return fmax(a, b); }
-CANOPY_DEVICE float __expf(float x) { return expf(x); }
-CANOPY_DEVICE float __logf(float x) { return logf(x); }
-CANOPY_DEVICE float __sinf(float x) { return sinf(x); }
-CANOPY_DEVICE float __cosf(float x) { return cosf(x); }
-CANOPY_DEVICE float __powf(float x, float y) { return powf(x, y); }
-CANOPY_DEVICE float __fdividef(float a, float b) { return a / b; }
-CANOPY_DEVICE float __int_as_float(int x) { return __builtin_bit_cast(float, x); }
-CANOPY_DEVICE int __float_as_int(float x) { return __builtin_bit_cast(int, x); }
-template <typename T> CANOPY_DEVICE T __ldg(const T* p) { return *p; }
+#include "canopy_math.h"
+#include "canopy_casts.h"
+#include "canopy_integer.h"
+#include "canopy_simd.h"
+#include "canopy_pointers.h"
 
