@@ -53,6 +53,7 @@ from canopy.ir.types import (
     Type,
     element_type,
     is_float,
+    signed,
     unsigned,
 )
 
@@ -199,6 +200,16 @@ class Translator:
         if type_ == value.type:
             return value
         return self.add(ir.Bitcast, source=value, type=element_type(type_))
+
+    def as_signed(self, value: ir.Value) -> ir.Value:
+        """The same integer bits under the signed type."""
+        return self.bitcast(value, element_type(signed(value.type)))
+
+    def bitcast(self, value: ir.Value, element: ElementType) -> ir.Value:
+        """The same bits under another element type."""
+        if element_type(value.type) == element:
+            return value
+        return self.add(ir.Bitcast, source=value, type=element)
 
     def inverted(self, condition: ir.Value) -> ir.Value:
         key = ("not", condition)

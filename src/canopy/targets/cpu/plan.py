@@ -212,7 +212,7 @@ class _BlockPlanner:
                     for value in inner.operands:
                         self.users.setdefault(value, []).append((op, position, True))
         for inner in memory_ops(op):
-            if isinstance(inner, (*WRITES, ir.Barrier)):
+            if isinstance(inner, (*WRITES, ir.Barrier, ir.NativeCall)):
                 self.writes.append((position, inner))
 
     def decide(self) -> None:
@@ -282,6 +282,8 @@ class _BlockPlanner:
             if isinstance(write, ir.Barrier):
                 if self._is_own(load.pointer):
                     continue  # nobody else writes it, and our own stores are in order
+                return True
+            if isinstance(write, ir.NativeCall):
                 return True
             assert isinstance(write, WRITES)
             if not self.plan.may_alias(load.pointer, write.pointer):
