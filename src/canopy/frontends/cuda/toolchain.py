@@ -16,6 +16,7 @@ from canopy.frontends.cuda.options import CUDA_VERSION
 
 __all__ = [
     "HEADERS",
+    "HELPER_HEADERS",
     "LINK_TARGET",
     "RUNTIME_HEADERS",
     "cpp_flags",
@@ -27,6 +28,7 @@ __all__ = [
 ]
 
 HEADERS = Path(__file__).parent / "headers"
+HELPER_HEADERS = HEADERS / "samples"  # helper_cuda.h and so on: a program's own come first
 RUNTIME_HEADERS = Path(__file__).parents[2] / "runtime" / "native" / "cuda"
 
 _GLIBC_MINOR = 17  # glibc 2.17, as the native runtime
@@ -82,6 +84,7 @@ def cpp_flags() -> tuple[str, ...]:
     flags = ["-nobuiltininc", "-nostdsysteminc"]
     for folder in (HEADERS, RUNTIME_HEADERS, *(library / name for name in folders)):
         flags += ["-isystem", str(folder)]
+    flags += ["-idirafter", str(HELPER_HEADERS)]
     return (*flags, *(f"-D{macro}" for macro in _library_macros()))
 
 
@@ -104,7 +107,7 @@ def _library_macros() -> list[str]:
 
 
 _VERSION_MACROS = (
-    *("__CUDACC__=1", "__NVCC__=1", "__CUDACC_RELAXED_CONSTEXPR__=1"),
+    *("__CANOPY__=1", "__CUDACC__=1", "__NVCC__=1", "__CUDACC_RELAXED_CONSTEXPR__=1"),
     f"__CUDACC_VER_MAJOR__={CUDA_VERSION[0]}",
     f"__CUDACC_VER_MINOR__={CUDA_VERSION[1]}",
     f"__CUDACC_VER_BUILD__={CUDA_VERSION[2]}",
