@@ -35,6 +35,17 @@ def _lane_id(t: Translator, i: Instruction, mask: Mask) -> ir.Value:
     return t.add(ir.And, lhs=index, rhs=t.constant(WARP - 1, index.type))
 
 
+@calls("llvm.nvvm.read.ptx.sreg.warpid")
+def _warp_id(t: Translator, i: Instruction, mask: Mask) -> ir.Value:
+    index = t.linear_index()
+    return t.add(ir.ShiftRight, lhs=index, rhs=t.constant(WARP.bit_length() - 1, index.type))
+
+
+@calls("llvm.nvvm.read.ptx.sreg.nwarpid")
+def _warp_count(t: Translator, i: Instruction, mask: Mask) -> ir.Value:
+    return t.constant(t.lanes // WARP, I32)
+
+
 @calls("llvm.nvvm.barrier.cta.sync", "llvm.nvvm.barrier0")
 def _barrier(t: Translator, i: Instruction, mask: Mask) -> None:
     t.builder.effect(ir.Barrier)

@@ -107,7 +107,7 @@ def _library_macros() -> list[str]:
 
 
 _VERSION_MACROS = (
-    *("__CUDACC__=1", "__NVCC__=1", "__CUDACC_RELAXED_CONSTEXPR__=1"),
+    *("__CANOPY__=1", "__CUDACC__=1", "__NVCC__=1", "__CUDACC_RELAXED_CONSTEXPR__=1"),
     f"__CUDACC_VER_MAJOR__={CUDA_VERSION[0]}",
     f"__CUDACC_VER_MINOR__={CUDA_VERSION[1]}",
     f"__CUDACC_VER_BUILD__={CUDA_VERSION[2]}",

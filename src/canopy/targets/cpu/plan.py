@@ -183,7 +183,7 @@ class _BlockPlanner:
                     for value in inner.operands:
                         self.users.setdefault(value, []).append((op, position, True))
         for inner in memory_ops(op):
-            if isinstance(inner, (*WRITES, ir.Barrier)):
+            if isinstance(inner, (*WRITES, ir.Barrier, ir.NativeCall)):
                 self.writes.append((position, inner))
 
     def decide(self) -> None:
@@ -250,7 +250,7 @@ class _BlockPlanner:
         for at, write in self.writes:
             if not position < at <= site.position:
                 continue
-            if isinstance(write, ir.Barrier):
+            if isinstance(write, (ir.Barrier, ir.NativeCall)):
                 return True
             assert isinstance(write, WRITES)
             if not self.plan.may_alias(load.pointer, write.pointer):

@@ -39,6 +39,7 @@ from canopy.targets.cpu.llvm import (
     constant,
     in_entry_block,
 )
+from canopy.targets.cpu.native_calls import emit_native_call
 from canopy.targets.cpu.nest import Nest, Root
 from canopy.targets.cpu.packing import LeftOperand, RightOperand
 from canopy.targets.cpu.patterns import SLACK_BYTES
@@ -253,7 +254,17 @@ class Program:
 
     def _scalar_op(self, op: ir.Op) -> None:
         touches = isinstance(
-            op, (ir.Load, ir.Assert, ir.Print, ir.Barrier, ir.Unsplat, *WRITES, *_KEPT_OPERAND)
+            op,
+            (
+                ir.Load,
+                ir.Assert,
+                ir.Print,
+                ir.NativeCall,
+                ir.Barrier,
+                ir.Unsplat,
+                *WRITES,
+                *_KEPT_OPERAND,
+            ),
         )
         if touches or any(v in self._pending_results for v in op.operands):
             self.flush()
@@ -294,6 +305,8 @@ class Program:
                 diagnostics.emit_assert(self, op)
             case ir.Print():
                 diagnostics.emit_print(self, op)
+            case ir.NativeCall():
+                emit_native_call(self, op)
             case _:
                 self.scalars[op.result] = emit_elementwise(
                     b, op, [self.scalar(v) for v in op.operands]
