@@ -7,11 +7,13 @@ from canopy.errors import UnsupportedError
 from canopy.frontends.cuda import (  # noqa: F401  (they register their rules)
     math_calls,
     memory_calls,
+    output_calls,
     thread_calls,
     warp_calls,
 )
 from canopy.frontends.cuda.call_rules import find_rule
 from canopy.frontends.cuda.llvm_values import Instruction
+from canopy.frontends.cuda.ptx import explain
 from canopy.frontends.cuda.translator import Mask, Translator
 
 __all__ = ["translate_call"]
@@ -19,6 +21,12 @@ __all__ = ["translate_call"]
 
 def translate_call(t: Translator, i: Instruction, mask: Mask) -> ir.Value | None:
     """Appends the ops of one call and returns its value."""
+    if " asm " in i.text and not i.callee:
+        raise UnsupportedError(
+            f"inline PTX: {explain(i.text)} is not supported",
+            location=i.location,
+            hint="write it in CUDA C++, or guard it for GPUs with #ifndef __CANOPY__",
+        )
     rule = find_rule(i.callee) or math_calls.rule_of_name(i.callee)
     if rule is None:
         raise UnsupportedError(

@@ -1,15 +1,17 @@
-"""Calls in device code: memset, memcpy and memmove."""
+"""Calls in device code: memset, memcpy and memmove, and addresses of shared memory."""
 
 from __future__ import annotations
 
 from canopy import ir
 from canopy.errors import UnsupportedError
-from canopy.frontends.cuda.call_rules import calls, in_play, reduced
+from canopy.frontends.cuda.call_rules import arguments, calls, in_play, reduced
 from canopy.frontends.cuda.llvm_values import Instruction, Number
 from canopy.frontends.cuda.translator import Mask, Translator
-from canopy.ir.types import I8, I16, I32, I64, element_type
+from canopy.ir.types import I8, I16, I32, I64, PTR, element_type
 
-__all__: list[str] = []
+__all__ = ["SHARED_ADDRESSES"]
+
+SHARED_ADDRESSES = ("__canopy_to_shared", "__canopy_from_shared")
 
 _UNROLLED_BYTES = 64
 
@@ -104,3 +106,23 @@ def _copy_in_loop(
 
 def _widened(t: Translator, size: ir.Value) -> ir.Value:
     return t.add(ir.Cast, source=t.as_unsigned(size), type=I64)
+
+
+# ---- addresses of shared memory: distances from one place in it, so that 32 bits hold them
+
+
+def _shared_base(t: Translator, like: ir.Value) -> ir.Value:
+    base = t.bitcast(t.env["shared base"], I64)
+    return t.as_tile(base) if like.is_tile else base
+
+
+@calls("__canopy_to_shared")
+def _to_shared(t: Translator, i: Instruction, mask: Mask) -> ir.Value:
+    (pointer,) = arguments(t, i)
+    return t.add(ir.Sub, lhs=t.bitcast(pointer, I64), rhs=_shared_base(t, pointer))
+
+
+@calls("__canopy_from_shared")
+def _from_shared(t: Translator, i: Instruction, mask: Mask) -> ir.Value:
+    (distance,) = arguments(t, i)
+    return t.bitcast(t.add(ir.Add, lhs=distance, rhs=_shared_base(t, distance)), PTR)

@@ -17,6 +17,7 @@ typedef __SIZE_TYPE__ size_t;
 
 #include "canopy_vectors.h"
 #include "canopy_runtime_api.h"
+#include "canopy_output.h"
 
 // ---- the thread's place
 #define CANOPY_PLACE(T, sreg)                                                                                    \
