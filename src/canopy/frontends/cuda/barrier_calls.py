@@ -7,7 +7,6 @@ their own they meet there (`waits`).
 from __future__ import annotations
 
 from canopy import ir
-from canopy.errors import UnsupportedError
 from canopy.frontends.cuda.call_rules import calls, in_play, is_true, reduced
 from canopy.frontends.cuda.llvm_values import Instruction
 from canopy.frontends.cuda.translator import Mask, Translator
@@ -24,7 +23,7 @@ def _barrier(t: Translator, i: Instruction, mask: Mask) -> None:
         return
     _require_whole_warps(t, i, mask)
     zero = t.constant(0, I32)
-    number, threads = _number_and_threads(t, i)
+    number, threads = _number_and_threads(t, i, mask)
 
     def meet() -> None:
         t.add(ir.Meet, barrier=number, threads=threads, value=zero)
@@ -35,7 +34,7 @@ def _barrier(t: Translator, i: Instruction, mask: Mask) -> None:
 @calls("llvm.nvvm.barrier.cta.arrive")
 def _arrive(t: Translator, i: Instruction, mask: Mask) -> None:
     _require_whole_warps(t, i, mask)
-    number, threads = _number_and_threads(t, i)
+    number, threads = _number_and_threads(t, i, mask)
 
     def arrive() -> None:
         t.builder.effect(ir.Arrive, barrier=number, threads=threads)
@@ -43,16 +42,14 @@ def _arrive(t: Translator, i: Instruction, mask: Mask) -> None:
     t.when_any(mask, arrive)
 
 
-def _number_and_threads(t: Translator, i: Instruction) -> tuple[ir.Value, ir.Value]:
+def _number_and_threads(t: Translator, i: Instruction, mask: Mask) -> tuple[ir.Value, ir.Value]:
+    """Both are the same in all threads of a warp, as PTX demands."""
     operands = [t.operand(o, i) for o in i.operands[:2]]
-    if any(o.is_tile for o in operands):
-        raise UnsupportedError(
-            "the number of a barrier must be the same in all threads",
-            location=i.location,
-            hint="compute it from values that do not depend on threadIdx",
-        )
     operands += [t.constant(0, I32)] * (2 - len(operands))
-    return operands[0], operands[1]
+    number, threads = (
+        reduced(t, in_play(t, o, mask, 0), ir.Max, axis=0) if o.is_tile else o for o in operands
+    )
+    return number, threads
 
 
 def _require_whole_warps(t: Translator, i: Instruction, mask: Mask) -> None:
