@@ -94,6 +94,8 @@ def _run(module: llvm.ModuleRef) -> None:
     passes.add_simplify_cfg_pass()
     passes.add_sccp_pass()
     passes.add_loop_unroll_pass()
+    passes.add_sccp_pass()
+    passes.add_simplify_cfg_pass()  # blocks that are never reached keep arrays in memory
     passes.add_sroa_pass()  # arrays whose indices unrolling made constant
     passes.add_sccp_pass()
     passes.add_simplify_cfg_pass()

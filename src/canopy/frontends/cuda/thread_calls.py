@@ -51,9 +51,16 @@ def _barrier(t: Translator, i: Instruction, mask: Mask) -> None:
     t.builder.effect(ir.Barrier)
 
 
-@calls("llvm.nvvm.bar.warp.sync", "llvm.nvvm.membar.", "llvm.lifetime.", "llvm.assume")
+@calls("llvm.nvvm.bar.warp.sync", "llvm.nvvm.membar.")
+def _order(t: Translator, i: Instruction, mask: Mask) -> None:
+    """What all lanes did to memory happens before what they do next: between two of these a target
+    keeps the order of each thread only."""
+    t.builder.effect(ir.Barrier)
+
+
+@calls("llvm.lifetime.", "llvm.assume")
 def _nothing(t: Translator, i: Instruction, mask: Mask) -> None:
-    """Lanes of a warp move together, and a program's memory operations happen in order."""
+    """Facts for an optimiser."""
 
 
 @calls("llvm.nvvm.barrier0.", "llvm.nvvm.barrier.cta.red.")

@@ -22,6 +22,7 @@ __all__ = [
     "cpp_flags",
     "device_flags",
     "find_zig",
+    "header_folders",
     "host_cpu",
     "host_flags",
     "host_triple",
@@ -30,6 +31,13 @@ __all__ = [
 HEADERS = Path(__file__).parent / "headers"
 HELPER_HEADERS = HEADERS / "samples"  # helper_cuda.h and so on: a program's own come first
 RUNTIME_HEADERS = Path(__file__).parents[2] / "runtime" / "native" / "cuda"
+
+
+def header_folders() -> list[str]:
+    """The options by which a C or C++ source finds CUDA's headers."""
+    first = [part for folder in (HEADERS, RUNTIME_HEADERS) for part in ("-isystem", str(folder))]
+    return [*first, "-idirafter", str(HELPER_HEADERS)]
+
 
 _GLIBC_MINOR = 17  # glibc 2.17, as the native runtime
 _TRIPLES = {"x86_64": "x86_64-unknown-linux-gnu", "aarch64": "aarch64-unknown-linux-gnu"}

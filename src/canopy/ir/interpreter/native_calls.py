@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
@@ -31,21 +32,29 @@ def _native_call(machine: Machine, op: NativeCall) -> Array:
     return results
 
 
+_sources: list[Callable[[], Mapping[str, int]]] = []
+
+
+def provide(symbols: Callable[[], Mapping[str, int]]) -> None:
+    """Says where the runtime's functions are: it is not for the IR to know the runtime."""
+    _sources[:] = [symbols]
+
+
+def _address(name: str) -> int:
+    if not _sources:
+        raise KernelError(f"{name}: no runtime was loaded", hint="import canopy.compiler first")
+    return _sources[0]()[name]
+
+
 @cache
 def _function(name: str, result: Any = ctypes.c_int32) -> Any:
-    from canopy.runtime.launch import symbols
-
-    return ctypes.CFUNCTYPE(result, ctypes.c_void_p)(symbols()[name])
+    return ctypes.CFUNCTYPE(result, ctypes.c_void_p)(_address(name))
 
 
 def _flush() -> None:
     """What the call printed is shown at once."""
-    from canopy.runtime.launch import symbols
-
-    ctypes.CFUNCTYPE(None)(symbols()["canopy_output_flush"])()
+    ctypes.CFUNCTYPE(None)(_address("canopy_output_flush"))()
 
 
 def _message() -> str:
-    from canopy.runtime.launch import symbols
-
-    return bytes(ctypes.CFUNCTYPE(ctypes.c_char_p)(symbols()["canopy_message"])()).decode()
+    return bytes(ctypes.CFUNCTYPE(ctypes.c_char_p)(_address("canopy_message"))()).decode()
