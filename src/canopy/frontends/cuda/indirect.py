@@ -18,7 +18,9 @@ _NAME = r'@("[^"]*"|[-\w.$]+)'
 _CALL = re.compile(r"\bcall ")
 _CALLEE = re.compile(r"(%[-\w.$]+|%\"[^\"]*\")\(")
 _GROUP = re.compile(r"(?<![\w.])(?!addrspace\()[a-z_]+\((?:[^()]|\([^()]*\))*\) ?")
-_HEAD = re.compile(r"(?:(?<=\s)|^)(void|ptr|i\d+|half|bfloat|float|double|[{\[<%])(?=[\s,}>\]\w\".]|$)")
+_HEAD = re.compile(
+    r"(?:(?<=\s)|^)(void|ptr|i\d+|half|bfloat|float|double|[{\[<%])(?=[\s,}>\]\w\".]|$)"
+)
 _COPY = re.compile(r"\bbyval\((?:[^()]|\([^()]*\))*\)(?: align \d+)?")
 
 
@@ -40,9 +42,7 @@ def direct_calls(ir: str) -> str:
             continue
         if call.signature not in dispatchers:
             name = f"canopy.dispatch.{len(dispatchers)}"
-            dispatchers[call.signature] = _dispatcher(
-                name, call.signature, targets[call.signature]
-            )
+            dispatchers[call.signature] = _dispatcher(name, call.signature, targets[call.signature])
         name = f"canopy.dispatch.{list(dispatchers).index(call.signature)}"
         lines[number] = call.through(name)
     return "\n".join([*lines, *dispatchers.values(), ""])

@@ -89,6 +89,7 @@ static PyObject *symbols(PyObject *module, PyObject *unused) {
         SYMBOL(canopy_cuda_printf),       SYMBOL(canopy_cuda_assert),
         SYMBOL(canopy_cuda_trap),         SYMBOL(canopy_cuda_malloc),
         SYMBOL(canopy_cuda_free),         SYMBOL(canopy_cuda_sleep),
+        SYMBOL(canopy_cuda_memmove),
     };
     PyObject *result = PyDict_New();
     for (size_t at = 0; result && at < sizeof table / sizeof *table; at++) {
