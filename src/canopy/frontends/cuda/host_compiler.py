@@ -32,7 +32,14 @@ def command_for(language: str, words: Sequence[str]) -> tuple[list[str], list[st
     kept = [word for word in words if word != "-fopenmp" and word not in _UNKNOWN]
     if _QUESTIONS.intersection(kept) and len(kept) == 1:
         return [*command, *kept], []
-    folders = ["-isystem", str(HEADERS), "-isystem", str(RUNTIME_HEADERS), "-idirafter", str(HELPER_HEADERS)]
+    folders = [
+        "-isystem",
+        str(HEADERS),
+        "-isystem",
+        str(RUNTIME_HEADERS),
+        "-idirafter",
+        str(HELPER_HEADERS),
+    ]
     if _COMPILES_ONLY.intersection(kept):
         return [*command, *kept, *folders], notes
     chosen = wanted_libraries(kept)

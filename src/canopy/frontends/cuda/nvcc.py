@@ -242,7 +242,14 @@ def _host_command(line: CommandLine, name: str) -> list[str]:
     command += ["-fPIC", f"-march={host_cpu().replace('-', '_')}", line.optimization]
     command += [] if is_c else [f"-std={line.standard}"]
     command += ["-x", "c" if is_c else "c++"]
-    command += ["-isystem", str(HEADERS), "-isystem", str(RUNTIME_HEADERS), "-idirafter", str(HELPER_HEADERS)]
+    command += [
+        "-isystem",
+        str(HEADERS),
+        "-isystem",
+        str(RUNTIME_HEADERS),
+        "-idirafter",
+        str(HELPER_HEADERS),
+    ]
     return [*command, *line.preprocessor, "-Wno-unknown-warning-option", *line.host_flags]
 
 
