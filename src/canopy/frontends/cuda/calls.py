@@ -7,6 +7,7 @@ from canopy.errors import UnsupportedError
 from canopy.frontends.cuda import (  # noqa: F401  (they register their rules)
     math_calls,
     memory_calls,
+    output_calls,
     thread_calls,
     warp_calls,
 )

@@ -35,14 +35,32 @@ def _lane_id(t: Translator, i: Instruction, mask: Mask) -> ir.Value:
     return t.add(ir.And, lhs=index, rhs=t.constant(WARP - 1, index.type))
 
 
+@calls("llvm.nvvm.read.ptx.sreg.warpid")
+def _warp_id(t: Translator, i: Instruction, mask: Mask) -> ir.Value:
+    index = t.linear_index()
+    return t.add(ir.ShiftRight, lhs=index, rhs=t.constant(WARP.bit_length() - 1, index.type))
+
+
+@calls("llvm.nvvm.read.ptx.sreg.nwarpid")
+def _warp_count(t: Translator, i: Instruction, mask: Mask) -> ir.Value:
+    return t.constant(t.lanes // WARP, I32)
+
+
 @calls("llvm.nvvm.barrier.cta.sync", "llvm.nvvm.barrier0")
 def _barrier(t: Translator, i: Instruction, mask: Mask) -> None:
     t.builder.effect(ir.Barrier)
 
 
-@calls("llvm.nvvm.bar.warp.sync", "llvm.nvvm.membar.", "llvm.lifetime.", "llvm.assume")
+@calls("llvm.nvvm.bar.warp.sync", "llvm.nvvm.membar.")
+def _order(t: Translator, i: Instruction, mask: Mask) -> None:
+    """What all lanes did to memory happens before what they do next: between two of these a target
+    keeps the order of each thread only."""
+    t.builder.effect(ir.Barrier)
+
+
+@calls("llvm.lifetime.", "llvm.assume")
 def _nothing(t: Translator, i: Instruction, mask: Mask) -> None:
-    """Lanes of a warp move together, and a program's memory operations happen in order."""
+    """Facts for an optimiser."""
 
 
 @calls("llvm.nvvm.barrier0.", "llvm.nvvm.barrier.cta.red.")

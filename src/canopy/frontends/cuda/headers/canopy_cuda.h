@@ -1,5 +1,6 @@
 // CUDA C++ names for device code, implemented on clang's NVPTX builtins. Written for Canopy.
 #pragma once
+#pragma clang system_header  // a user's warnings are about the user's code
 
 #define __host__ __attribute__((host))
 #define __device__ __attribute__((device))
@@ -15,8 +16,11 @@
 
 typedef __SIZE_TYPE__ size_t;
 
+#include "canopy_marks.h"
 #include "canopy_vectors.h"
 #include "canopy_runtime_api.h"
+#include "canopy_textures.h"
+#include "canopy_output.h"
 
 // ---- the thread's place
 #define CANOPY_PLACE(T, sreg)                                                                                    \
@@ -50,82 +54,20 @@ CANOPY_DEVICE void __threadfence_block() { __nvvm_membar_cta(); }
 CANOPY_DEVICE void __threadfence() { __nvvm_membar_gl(); }
 CANOPY_DEVICE void __threadfence_system() { __nvvm_membar_sys(); }
 
-// ---- warp votes and shuffles
-CANOPY_DEVICE int __any_sync(unsigned int mask, int p) { return __nvvm_vote_any_sync(mask, p); }
-CANOPY_DEVICE int __all_sync(unsigned int mask, int p) { return __nvvm_vote_all_sync(mask, p); }
-CANOPY_DEVICE unsigned int __ballot_sync(unsigned int mask, int p) { return __nvvm_vote_ballot_sync(mask, p); }
-
-#define CANOPY_SHUFFLE(name, builtin, control)                                                                   \
-  CANOPY_DEVICE int name(unsigned int m, int v, int s, int w = 32) {                                             \
-    return __nvvm_shfl_sync_##builtin##_i32(m, v, s, ((32 - w) << 8) | control);                                 \
-  }                                                                                                              \
-  CANOPY_DEVICE unsigned int name(unsigned int m, unsigned int v, int s, int w = 32) {                           \
-    return (unsigned int)name(m, (int)v, s, w);                                                                  \
-  }                                                                                                              \
-  CANOPY_DEVICE float name(unsigned int m, float v, int s, int w = 32) {                                         \
-    return __nvvm_shfl_sync_##builtin##_f32(m, v, s, ((32 - w) << 8) | control);                                 \
-  }                                                                                                              \
-  CANOPY_DEVICE long long name(unsigned int m, long long v, int s, int w = 32) {                                 \
-    unsigned int low = name(m, (unsigned int)v, s, w);                                                           \
-    unsigned int high = name(m, (unsigned int)(v >> 32), s, w);                                                  \
-    return (long long)(((unsigned long long)high << 32) | low);                                                  \
-  }                                                                                                              \
-  CANOPY_DEVICE unsigned long long name(unsigned int m, unsigned long long v, int s, int w = 32) {               \
-    return (unsigned long long)name(m, (long long)v, s, w);                                                      \
-  }                                                                                                              \
-  CANOPY_DEVICE long name(unsigned int m, long v, int s, int w = 32) {                                           \
-    return (long)name(m, (long long)v, s, w);                                                                    \
-  }                                                                                                              \
-  CANOPY_DEVICE unsigned long name(unsigned int m, unsigned long v, int s, int w = 32) {                         \
-    return (unsigned long)name(m, (long long)v, s, w);                                                           \
-  }                                                                                                              \
-  CANOPY_DEVICE double name(unsigned int m, double v, int s, int w = 32) {                                       \
-    return __builtin_bit_cast(double, name(m, __builtin_bit_cast(long long, v), s, w));                          \
-  }
-CANOPY_SHUFFLE(__shfl_sync, idx, 31)
-CANOPY_SHUFFLE(__shfl_up_sync, up, 0)
-CANOPY_SHUFFLE(__shfl_down_sync, down, 31)
-CANOPY_SHUFFLE(__shfl_xor_sync, bfly, 31)
-#undef CANOPY_SHUFFLE
-
-// ---- atomics
-#define CANOPY_ATOMIC(name, builtin, T)                                                                          \
-  CANOPY_DEVICE T name(T* p, T v) {                                                                              \
-    return __scoped_atomic_##builtin(p, v, __ATOMIC_RELAXED, __MEMORY_SCOPE_DEVICE);                             \
-  }
-#define CANOPY_ATOMIC_INTEGERS(name, builtin)                                                                    \
-  CANOPY_ATOMIC(name, builtin, int)                                                                              \
-  CANOPY_ATOMIC(name, builtin, unsigned int)                                                                     \
-  CANOPY_ATOMIC(name, builtin, long long)                                                                        \
-  CANOPY_ATOMIC(name, builtin, unsigned long long)
-CANOPY_ATOMIC_INTEGERS(atomicAdd, fetch_add)
-CANOPY_ATOMIC(atomicAdd, fetch_add, float)
-CANOPY_ATOMIC(atomicAdd, fetch_add, double)
-CANOPY_ATOMIC_INTEGERS(atomicSub, fetch_sub)
-CANOPY_ATOMIC_INTEGERS(atomicAnd, fetch_and)
-CANOPY_ATOMIC_INTEGERS(atomicOr, fetch_or)
-CANOPY_ATOMIC_INTEGERS(atomicXor, fetch_xor)
-CANOPY_ATOMIC_INTEGERS(atomicMin, fetch_min)
-CANOPY_ATOMIC_INTEGERS(atomicMax, fetch_max)
-CANOPY_ATOMIC_INTEGERS(atomicExch, exchange_n)
-#undef CANOPY_ATOMIC_INTEGERS
-#undef CANOPY_ATOMIC
-#define CANOPY_CAS(T)                                                                                            \
-  CANOPY_DEVICE T atomicCAS(T* p, T expected, T desired) {                                                       \
-    __scoped_atomic_compare_exchange_n(p, &expected, desired, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED,         \
-                                       __MEMORY_SCOPE_DEVICE);                                                   \
-    return expected;                                                                                             \
-  }
-CANOPY_CAS(int)
-CANOPY_CAS(unsigned int)
-CANOPY_CAS(unsigned long long)
-#undef CANOPY_CAS
-CANOPY_DEVICE unsigned int atomicInc(unsigned int* p, unsigned int v) { return __nvvm_atom_inc_gen_ui(p, v); }
-CANOPY_DEVICE unsigned int atomicDec(unsigned int* p, unsigned int v) { return __nvvm_atom_dec_gen_ui(p, v); }
-
+#include "canopy_warp.h"
+#include "canopy_atomic.h"
 #include "canopy_math.h"
 #include "canopy_casts.h"
 #include "canopy_integer.h"
 #include "canopy_simd.h"
 #include "canopy_pointers.h"
 
+// ---- what host code of a .cu file finds without including it, as with nvcc
+#ifndef __CUDACC_RTC__
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <utility>
+#endif

@@ -7,5 +7,6 @@ What the tables do not have stays, and is an error where a kernel comes to it.
 """
 
 from canopy.frontends.cuda.ptx.inline import explain, replace_inline_ptx
+from canopy.frontends.cuda.ptx.lowering import CARRY
 
-__all__ = ["explain", "replace_inline_ptx"]
+__all__ = ["CARRY", "explain", "replace_inline_ptx"]

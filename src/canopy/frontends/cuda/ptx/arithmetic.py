@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from canopy.frontends.cuda.ptx.lowering import Lowering, bits_of, is_float, llvm_type, ptx
+from canopy.frontends.cuda.ptx.lowering import CARRY, Lowering, bits_of, is_float, llvm_type, ptx
 from canopy.frontends.cuda.ptx.parser import Instruction, PtxError
 
 __all__ = ["saturated", "through_f32"]
@@ -116,8 +116,7 @@ def _clipped(code: Lowering, value: str, type_: str, low: int, high: int) -> str
 
 
 def _carry_in(code: Lowering) -> str:
-    code.uses_carry = True
-    return code.op("load i32, ptr @canopy.carry")
+    return code.op(f"load i32, ptr @{CARRY}")
 
 
 def _sum_with_carry(
@@ -139,8 +138,7 @@ def _sum_with_carry(
         again = code.compare("ugt", type_, total, first)
     if carry is not None:
         over = code.binary("or", "i1", over, again)
-    code.uses_carry = True
-    code.effect(f"store i32 {code.converted(over, 'i1', 'i32')}, ptr @canopy.carry")
+    code.effect(f"store i32 {code.converted(over, 'i1', 'i32')}, ptr @{CARRY}")
     return total
 
 

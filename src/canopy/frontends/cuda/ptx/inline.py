@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from canopy.frontends.cuda.ptx import arithmetic, bits, conversions, memory, warp
-from canopy.frontends.cuda.ptx.lowering import Lowering
+from canopy.frontends.cuda.ptx.lowering import CARRY, Lowering
 from canopy.frontends.cuda.ptx.parser import PtxError, parse_ptx
 
 __all__ = ["explain", "replace_inline_ptx"]
@@ -37,8 +37,8 @@ def replace_inline_ptx(ir: str) -> str:
         for name, text in declarations.items()
         if not re.search(rf"@{re.escape(name)}\(", declared)
     ]
-    if any("@canopy.carry" in text for _, text in made.values()):
-        lines.append("@canopy.carry = internal addrspace(0) global i32 0")
+    if any(f"@{CARRY}" in text for _, text in made.values()):
+        lines.append(f"@{CARRY} = internal global i32 0")
     return "\n".join([*lines, ""])
 
 
@@ -48,7 +48,7 @@ def explain(statement: str) -> str:
     if not match:
         return "this asm statement"
     try:
-        _Statement(match, statement[match.end() :]).lower("explained")
+        _Statement(match, statement[match.end() :]).lower("canopy.explained")
     except PtxError as error:
         return str(error)
     return "this asm statement"

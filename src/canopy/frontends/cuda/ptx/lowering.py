@@ -24,8 +24,9 @@ from canopy.frontends.cuda.ptx.parser import (
     Vector,
 )
 
-__all__ = ["Lowering", "Rule", "bits_of", "is_float", "llvm_type", "ptx"]
+__all__ = ["CARRY", "Lowering", "Rule", "bits_of", "is_float", "llvm_type", "ptx"]
 
+CARRY = "canopy.carry"  # the flag that add.cc sets and addc reads
 Rule = Callable[["Lowering", Instruction], None]
 _RULES: dict[str, Rule] = {}
 _FLOATS = {"f16": "half", "bf16": "bfloat", "f32": "float", "f64": "double"}
@@ -84,7 +85,6 @@ class Lowering:
         self.lines: list[str] = []
         self.types: dict[str, str] = {}  # the LLVM type of each register's slot
         self.declarations: dict[str, str] = {}
-        self.uses_carry = False
         self._counter = 0
         self._labels: set[str] = set()
         for number, type_ in enumerate(outputs):

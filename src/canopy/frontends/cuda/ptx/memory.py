@@ -131,24 +131,32 @@ def _copy(code: Lowering, i: Instruction) -> None:
     if len(i.operands) > 3 and not i.has("L2::cache_hint"):
         _copy_some(code, target, source, size, code.read(i.operands[3], "i32"))
         return
-    for offset in range(0, size, 8 if size % 8 == 0 else 4):
-        type_ = "i64" if size % 8 == 0 else "i32"
+    _copy_whole(code, target, source, size)
+
+
+def _copy_whole(code: Lowering, target: str, source: str, size: int) -> None:
+    step = 8 if size % 8 == 0 else 4
+    for offset in range(0, size, step):
+        type_ = f"i{8 * step}"
         value = code.op(f"load {type_}, ptr {_moved(code, source, offset)}, align 4")
         code.effect(f"store {type_} {value}, ptr {_moved(code, target, offset)}, align 4")
 
 
 def _copy_some(code: Lowering, target: str, source: str, size: int, given: str) -> None:
-    """``given`` bytes of the source, the rest zero."""
-    for offset in range(size):
-        inside = code.compare("ugt", "i32", given, str(offset))
-        read, after = code.label(), code.label()
-        code.effect(f"store i8 0, ptr {_moved(code, target, offset)}")
-        code.effect(f"br i1 {inside}, label %{read}, label %{after}")
-        code.effect(f"{read}:")
-        value = code.op(f"load i8, ptr {_moved(code, source, offset)}")
-        code.effect(f"store i8 {value}, ptr {_moved(code, target, offset)}")
-        code.effect(f"br label %{after}")
-        code.effect(f"{after}:")
+    """``given`` bytes of the source, the rest zero: nearly always all or none."""
+    whole, part, after = code.label(), code.label(), code.label()
+    all_given = code.compare("uge", "i32", given, str(size))
+    code.effect(f"br i1 {all_given}, label %{whole}, label %{part}")
+    code.effect(f"{whole}:")
+    _copy_whole(code, target, source, size)
+    code.effect(f"br label %{after}")
+    code.effect(f"{part}:")
+    for offset in range(0, size, 4):
+        code.effect(f"store i32 0, ptr {_moved(code, target, offset)}, align 4")
+    pointers, length = (("ptr", target), ("ptr", source)), code.converted(given, "i32", "i64")
+    code.call("void", "llvm.memcpy.p0.p0.i64", *pointers, ("i64", length), ("i1", "false"))
+    code.effect(f"br label %{after}")
+    code.effect(f"{after}:")
 
 
 def _moved(code: Lowering, pointer: str, offset: int) -> str:

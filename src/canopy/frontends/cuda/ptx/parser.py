@@ -158,7 +158,7 @@ class _Parser:
         return found
 
     def statement(self) -> list[Statement]:
-        if self.peek() == ".reg":
+        if self.peek().split(".")[:2] == ["", "reg"]:
             return list(self.registers())
         if self.peek() == ".pragma":
             while not self.accept(";"):
@@ -202,7 +202,7 @@ class _Parser:
         parts = tuple(self.take("word").split("."))
         operands: list[Operand] = []
         second = None
-        while self.tokens and not self.accept(";"):
+        while self.tokens and self.peek() != "}" and not self.accept(";"):
             if operands:
                 self.expect(",")
             operands.append(self.operand())
