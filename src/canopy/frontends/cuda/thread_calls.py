@@ -58,7 +58,7 @@ def _order(t: Translator, i: Instruction, mask: Mask) -> None:
     t.builder.effect(ir.Barrier)
 
 
-@calls("llvm.lifetime.", "llvm.assume")
+@calls("llvm.lifetime.", "llvm.assume", "llvm.experimental.noalias.scope.decl")
 def _nothing(t: Translator, i: Instruction, mask: Mask) -> None:
     """Facts for an optimiser."""
 
