@@ -62,3 +62,12 @@ CANOPY_DEVICE void __threadfence_system() { __nvvm_membar_sys(); }
 #include "canopy_simd.h"
 #include "canopy_pointers.h"
 
+// ---- what host code of a .cu file finds without including it, as with nvcc
+#ifndef __CUDACC_RTC__
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <utility>
+#endif
