@@ -156,20 +156,27 @@ class Nest:
             self._enter(axis, constant(I64, 0), len(self._levels))
             self._walk(depth + 1, roots)
         else:
-            outside = self.builder.block
-            self._levels.append(outside)
-            self._caches.append({})
-            self._fast_caches.append({})
             extent = constant(I64, self._walked[axis])
-            with counted_loop(self.builder, extent, f"axis{axis}", self.step_of(axis)) as position:
+            with (
+                self.deeper(),
+                counted_loop(self.builder, extent, f"axis{axis}", self.step_of(axis)) as position,
+            ):
                 self._enter(axis, position, len(self._levels))
                 self._walk(depth + 1, roots)
-            self._levels.pop()
-            self._caches.pop()
-            self._fast_caches.pop()
         if reducing:
             for root in roots:
                 root.end(self)
+
+    @contextmanager
+    def deeper(self) -> Iterator[None]:
+        """Inside, the builder emits a loop that is entered from the block where it stands."""
+        self._levels.append(self.builder.block)
+        self._caches.append({})
+        self._fast_caches.append({})
+        yield
+        self._levels.pop()
+        self._caches.pop()
+        self._fast_caches.pop()
 
     def _enter(self, axis: int, position: LLValue, level: int) -> None:
         fixed = isinstance(position, ll.Constant)
@@ -260,7 +267,7 @@ class Nest:
         """The value at ``point``, which has one index per axis of the value."""
         if not value.is_tile:
             return Uniform(self.program.scalar(value))
-        level = max((index.level for index in point), default=0)
+        level = self.level_of(value, point)
         cache: dict[tuple[ir.Value, Point], Form] = self.cache_of(level)
         key = (value, point)
         known = cache.get(key)
@@ -270,6 +277,10 @@ class Nest:
             form = self._compute(value, point)
         cache[key] = form
         return form
+
+    def level_of(self, value: ir.Value, point: Point) -> int:
+        """The outermost loop level at which the value at a point is known."""
+        return max((index.level for index in point), default=0)
 
     def remember(self, value: ir.Value, point: Point, form: Form) -> None:
         """Makes later pulls of a value at a point use what was just computed there."""

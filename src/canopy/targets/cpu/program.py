@@ -196,13 +196,16 @@ class Program:
         with b.if_then(mask):
             store()
 
-    def store_strip(
-        self, pointer: LLValue, address: LLValue, value: LLValue, element: ElementType
-    ) -> None:
-        """A whole strip; past the caches if the launch writes more than they hold."""
+    def store_strip(self, op: ir.Store, pointer: LLValue, address: LLValue, value: LLValue) -> None:
+        """A whole strip; past the caches if the launch writes more than they hold.
+
+        What the kernel reads as well (a gradient that many programs add to) stays in the caches.
+        """
         b = self.builder
+        element = element_type(op.value.type)
         size = value.type.count * element.bytes
-        if size % ALIGNMENT or element.bytes == 1:
+        is_read = self.plan.bases.of(op.pointer) in self.plan.bases.loaded
+        if is_read or size % ALIGNMENT or element.bytes == 1:
             memory.store_contiguous(b, pointer, value, element)
             return
         aligned = b.icmp_unsigned(
