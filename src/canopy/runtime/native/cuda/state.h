@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "../output.h"
 #include "canopy_runtime_api.h"
 #include "module.h"
 

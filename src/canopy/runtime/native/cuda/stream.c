@@ -54,6 +54,7 @@ static void wait_idle(cudaStream_t stream) {
     pthread_mutex_lock(&stream->lock);
     while (stream->first || stream->busy) pthread_cond_wait(&stream->changed, &stream->lock);
     pthread_mutex_unlock(&stream->lock);
+    canopy_output_flush(); /* synchronising is when what kernels print appears */
 }
 
 /* Streams cannot be destroyed while they are waited for here: the list stays locked. */
@@ -62,6 +63,7 @@ static void wait_for_streams(bool blocking_only) {
     for (cudaStream_t at = streams; at; at = at->next)
         if (!blocking_only || !(at->flags & cudaStreamNonBlocking)) wait_idle(at);
     canopy_cuda_unlock_streams();
+    canopy_output_flush();
 }
 
 void canopy_cuda_wait_all(void) { wait_for_streams(false); }
