@@ -56,6 +56,7 @@ from canopy.targets.cpu.roots import (
     reduce_root,
 )
 from canopy.targets.cpu.strides import is_row_major
+from canopy.targets.cpu.table_rows import table_rows
 from canopy.targets.cpu.waiting import WAITING, emit_waiting
 
 __all__ = ["Program"]
@@ -449,7 +450,9 @@ class Program:
             lane_axis = self._lane_axis(shape, roots)
             lanes = self._lanes(shape[lane_axis], roots)
         nest = Nest(self, shape, lane_axis, lanes, reduce_axis, merged)
-        nest.streams = streams_of(self, [root.op for root in roots if root.op is not None], shape)
+        ops = [root.op for root in roots if root.op is not None]
+        inputs = [value for root in roots for value in root.inputs()]
+        nest.streams = [*streams_of(self, ops, shape), *table_rows(self.plan, nest, inputs)]
         nest.run(roots)
         for root in roots:
             if isinstance(root, ReduceRoot) and root.buffers is None:
