@@ -9,7 +9,7 @@ import numpy as np
 from canopy.ir import Kernel
 from canopy.ir.interpreter.numeric import dtype_of
 from canopy.ir.types import SCALARS, ScalarType, is_bool, is_float
-from tests.fuzz.programs.generator import ATOMICS, GAP, SLICE
+from tests.fuzz.programs.generator import ATOMICS, GAP, LOG, SLICE
 
 __all__ = ["make_arguments", "overlaps"]
 
@@ -29,6 +29,8 @@ def make_arguments(kernel: Kernel, seed: int) -> tuple[list[Any], tuple[int, int
         name = parameter.name
         if name.startswith("counters"):
             args[name] = np.zeros(16, np.int32)
+        elif name.startswith("log"):
+            args[name] = np.zeros(LOG * programs, dtype_of(element))
         elif name.startswith("atomic"):
             args[name] = rng.integers(0, 100, ATOMICS * programs).astype(dtype_of(element))
         elif name.endswith("_again") and overlaps(seed):
@@ -53,6 +55,8 @@ def _data(rng: np.random.Generator, element: ScalarType, size: int) -> np.ndarra
         return rng.integers(0, 2, size).astype(np.bool_)
     if is_float(element):
         data = (rng.integers(-400, 400, size) * 0.25).astype(np.float32).astype(dtype)
+        odd = (rng.standard_normal(size) * 10).astype(dtype)  # sums of these are rounded
+        data = np.where(rng.random(size) < rng.choice([0.0, 0.5, 1.0]), odd, data)
         wild = rng.integers(0, 256, (size, element.bytes)).astype(np.uint8).view(dtype)[:, 0]
         special = np.array([0.0, -0.0, np.inf, -np.inf, np.nan, 1.0]).astype(dtype)
         data = np.where(rng.random(size) < 0.1, wild, data)

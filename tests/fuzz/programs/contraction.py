@@ -86,6 +86,10 @@ def _single(g: Generator, source: Value) -> Single:
         return source, _binary(g.rng.choice(kinds)), False
     if g.chance(0.6):
         propagate = g.chance(0.5)
+        if g.chance(0.3):  # of one sign, as no neutral element should be
+            source = g.add(ir.MathCall, function="abs", arguments=(source,))
+            if g.chance(0.7):
+                source = g.add(ir.MathCall, function="neg", arguments=(source,))
         return source, _binary(g.rng.choice([ir.Min, ir.Max]), propagate_nan=propagate), True
     whole = g.whole(source, -16.0, 100.0)
     wide = g.converted_exactly(whole, F64 if element_type(source.type) == F64 else F32)

@@ -41,12 +41,38 @@ def integer_op(g: Generator) -> None:
     g.keep(kind, lhs=lhs, rhs=rhs)
 
 
+_MIXED: tuple[Any, ...] = (
+    *(ir.Add, ir.Sub, ir.Mul, ir.Min, ir.Max, ir.Xor),
+    *(ir.Div, ir.Div, ir.Rem, ir.Rem, ir.ShiftRight, ir.ShiftRight, ir.ShiftLeft),
+)
+
+
+@step(4)
+def integer_chain(g: Generator) -> None:
+    """Several ops in a row on numbers of both signs, with constants that compilers treat apart."""
+    type_ = g.type(INTEGERS)
+    bits = element_type(type_).bits
+    values = [g.varied(type_), g.varied(type_)]
+    for _ in range(g.rng.randrange(2, 6)):
+        kind = g.rng.choice(_MIXED)
+        rhs = g.rng.choice(values)
+        if kind in (ir.ShiftLeft, ir.ShiftRight) and g.chance(0.8):
+            rhs = g.constant(g.rng.choice([1, 3, bits - 1, bits, min(bits + 8, 127)]), type_)
+        elif g.chance(0.4):
+            rhs = g.constant(g.rng.choice([1, 2, 3, 7, 16]), type_)
+        values.append(g.add(kind, lhs=g.rng.choice(values), rhs=rhs))
+        g.record(values[-1])
+    g.leave(values[-1])
+
+
 @step(1)
 def constant(g: Generator) -> None:
-    """Two constants: shared, if a pass takes them for one."""
+    """Two constants that differ little: shared, if a pass takes them for one."""
     type_ = g.type()
-    for _ in range(2):
-        g.leave(g.constant(g.literal(element_type(type_)), type_))
+    first = g.literal(element_type(type_))
+    second = -first if is_float(type_) else g.literal(element_type(type_))
+    for number in (first, second):
+        g.record(g.leave(g.constant(number, type_)))
 
 
 @step(2)
@@ -83,8 +109,8 @@ def float_chain(g: Generator) -> None:
     type_ = g.type(WIDE_FLOATS)
     first: Any = g.rng.choice([ir.Add, ir.Mul])
     second: Any = g.rng.choice([ir.Add, ir.Sub])
-    inner = g.add(first, lhs=g.pick(type_), rhs=g.pick(type_))
-    g.keep(second, lhs=inner, rhs=g.pick(type_))
+    inner = g.add(first, lhs=g.varied(type_), rhs=g.varied(type_))
+    g.record(g.keep(second, lhs=inner, rhs=g.varied(type_)))
 
 
 @step(3)

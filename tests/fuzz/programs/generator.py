@@ -6,6 +6,7 @@ A step adds a few ops and leaves what they give in the pool, where later steps f
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -51,6 +52,7 @@ __all__ = [
     "FLOATS8",
     "GAP",
     "INTEGERS",
+    "LOG",
     "MAX_SIZE",
     "SLICE",
     "STEPS",
@@ -63,6 +65,7 @@ __all__ = [
 SLICE = 256  # elements of each buffer that belong to one program, but for the GAP at its end
 GAP = 16  # so far may an overlapping operand be shifted
 ATOMICS = 64  # elements of each buffer for atomics that belong to one program
+LOG = 2048  # elements of each log that belong to one program
 MAX_SIZE = 512  # lanes of the largest tile
 MAX_RANK = 5
 
@@ -110,6 +113,7 @@ class Generator:
     def kernel(self, name: str) -> Kernel:
         self.buffers: dict[str, Value] = {}
         self.elements: dict[str, ScalarType] = {}
+        self.logged: Counter[str] = Counter()
         parameters = [self._buffer(f"{e}", e) for e in self.palette]
         twice = self.rng.choice([e for e in self.palette if not is_bool(e)])
         parameters.append(self._buffer(f"{twice}_again", twice))
@@ -117,6 +121,7 @@ class Generator:
             element = self.rng.choice(choices)
             parameters.append(self._buffer(f"{prefix}{element}", element))
         parameters.append(self._buffer("counters_i32", I32))
+        parameters += [self._buffer(f"log_{element}", element) for element in (I64, F64)]
         scalars = [self._scalar("n", I32), self._scalar("k", I32), self._scalar("f", F32)]
         body = self.builder.region
         self._place()
@@ -145,6 +150,7 @@ class Generator:
         self.program = self.add(ir.Add, lhs=x, rhs=self.add(ir.Mul, lhs=row, rhs=width))
         self.base = self.add(ir.Mul, lhs=self.program, rhs=self.constant(SLICE, I32))
         self.atomic_base = self.add(ir.Mul, lhs=self.program, rhs=self.constant(ATOMICS, I32))
+        self.log_base = self.add(ir.Mul, lhs=self.program, rhs=self.constant(LOG, I32))
         self.pool += [self.program, x, width]
 
     def _store(self, value: Value) -> None:
@@ -152,11 +158,20 @@ class Generator:
 
         store(self, value)
 
+    def record(self, value: Value) -> None:
+        """Stores all of a value where no other store hides it."""
+        from tests.fuzz.programs.memory import log
+
+        log(self, value)
+
     def _store_some(self) -> None:
-        """What the steps left behind, the last of it first."""
+        """What the steps left behind, the last of it first, and what nothing has used."""
         chosen = self.pool[-2:] + self.rng.sample(self.pool, self.rng.randrange(4))
         for value in dict.fromkeys(chosen):
             self._store(value)
+        used = {operand for op in ir.walk(self.builder.region.ops) for operand in op.operands}
+        for value in [v for v in reversed(self.pool) if v not in used][:6]:
+            self.record(value)
 
     # ---- adding ops ------------------------------------------------------------------------
 
@@ -191,6 +206,8 @@ class Generator:
             function(self)
             if len(self.pool) > before and self.chance(0.3):
                 self._store(self.pool[-1])
+            elif len(self.pool) > before and self.chance(0.5):
+                self.record(self.pool[-1])
 
     # ---- choosing --------------------------------------------------------------------------
 
@@ -233,6 +250,13 @@ class Generator:
         if shape and self.chance(0.6):
             return self.converted(self.index(shape, I32), element)
         return self.constant(self.literal(element), type_)
+
+    def varied(self, type_: Type) -> Value:
+        """A value of that type, likely with numbers of all sizes and both signs."""
+        from tests.fuzz.programs.memory import load_row
+
+        loaded = load_row(self, type_) if self.chance(0.6) else None
+        return self.pick(type_) if loaded is None else loaded
 
     def any_tile(self) -> Value:
         tiles = [v for v in self.pool if v.is_tile and not is_pointer(v.type)]

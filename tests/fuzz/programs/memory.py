@@ -13,16 +13,19 @@ from canopy.ir.types import (
     I32,
     I64,
     PTR,
+    U64,
     ScalarType,
+    Type,
     element_type,
     is_bool,
     is_float,
     is_integer,
     is_pointer,
     is_signed,
+    shape_of,
     with_element,
 )
-from tests.fuzz.programs.generator import ATOMICS, GAP, INTEGERS, SLICE, Generator, step
+from tests.fuzz.programs.generator import ATOMICS, GAP, INTEGERS, LOG, SLICE, Generator, step
 
 _EXTENT = SLICE - GAP
 _INDEX_TYPES = [e for e in INTEGERS if e.bits >= 16]
@@ -30,7 +33,7 @@ _INDEX_TYPES = [e for e in INTEGERS if e.bits >= 16]
 
 def _plain(g: Generator) -> list[str]:
     """The buffers that any step may read and write."""
-    return [n for n in g.buffers if not n.startswith(("near", "atomic", "counters"))]
+    return [n for n in g.buffers if not n.startswith(("near", "atomic", "counters", "log"))]
 
 
 def _offset(g: Generator, name: str, index: Value, shape: tuple[int, ...]) -> Value:
@@ -99,6 +102,37 @@ def load_tile(g: Generator, name: str, shape: tuple[int, ...]) -> Value:
     )
 
 
+def load_row(g: Generator, type_: Type) -> Value | None:
+    """A whole tile of that type from consecutive places; None where no buffer has such elements."""
+    names = [name for name in _plain(g) if g.elements[name] == element_type(type_)]
+    if not names or math.prod(shape_of(type_)) > _EXTENT:
+        return None
+    name, shape = g.rng.choice(names), shape_of(type_)
+    index = g.index(shape, I32) if shape else g.constant(g.rng.randrange(_EXTENT), I32)
+    return g.add(ir.Load, pointer=_offset(g, name, index, shape), type=g.elements[name])
+
+
+@step(3)
+def bounded_row(g: Generator) -> None:
+    """As most kernels do: what lies below a bound is loaded, changed, and stored."""
+    shape = (g.lanes,) if g.chance(0.7) else g.shape() or (1,)
+    index = g.index(shape, I32)
+    last = g.limited(g.pick(I32), max(shape[-1], 2))
+    below = g.rng.choice(["lt", "le"])
+    mask = g.add(ir.Compare, predicate=below, lhs=index, rhs=g.splat(last, shape))
+    if math.prod(shape) > _EXTENT:
+        return
+    name, target = g.rng.choice(_plain(g)), g.rng.choice(_plain(g))
+    pointer = _offset(g, name, index, shape)
+    other = g.pick(with_element(index.type, g.elements[name])) if g.chance(0.5) else None
+    if other is None:
+        other = g.constant(0, with_element(index.type, g.elements[name]))
+    loaded = g.keep(ir.Load, pointer=pointer, mask=mask, other=other, type=g.elements[name])
+    g.record(loaded)
+    stored = g.converted(loaded, g.elements[target])
+    g.effect(ir.Store, pointer=_offset(g, target, index, shape), value=stored, mask=mask)
+
+
 @step(5)
 def load(g: Generator) -> None:
     load_tile(g, g.rng.choice(_plain(g)), g.shape())
@@ -134,8 +168,9 @@ def update(g: Generator) -> None:
         g.keep(ir.Add if not is_bool(element) else ir.Or, lhs=old, rhs=new)
     if g.chance(0.5):
         store(g, old)
-    if g.chance(0.3):
-        store(g, g.keep(ir.Load, pointer=pointer, type=element))
+    if g.chance(0.4):
+        g.record(g.keep(ir.Load, pointer=pointer, type=element))
+        g.record(old)
 
 
 @step(2)
@@ -192,6 +227,26 @@ def store_near(g: Generator, value: Value) -> None:
         value = _cut(g, value)
     index = g.index(value.shape, I32) if value.shape else g.constant(0, I32)
     g.effect(ir.Store, pointer=_offset(g, name, index, value.shape), value=value)
+
+
+def log(g: Generator, value: Value) -> None:
+    """Stores a value as i64 or f64, which hold every other type, at a place of its own."""
+    if is_pointer(value.type):
+        return
+    name = "log_f64" if is_float(value.type) else "log_i64"
+    size, place = math.prod(value.shape), g.logged[name]
+    if place + size > LOG:
+        return
+    g.logged[name] += size
+    index = g.index(value.shape, I32) if value.shape else g.constant(0, I32)
+    start = g.add(ir.Add, lhs=g.log_base, rhs=g.constant(place, I32))
+    pointer = g.add(ir.Offset, pointer=g.buffers[name], index=start, scale=8)
+    pointer = g.splat(pointer, value.shape)
+    pointer = g.add(ir.Offset, pointer=pointer, index=index, scale=8)
+    if element_type(value.type) == U64:
+        value = g.add(ir.Bitcast, source=value, type=I64)
+    value = g.converted_exactly(value, g.elements[name])
+    g.effect(ir.Store, pointer=pointer, value=value)
 
 
 def _cut(g: Generator, value: Value) -> Value:

@@ -93,7 +93,8 @@ def gather(g: Generator) -> None:
     source = g.any_tile()
     if len(source.shape) == 1 and math.prod(source.shape) % 4 == 0 and g.chance(0.5):
         size = math.prod(source.shape)
-        source = g.add(ir.Reshape, source=source, shape=(2, 2, size // 4))
+        shapes = [(2, 2, size // 4), (4, size // 4), (2, size // 2), (size // 4, 4)]
+        source = g.add(ir.Reshape, source=source, shape=g.rng.choice(shapes))
     axis = g.rng.randrange(len(source.shape))
     shape = list(source.shape)
     if g.chance(0.3):

@@ -24,6 +24,7 @@ from canopy.frontends.cuda.llvm_values import (
     LlvmValue,
     Module,
 )
+from canopy.frontends.cuda.memory_calls import SHARED_ADDRESSES
 from canopy.frontends.cuda.pipeline import parse_and_prepare
 from canopy.frontends.cuda.placement import Placement
 from canopy.frontends.cuda.structure import emit_function
@@ -220,6 +221,8 @@ def _variable_parameters(t: Translator, variables: list[Global]) -> list[ir.Para
 def _shared_memory(t: Translator, flow: ControlFlow) -> int:
     """One Scratch per __shared__ variable that the kernel uses; the bytes of the static ones."""
     static = 0
+    if any(i.callee in SHARED_ADDRESSES for b in flow.order for i in b.instructions):
+        t.env["shared base"] = t.add(ir.Scratch, bytes=16)
     for variable in _variables(flow, 3):
         size = size_of(variable.content)
         static += size

@@ -34,6 +34,7 @@ from canopy.frontends.cuda.llvm_values import (
 )
 from canopy.frontends.cuda.placement import Again, LiveOut, Next, Pending, PendingKind, Placement
 from canopy.frontends.cuda.uniformity import Uniformity
+from canopy.ir.elementwise import Predicate
 from canopy.ir.types import (
     BF16,
     BOOL,
@@ -51,6 +52,8 @@ from canopy.ir.types import (
     TileType,
     Type,
     element_type,
+    is_float,
+    signed,
     unsigned,
 )
 
@@ -58,6 +61,14 @@ __all__ = ["Mask", "Translator"]
 
 Mask = ir.Value | None
 
+_OPPOSITE: dict[str, Predicate] = {
+    "eq": "ne",
+    "ne": "eq",
+    "lt": "ge",
+    "ge": "lt",
+    "le": "gt",
+    "gt": "le",
+}
 _INTEGERS = {1: BOOL, 8: I8, 16: I16, 32: I32, 64: I64}
 _FLOATS = {"half": F16, "bfloat": BF16, "float": F32, "double": F64}
 
@@ -190,12 +201,43 @@ class Translator:
             return value
         return self.add(ir.Bitcast, source=value, type=element_type(type_))
 
+    def as_signed(self, value: ir.Value) -> ir.Value:
+        """The same integer bits under the signed type."""
+        return self.bitcast(value, element_type(signed(value.type)))
+
+    def bitcast(self, value: ir.Value, element: ElementType) -> ir.Value:
+        """The same bits under another element type."""
+        if element_type(value.type) == element:
+            return value
+        return self.add(ir.Bitcast, source=value, type=element)
+
     def inverted(self, condition: ir.Value) -> ir.Value:
         key = ("not", condition)
         if key not in self.env:
-            true = self.constant(True, condition.type)
-            self.env[key] = self.add(ir.Xor, lhs=condition, rhs=true)
+            self.env[key] = self._inverse(condition)
         return self.env[key]
+
+    def _inverse(self, condition: ir.Value) -> ir.Value:
+        """What holds where ``condition`` does not, as comparisons where it is made of such: a
+        target sees through `i < n`, not through not(i >= n)."""
+        match condition.op:
+            case ir.Compare(lhs=lhs, rhs=rhs, predicate=predicate, unordered=unordered):
+                orders = is_float(lhs.type)
+                return self.add(
+                    ir.Compare,
+                    predicate=_OPPOSITE[predicate],
+                    lhs=lhs,
+                    rhs=rhs,
+                    unordered=not unordered if orders else unordered,
+                )
+            case ir.Or(lhs=lhs, rhs=rhs):
+                return self.add(ir.And, lhs=self.inverted(lhs), rhs=self.inverted(rhs))
+            case ir.And(lhs=lhs, rhs=rhs):
+                return self.add(ir.Or, lhs=self.inverted(lhs), rhs=self.inverted(rhs))
+            case ir.Splat(source=source):
+                return self.as_tile(self.inverted(source))
+        true = self.constant(True, condition.type)
+        return self.add(ir.Xor, lhs=condition, rhs=true)
 
     def both(self, mask: Mask, condition: ir.Value) -> ir.Value:
         """The lanes of ``mask`` where ``condition`` holds."""

@@ -6,6 +6,8 @@
 #include "interpose.h"
 #include "launcher.h"
 #include "pool.h"
+#include "call.h"
+#include "output.h"
 #include "report.h"
 #include "stable_abi.h"
 #include "together.h"
@@ -83,7 +85,10 @@ static PyObject *symbols(PyObject *module, PyObject *unused) {
         SYMBOL(canopy_bfloat16_to_float), SYMBOL(canopy_event_record),
         SYMBOL(canopy_event_elapsed),     SYMBOL(canopy_alloc),
         SYMBOL(canopy_free),              SYMBOL(canopy_launch),
-        SYMBOL(canopy_run_together),
+        SYMBOL(canopy_run_together),      SYMBOL(canopy_output_flush),
+        SYMBOL(canopy_cuda_printf),       SYMBOL(canopy_cuda_assert),
+        SYMBOL(canopy_cuda_trap),         SYMBOL(canopy_cuda_malloc),
+        SYMBOL(canopy_cuda_free),         SYMBOL(canopy_cuda_sleep),
     };
     PyObject *result = PyDict_New();
     for (size_t at = 0; result && at < sizeof table / sizeof *table; at++) {

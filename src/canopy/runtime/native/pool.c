@@ -13,6 +13,7 @@
 
 #include "clock.h"
 #include "cpu_count.h"
+#include "output.h"
 #include "report.h"
 #include "scratch.h"
 
@@ -145,6 +146,7 @@ static uint64_t run_share(job *work) {
         done += size;
     }
     canopy_scratch_give(scratch);
+    canopy_output_close(request);
     return done;
 }
 
@@ -353,6 +355,7 @@ static int32_t run_inline(const canopy_launch_request *request, uint64_t total) 
     int32_t code = run_range(request, 0, total, scratch);
     if (code == 0) note_cost(request, canopy_now_ns() - start, total);
     canopy_scratch_give(scratch);
+    canopy_output_close(request);
     return code;
 }
 
@@ -409,14 +412,20 @@ static int32_t run_parallel(const canopy_launch_request *request, uint64_t total
     return code;
 }
 
-int32_t canopy_launch(const canopy_launch_request *request) {
-    uint64_t total = get_total(request);
-    if (total == 0) return 0;
+static int32_t run_all(const canopy_launch_request *request, uint64_t total) {
     int threads = canopy_get_threads();
     if (total == 1 || threads == 1 || canopy_expected_ns(request) < INLINE_NS)
         return run_inline(request, total);
     if (atomic_exchange(&busy, true)) return run_inline(request, total);
     int32_t code = run_parallel(request, total, threads);
     atomic_store(&busy, false);
+    return code;
+}
+
+int32_t canopy_launch(const canopy_launch_request *request) {
+    uint64_t total = get_total(request);
+    if (total == 0) return 0;
+    int32_t code = run_all(request, total);
+    canopy_output_end(request);
     return code;
 }

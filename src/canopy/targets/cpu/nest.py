@@ -62,6 +62,7 @@ if TYPE_CHECKING:
 __all__ = ["Nest", "Point", "Root"]
 
 Point = tuple[Index, ...]
+SHORTEST_VECTOR = 8  # lanes for which whole vectors are read and picked from
 
 
 class Root(Protocol):
@@ -606,8 +607,23 @@ class Nest:
             return Lanes(
                 memory.load_contiguous(b, address, element, self.lanes, active, passthrough)
             )
+        if isinstance(pointer, Affine) and active is None and not op.volatile:
+            found = self._load_apart(pointer, element)
+            if found is not None:
+                return Lanes(found)
         active = all_true(self.lanes) if active is None else active
         return Lanes(memory.load_gather(b, self.vector(pointer), element, active, passthrough))
+
+    def _load_apart(self, pointer: Affine, element: ElementType) -> LLValue | None:
+        """Lanes a few elements apart, or backwards; None where only a gather does it."""
+        stride, rest = divmod(pointer.step, element.bytes)
+        if rest or self.lanes < SHORTEST_VECTOR:
+            return None
+        if stride == -1:
+            return memory.load_reversed(self.builder, pointer.base, element, self.lanes)
+        if 1 < stride <= memory.MOST_STRIDE:
+            return memory.load_strided(self.builder, pointer.base, element, self.lanes, stride)
+        return None
 
     def _load_uniform(
         self, address: LLValue, element: ElementType, mask: Uniform | None, other: Uniform | None

@@ -9,6 +9,7 @@
   do {                                                          \
     if (!(condition)) {                                         \
       printf("line %d: %s\n", __LINE__, #condition);            \
+      fflush(stdout);                                           \
       _Exit(1);                                                 \
     }                                                           \
   } while (0)

@@ -49,7 +49,7 @@ static void device_memory() {
 static void host_memory() {
   int *p = nullptr, *q = nullptr, *device = nullptr;
   unsigned int flags = 99;
-  OK(cudaMallocHost(&p, 4000));
+  OK(cudaMallocHost((void**)&p, 4000));
   OK(cudaHostAlloc(&q, 4000, cudaHostAllocMapped | cudaHostAllocWriteCombined));
   CHECK(p && q && about(p).type == cudaMemoryTypeHost && about(q).hostPointer == q);
   OK(cudaHostGetFlags(&flags, q));
@@ -85,8 +85,8 @@ static void managed_memory() {
   OK(cudaStreamCreate(&stream));
   OK(cudaMallocManaged(&p, 4000));
   CHECK(p && about(p).type == cudaMemoryTypeManaged && about(p).hostPointer == p);
-  FAILS(cudaErrorInvalidValue, cudaMallocManaged(&p, 4, 17));
-  OK(cudaMallocManaged(&p, 4000));
+  int* none = nullptr;
+  FAILS(cudaErrorInvalidValue, cudaMallocManaged(&none, 4, 17));
   OK(cudaMemPrefetchAsync(p, 4000, 0, stream));
   FAILS(cudaErrorInvalidDevice, cudaMemPrefetchAsync(p, 4000, 3, stream));
   FAILS(cudaErrorInvalidValue, cudaMemPrefetchAsync(&plain, 4, 0));
@@ -118,8 +118,8 @@ static void shaped_memory() {
   OK(cudaFree(volume.ptr));
 }
 
-static uint64_t pool_value(cudaMemPool_t pool, cudaMemPoolAttr which) {
-  uint64_t value = 99;
+static unsigned long long pool_value(cudaMemPool_t pool, cudaMemPoolAttr which) {
+  unsigned long long value = 99;
   OK(cudaMemPoolGetAttribute(pool, which, &value));
   return value;
 }
@@ -136,7 +136,7 @@ static void pools() {
   CHECK(own && own != common);
   props.location.id = 1;
   FAILS(cudaErrorInvalidDevice, cudaMemPoolCreate(&current, &props));
-  uint64_t keep = 1 << 20, zero = 0;
+  unsigned long long keep = 1 << 20, zero = 0;
   OK(cudaMemPoolSetAttribute(own, cudaMemPoolAttrReleaseThreshold, &keep));
   CHECK(pool_value(own, cudaMemPoolAttrReleaseThreshold) == keep);
   cudaStream_t stream;
@@ -181,6 +181,7 @@ static void pools() {
 
 static void reset() {
   int* p;
+  OK(cudaDeviceSynchronize());
   size_t before = left();
   OK(cudaMalloc(&p, 1 << 20));
   OK(cudaDeviceReset());

@@ -153,6 +153,7 @@ static void events() {
 static void many_threads() {
   int* sums;
   OK(cudaMallocManaged(&sums, 4 * sizeof(int)));
+  OK(cudaMemset(sums, 0, 4 * sizeof(int)));
   std::thread threads[4];
   for (int t = 0; t < 4; t++)
     threads[t] = std::thread([=] {

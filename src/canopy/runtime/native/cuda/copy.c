@@ -50,7 +50,7 @@ static void release_copy(canopy_cuda_task *task) {
 static bool is_inside(struct cudaPitchedPtr place, struct cudaPos at, struct cudaExtent extent, bool device) {
     canopy_cuda_allocation found;
     if (!place.ptr) return false;
-    if (!canopy_cuda_find(place.ptr, &found)) return !device;
+    if (!canopy_cuda_find_any(place.ptr, &found)) return !device;
     size_t rows = (at.z + extent.depth - 1) * place.ysize + at.y + extent.height - 1, bytes;
     if (__builtin_mul_overflow(rows, place.pitch, &bytes)) return false;
     if (__builtin_add_overflow(bytes, at.x + extent.width, &bytes)) return false;
@@ -90,7 +90,7 @@ void canopy_cuda_describe_copy(const canopy_cuda_task *task, struct cudaMemcpy3D
 
 static bool is_pageable(const void *pointer) {
     canopy_cuda_allocation found;
-    return !canopy_cuda_find(pointer, &found);
+    return !canopy_cuda_find_any(pointer, &found);
 }
 
 /* CUDA has read pageable memory when the call returns: programs reuse it at once. */

@@ -142,6 +142,7 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event) {
     uint64_t wanted = event->recorded;
     while (event->reached < wanted) pthread_cond_wait(&event->reached_one, &event->lock);
     pthread_mutex_unlock(&event->lock);
+    canopy_output_flush();
     return canopy_cuda_result(cudaSuccess);
 }
 

@@ -219,7 +219,8 @@ typedef struct {
 
 static void fail(const char *kernel, int32_t code) {
     const char *message = canopy_message();
-    fprintf(stderr, "%s%s%s\n", message[0] ? message : "a kernel failed: ", message[0] ? " in " : "", kernel);
+    if (code != CANOPY_ASSERTION_FAILED) /* which has said so, thread by thread */
+        fprintf(stderr, "%s%s%s\n", message[0] ? message : "a kernel failed: ", message[0] ? " in " : "", kernel);
     canopy_cuda_stick(code == CANOPY_ASSERTION_FAILED  ? cudaErrorAssert
                       : code == CANOPY_OUT_OF_MEMORY ? cudaErrorMemoryAllocation
                                                      : cudaErrorLaunchFailure);
@@ -270,6 +271,25 @@ static size_t dynamic_shared_limit(const void *stub, const canopy_cuda_kernel *k
     return asked ? asked - 1 : CANOPY_CUDA_STATIC_SHARED - used;
 }
 
+/* Whether memory that the kernel writes through one parameter may be reached through another one.
+ * Only what was allocated as a whole has a known end. Variables are no part of allocations. */
+static bool may_alias(const canopy_cuda_kernel *kernel, void **args) {
+    canopy_cuda_allocation left, right;
+    for (uint32_t at = 0; at < kernel->parameter_count; at++) {
+        uint32_t kind = kernel->parameters[at].kind;
+        const char *first = kind >= CANOPY_CUDA_READ ? *(const char **)args[at] : NULL;
+        if (!first) continue;
+        if (!canopy_cuda_find(first, &left)) return true;
+        for (uint32_t other = 0; other < at; other++) {
+            uint32_t other_kind = kernel->parameters[other].kind;
+            if (other_kind < CANOPY_CUDA_READ || (kind | other_kind) != CANOPY_CUDA_WRITTEN) continue;
+            const char *second = *(const char **)args[other];
+            if (second && canopy_cuda_find(second, &right) && left.pointer == right.pointer) return true;
+        }
+    }
+    return false;
+}
+
 /* Slots: parameters, addresses of variables, the block's extents, the pool's may_alias. */
 static launch_task *pack(const canopy_cuda_kernel *kernel, const canopy_cuda_variant *variant, dim3 block,
                          void **args) {
@@ -282,7 +302,7 @@ static launch_task *pack(const canopy_cuda_kernel *kernel, const canopy_cuda_var
     uint64_t *slot = launch->slots, *copy = launch->slots + slots;
     for (uint32_t at = 0; at < kernel->parameter_count; at++) {
         const canopy_cuda_parameter *parameter = &kernel->parameters[at];
-        if (parameter->kind == CANOPY_CUDA_SCALAR) {
+        if (parameter->kind != CANOPY_CUDA_BY_VALUE) {
             memcpy(slot++, args[at], parameter->size);
             continue;
         }
@@ -298,7 +318,7 @@ static launch_task *pack(const canopy_cuda_kernel *kernel, const canopy_cuda_var
         *slot++ = block.y;
         *slot++ = block.z;
     }
-    *slot = 1; /* pointers of a CUDA program may alias */
+    *slot = may_alias(kernel, args);
     return launch;
 }
 

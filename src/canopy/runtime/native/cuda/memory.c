@@ -57,7 +57,11 @@ bool canopy_cuda_find(const void *pointer, canopy_cuda_allocation *found) {
     const canopy_cuda_allocation *at = holder(pointer);
     if (at) *found = *at;
     pthread_mutex_unlock(&lock);
-    return at || canopy_cuda_find_variable(pointer, found);
+    return at != NULL;
+}
+
+bool canopy_cuda_find_any(const void *pointer, canopy_cuda_allocation *found) {
+    return canopy_cuda_find(pointer, found) || canopy_cuda_find_variable(pointer, found);
 }
 
 static void forget(canopy_cuda_allocation *at) {
@@ -314,7 +318,7 @@ cudaError_t cudaPointerGetAttributes(struct cudaPointerAttributes *attributes, c
     if (!attributes) return canopy_cuda_result(cudaErrorInvalidValue);
     canopy_cuda_allocation found;
     memset(attributes, 0, sizeof *attributes);
-    if (!canopy_cuda_find(pointer, &found)) {
+    if (!canopy_cuda_find_any(pointer, &found)) {
         attributes->type = cudaMemoryTypeUnregistered;
         attributes->device = cudaInvalidDeviceId;
         attributes->hostPointer = (void *)pointer;

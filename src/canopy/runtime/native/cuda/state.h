@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "../output.h"
 #include "canopy_runtime_api.h"
 #include "module.h"
 
@@ -71,8 +72,10 @@ typedef struct {
     cudaMemPool_t pool; /* that it came from, or NULL */
 } canopy_cuda_allocation;
 
-/* The allocation, or the device variable, that holds an address. */
+/* The allocation that holds an address. */
 bool canopy_cuda_find(const void *pointer, canopy_cuda_allocation *found);
+/* The allocation, or the device variable, that holds an address. */
+bool canopy_cuda_find_any(const void *pointer, canopy_cuda_allocation *found);
 /* The device variable that holds an address. */
 bool canopy_cuda_find_variable(const void *address, canopy_cuda_allocation *found);
 cudaError_t canopy_cuda_allocate(void **pointer, uint64_t bytes, enum cudaMemoryType type,

@@ -101,6 +101,7 @@ static void wait_idle(cudaStream_t stream) {
     uint64_t wanted = stream->submitted;
     while (stream->finished < wanted) pthread_cond_wait(&stream->changed, &stream->lock);
     pthread_mutex_unlock(&stream->lock);
+    canopy_output_flush(); /* synchronising is when what kernels print appears */
 }
 
 /* Takes a pin of a stream that has work. The list's lock is held. */
@@ -117,9 +118,13 @@ static cudaStream_t busy_stream(bool blocking_only) {
 
 /* The list is not locked meanwhile: other threads go on submitting. */
 static void wait_for_streams(bool blocking_only) {
-    if (!atomic_load(&stream_count)) return;
+    cudaStream_t at = NULL;
+    if (!atomic_load(&stream_count)) {
+        canopy_output_flush();
+        return;
+    }
     canopy_cuda_lock_streams();
-    for (cudaStream_t at; (at = busy_stream(blocking_only));) {
+    while ((at = busy_stream(blocking_only))) {
         canopy_cuda_unlock_streams();
         wait_idle(at);
         canopy_cuda_lock_streams();
@@ -127,6 +132,7 @@ static void wait_for_streams(bool blocking_only) {
         free_if_unused(at);
     }
     canopy_cuda_unlock_streams();
+    canopy_output_flush(); /* synchronising is when what kernels print appears */
 }
 
 void canopy_cuda_wait_all(void) {
