@@ -50,7 +50,16 @@ from canopy.ir.elementwise import (
     Sub,
     Xor,
 )
-from canopy.ir.memory import AtomicCas, AtomicRmw, Barrier, Load, Offset, Scratch, Store
+from canopy.ir.memory import (
+    AtomicCas,
+    AtomicRmw,
+    Barrier,
+    Load,
+    Offset,
+    Ordering,
+    Scratch,
+    Store,
+)
 from canopy.ir.shape import (
     Broadcast,
     Concat,
@@ -66,17 +75,20 @@ from canopy.ir.shape import (
     Transpose,
     Unsplat,
 )
+from canopy.ir.waiting import Arrive, BlockMemory, Fence, GridBarrier, Meet, MemberId, Pause
 
 __all__ = [
     "Add",
     "And",
     "AnyLane",
+    "Arrive",
     "Assert",
     "AtomicCas",
     "AtomicRmw",
     "Barrier",
     "Binary",
     "Bitcast",
+    "BlockMemory",
     "Broadcast",
     "Builder",
     "Cast",
@@ -89,10 +101,12 @@ __all__ = [
     "Div",
     "Dot",
     "ExpandDims",
+    "Fence",
     "Flip",
     "Fma",
     "For",
     "Gather",
+    "GridBarrier",
     "Histogram",
     "If",
     "Join",
@@ -100,6 +114,8 @@ __all__ = [
     "Load",
     "MathCall",
     "Max",
+    "Meet",
+    "MemberId",
     "Min",
     "Mul",
     "MulHigh",
@@ -108,7 +124,9 @@ __all__ = [
     "Offset",
     "Op",
     "Or",
+    "Ordering",
     "Parameter",
+    "Pause",
     "Print",
     "ProgramId",
     "Range",

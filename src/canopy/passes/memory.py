@@ -128,5 +128,5 @@ class Bases:
 def memory_ops(op: ir.Op) -> Iterator[ir.Op]:
     """The op itself and those inside its regions that touch memory."""
     for inner in ir.walk([op]):
-        if isinstance(inner, (ir.Load, ir.Barrier, ir.NativeCall, *WRITES)):
+        if isinstance(inner, (ir.Load, ir.Ordering, ir.NativeCall, *WRITES)):
             yield inner

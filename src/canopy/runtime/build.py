@@ -23,6 +23,8 @@ ARCHIVE_NAME = "libcanopy_rt.a"
 DEVICE_SOURCES = ("cuda/printf.c", "cuda/device_calls.c")
 ARCHIVE_SOURCES = (
     "pool.c",
+    "apart.c",
+    "switch.c",
     "output.c",
     "scratch.c",
     "report.c",

@@ -16,7 +16,15 @@ import numpy as np
 
 from canopy.errors import LaunchError
 from canopy.ir.core import Kernel, Parameter, Value
-from canopy.ir.interpreter import access, contraction, control, elementwise, native_calls, shape
+from canopy.ir.interpreter import (
+    access,
+    contraction,
+    control,
+    elementwise,
+    native_calls,
+    shape,
+    waiting,
+)
 from canopy.ir.interpreter.machine import RULES, Machine, rule
 from canopy.ir.interpreter.memory import Allocation, Memory, allocation_of
 from canopy.ir.interpreter.numeric import Array, from_python
@@ -32,6 +40,7 @@ _FAMILIES = (
     elementwise,
     native_calls,
     shape,
+    waiting,
 )  # imported for their rules
 
 

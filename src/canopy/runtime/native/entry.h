@@ -23,6 +23,7 @@ enum {
     CANOPY_ASSERTION_FAILED = 1,
     CANOPY_TRAPPED = 2,
     CANOPY_OUT_OF_MEMORY = -1,
+    CANOPY_DEADLOCK = -2,
 };
 
 #endif

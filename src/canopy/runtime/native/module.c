@@ -1,5 +1,6 @@
 /* The extension module canopy.runtime.native._native: the runtime as Python sees it. */
 #include "allocator.h"
+#include "apart.h"
 #include "arguments.h"
 #include "event.h"
 #include "half.h"
@@ -89,6 +90,11 @@ static PyObject *symbols(PyObject *module, PyObject *unused) {
         SYMBOL(canopy_cuda_printf),       SYMBOL(canopy_cuda_assert),
         SYMBOL(canopy_cuda_trap),         SYMBOL(canopy_cuda_malloc),
         SYMBOL(canopy_cuda_free),         SYMBOL(canopy_cuda_sleep),
+        SYMBOL(canopy_run_apart),         SYMBOL(canopy_pause),
+        SYMBOL(canopy_grid_barrier),      SYMBOL(canopy_member),
+        SYMBOL(canopy_block_memory),      SYMBOL(canopy_block_barrier),
+        SYMBOL(canopy_block_arrive),
+        SYMBOL(canopy_cuda_memmove),
     };
     PyObject *result = PyDict_New();
     for (size_t at = 0; result && at < sizeof table / sizeof *table; at++) {

@@ -34,6 +34,7 @@ typedef struct {
     uint64_t own_ns, own_programs; /* the launching thread's share */
     _Atomic uint64_t next;
     _Atomic int32_t code;
+    canopy_meeting meeting;
     char message[CANOPY_MESSAGE_BYTES];
 } job;
 
@@ -125,6 +126,18 @@ static uint64_t take_chunk(job *work, uint64_t *first) {
     return size;
 }
 
+static _Thread_local job *shared; /* that this thread works on with others */
+
+canopy_meeting *canopy_launch_meeting(uint64_t *share) {
+    if (!shared) return NULL;
+    *share = (shared->total + (uint64_t)shared->threads - 1) / (uint64_t)shared->threads;
+    return &shared->meeting;
+}
+
+uint64_t canopy_take_programs(uint64_t *first) { return shared ? take_chunk(shared, first) : 0; }
+
+bool canopy_launch_has_failed(void) { return shared && atomic_load(&shared->code); }
+
 /* Returns the number of programs that this thread ran. */
 static uint64_t run_share(job *work) {
     const canopy_launch_request *request = work->request;
@@ -137,6 +150,7 @@ static uint64_t run_share(job *work) {
         fail(work, CANOPY_OUT_OF_MEMORY);
         return 0;
     }
+    shared = work;
     for (; size; size = take_chunk(work, &first)) {
         int32_t code = run_range(request, first, first + size, scratch);
         if (code) {
@@ -145,6 +159,7 @@ static uint64_t run_share(job *work) {
         }
         done += size;
     }
+    shared = NULL;
     canopy_scratch_give(scratch);
     canopy_output_close(request);
     return done;
@@ -368,6 +383,7 @@ static void prepare(const canopy_launch_request *request, uint64_t total, int th
     current.total = total;
     current.threads = threads;
     current.min_chunk = min_chunk ? min_chunk : 1;
+    memset(&current.meeting, 0, sizeof current.meeting);
     current.float_control = get_float_control();
     atomic_store_explicit(&current.next, 0, memory_order_relaxed);
     atomic_store_explicit(&current.code, 0, memory_order_relaxed);

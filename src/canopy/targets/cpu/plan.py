@@ -212,7 +212,7 @@ class _BlockPlanner:
                     for value in inner.operands:
                         self.users.setdefault(value, []).append((op, position, True))
         for inner in memory_ops(op):
-            if isinstance(inner, (*WRITES, ir.Barrier, ir.NativeCall)):
+            if isinstance(inner, (*WRITES, ir.Ordering, ir.NativeCall)):
                 self.writes.append((position, inner))
 
     def decide(self) -> None:
@@ -279,7 +279,7 @@ class _BlockPlanner:
         for at, write in self.writes:
             if not position < at <= site.position:
                 continue
-            if isinstance(write, ir.Barrier):
+            if isinstance(write, ir.Ordering):
                 if self._is_own(load.pointer):
                     continue  # nobody else writes it, and our own stores are in order
                 return True

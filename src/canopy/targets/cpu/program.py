@@ -56,6 +56,7 @@ from canopy.targets.cpu.roots import (
     reduce_root,
 )
 from canopy.targets.cpu.strides import is_row_major
+from canopy.targets.cpu.waiting import WAITING, emit_waiting
 
 __all__ = ["Program"]
 
@@ -261,7 +262,7 @@ class Program:
                 ir.Assert,
                 ir.Print,
                 ir.NativeCall,
-                ir.Barrier,
+                ir.Ordering,
                 ir.Unsplat,
                 *WRITES,
                 *_KEPT_OPERAND,
@@ -302,6 +303,8 @@ class Program:
                 self.scalars[op.result] = b.ptrtoint(self.allocate_bytes(op.bytes), I64)
             case ir.Barrier():
                 pass  # one thread walks all lanes; the flush above ordered them
+            case _ if isinstance(op, WAITING):
+                emit_waiting(self, op)
             case ir.Assert():
                 diagnostics.emit_assert(self, op)
             case ir.Print():
