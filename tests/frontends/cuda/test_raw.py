@@ -151,7 +151,7 @@ def test_structures_by_value():
         y = np.zeros(n, np.float32)
         kernel((2,), (64,), (value, (0, 0, 0, 9), x, y, n))
         np.testing.assert_allclose(
-            y, x * np.float32(2.5) + np.float32(-3) + np.float32(9), rtol=1e-6
+            y, x * np.float32(2.5) + np.float32(-3) + np.float32(9), rtol=1e-6, atol=1e-5
         )
     for wrong in ((1, 2, 3), b"abc", 3, np.zeros(2, record), (1, "x")):
         with pytest.raises(LaunchError, match=r"argument p \(Pair\) of by_value: "):

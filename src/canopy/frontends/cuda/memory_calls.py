@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from canopy import ir
-from canopy.errors import UnsupportedError
 from canopy.frontends.cuda.call_rules import arguments, calls, in_play, reduced
 from canopy.frontends.cuda.llvm_values import Instruction, Number
+from canopy.frontends.cuda.native_calls import as_generic, call_native
 from canopy.frontends.cuda.translator import Mask, Translator
 from canopy.ir.types import I8, I16, I32, I64, PTR, element_type
 
@@ -26,12 +26,11 @@ def _memory_block(t: Translator, i: Instruction, mask: Mask) -> None:
     if isinstance(size, Number) and size.value <= _UNROLLED_BYTES:
         _copy_at_once(t, target, content, int(size.value), is_set, mask)
         return
-    if may_overlap and not isinstance(size, Number):
-        raise UnsupportedError(
-            "memmove of a size known at run time is not supported yet", location=i.location
-        )
-    if may_overlap:  # what lies behind is not overwritten before it is read
-        _copy_at_once(t, target, content, int(size.value), is_set, mask)  # type: ignore[attr-defined]
+    if may_overlap:
+        pointers = [as_generic(t, value) for value in (target, content)]
+        bytes_ = t.operand(size, i)
+        wide = bytes_ if element_type(bytes_.type) is I64 else _widened(t, bytes_)
+        call_native(t, "canopy_cuda_memmove", [*pointers, wide], mask, I32)
         return
     _copy_in_loop(t, i, target, content, mask)
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 from canopy import ir
 from canopy.frontends.cuda.call_rules import calls
 from canopy.frontends.cuda.llvm_values import Instruction
+from canopy.frontends.cuda.native_calls import as_generic, call_native
 from canopy.frontends.cuda.translator import Mask, Translator
-from canopy.ir.types import I32, I64, PTR, ElementType, element_type, with_element
+from canopy.ir.types import I32, I64, PTR
 
 __all__: list[str] = []
 
@@ -18,19 +19,21 @@ CYCLES_PER_NS = 2  # cudaDeviceProp.clockRate is 2 GHz
 
 @calls("vprintf")
 def _printf(t: Translator, i: Instruction, mask: Mask) -> ir.Value:
-    return _call(t, "canopy_cuda_printf", _pointers(t, i), mask, I32)
+    return call_native(
+        t, "canopy_cuda_printf", [as_generic(t, t.operand(o, i)) for o in i.operands], mask, I32
+    )
 
 
 @calls("canopy_assert")
 def _assert(t: Translator, i: Instruction, mask: Mask) -> None:
     assertion, file, line, function = (t.operand(o, i) for o in i.operands)
     where = [t.thread_index(axis) for axis in range(3)]
-    _call(t, "canopy_cuda_assert", [assertion, file, line, function, *where], mask, I32)
+    call_native(t, "canopy_cuda_assert", [assertion, file, line, function, *where], mask, I32)
 
 
 @calls("canopy_trap", "llvm.trap", "llvm.debugtrap")
 def _trap(t: Translator, i: Instruction, mask: Mask) -> None:
-    _call(t, "canopy_cuda_trap", [t.thread_index(axis) for axis in range(3)], mask, I32)
+    call_native(t, "canopy_cuda_trap", [t.thread_index(axis) for axis in range(3)], mask, I32)
 
 
 @calls("canopy_sleep")
@@ -38,17 +41,19 @@ def _sleep(t: Translator, i: Instruction, mask: Mask) -> None:
     if t.waits.loops:  # others have a turn sooner
         t.builder.effect(ir.Pause)
         return
-    _call(t, "canopy_cuda_sleep", [t.operand(i.operands[0], i)], mask, I32)
+    call_native(t, "canopy_cuda_sleep", [t.operand(i.operands[0], i)], mask, I32)
 
 
 @calls("malloc")
 def _malloc(t: Translator, i: Instruction, mask: Mask) -> ir.Value:
-    return _call(t, "canopy_cuda_malloc", [t.operand(i.operands[0], i)], mask, PTR)
+    return call_native(t, "canopy_cuda_malloc", [t.operand(i.operands[0], i)], mask, PTR)
 
 
 @calls("free")
 def _free(t: Translator, i: Instruction, mask: Mask) -> None:
-    _call(t, "canopy_cuda_free", _pointers(t, i), mask, I32)
+    call_native(
+        t, "canopy_cuda_free", [as_generic(t, t.operand(o, i)) for o in i.operands], mask, I32
+    )
 
 
 @calls("llvm.nvvm.read.ptx.sreg.clock")
@@ -62,41 +67,3 @@ def _clock(t: Translator, i: Instruction, mask: Mask) -> ir.Value:
 @calls("llvm.nvvm.read.ptx.sreg.globaltimer")
 def _global_timer(t: Translator, i: Instruction, mask: Mask) -> ir.Value:
     return t.add(ir.Clock)
-
-
-def _pointers(t: Translator, i: Instruction) -> list[ir.Value]:
-    """The operands, as generic pointers."""
-    given = [t.operand(o, i) for o in i.operands]
-    return [
-        value if element_type(value.type) == PTR else t.add(ir.Bitcast, source=value, type=PTR)
-        for value in given
-    ]
-
-
-def _call(
-    t: Translator, function: str, arguments: list[ir.Value], mask: Mask, type_: ElementType
-) -> ir.Value:
-    """A call for the active threads, skipped where there is none."""
-    if mask is None or mask is t.living:
-        return _made(t, function, arguments, mask, type_)
-    call, none = ir.Region(), ir.Region()
-    result_type = with_element(mask.type, type_)
-    zero = t.zero(result_type)
-    outer, t.builder.region = t.builder.region, call
-    made = _made(t, function, arguments, mask, type_)
-    t.builder.region = outer
-    location = t.builder.location
-    for region, value in ((call, made), (none, zero)):
-        region.ops.append(ir.Yield(values=(value,), location=location))
-    active = t.any_active(mask)
-    chosen = t.builder.effect(ir.If, condition=active, then_region=call, else_region=none)
-    return chosen.result
-
-
-def _made(
-    t: Translator, function: str, arguments: list[ir.Value], mask: Mask, type_: ElementType
-) -> ir.Value:
-    lanes = t.all_lanes() if mask is None else mask
-    return t.add(
-        ir.NativeCall, function=function, arguments=tuple(arguments), mask=lanes, type=type_
-    )

@@ -49,6 +49,6 @@ def _warp_count(t: Translator, i: Instruction, mask: Mask) -> ir.Value:
     return t.add(ir.ShiftRight, lhs=above, rhs=t.constant(WARP.bit_length() - 1, I32))
 
 
-@calls("llvm.lifetime.", "llvm.assume")
+@calls("llvm.lifetime.", "llvm.assume", "llvm.experimental.noalias.scope.decl")
 def _nothing(t: Translator, i: Instruction, mask: Mask) -> None:
     """Facts for an optimiser."""

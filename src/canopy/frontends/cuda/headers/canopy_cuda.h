@@ -1,5 +1,6 @@
 // CUDA C++ names for device code, implemented on clang's NVPTX builtins. Written for Canopy.
 #pragma once
+#pragma clang system_header  // a user's warnings are about the user's code
 
 #define __host__ __attribute__((host))
 #define __device__ __attribute__((device))
@@ -15,8 +16,10 @@
 
 typedef __SIZE_TYPE__ size_t;
 
+#include "canopy_marks.h"
 #include "canopy_vectors.h"
 #include "canopy_runtime_api.h"
+#include "canopy_textures.h"
 #include "canopy_output.h"
 
 // ---- the thread's place
@@ -40,7 +43,7 @@ extern const __device__ __attribute__((weak)) canopy_thread_idx threadIdx;
 extern const __device__ __attribute__((weak)) canopy_block_idx blockIdx;
 extern const __device__ __attribute__((weak)) canopy_block_dim blockDim;
 extern const __device__ __attribute__((weak)) canopy_grid_dim gridDim;
-#define warpSize 32
+static constexpr int warpSize __attribute__((unused)) = 32;
 
 // ---- synchronisation
 CANOPY_DEVICE void __syncwarp(unsigned int mask = 0xffffffffu) { __nvvm_bar_warp_sync(mask); }
@@ -59,3 +62,12 @@ CANOPY_DEVICE void __threadfence_system() { __nvvm_membar_sys(); }
 #include "canopy_simd.h"
 #include "canopy_pointers.h"
 
+// ---- what host code of a .cu file finds without including it, as with nvcc
+#ifndef __CUDACC_RTC__
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <utility>
+#endif

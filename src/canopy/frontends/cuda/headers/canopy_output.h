@@ -11,6 +11,14 @@ extern "C" __attribute__((device)) void canopy_sleep(unsigned int nanoseconds);
 // Device code sees these, host code those of the C library.
 extern "C" __attribute__((device)) int printf(const char* format, ...);
 extern "C" __attribute__((device)) int vprintf(const char* format, const char* values);
+#define CANOPY_BYTES(name, T)                                                                                    \
+  extern "C" __attribute__((device, always_inline)) inline void* name(void* to, T with, size_t bytes) {          \
+    return __builtin_##name(to, with, bytes);                                                                    \
+  }
+CANOPY_BYTES(memcpy, const void*)
+CANOPY_BYTES(memmove, const void*)
+CANOPY_BYTES(memset, int)
+#undef CANOPY_BYTES
 extern "C" __attribute__((device)) void* malloc(size_t bytes);
 extern "C" __attribute__((device)) void free(void* pointer);
 extern "C" __attribute__((device, always_inline)) inline void __assert_fail(const char* assertion, const char* file,
@@ -29,18 +37,19 @@ CANOPY_DEVICE void __nanosleep(unsigned int nanoseconds) { canopy_sleep(nanoseco
 CANOPY_DEVICE long long clock64() { return __nvvm_read_ptx_sreg_clock64(); }
 extern "C" __attribute__((device, always_inline)) inline long clock() { return __nvvm_read_ptx_sreg_clock64(); }
 
+// Not inline: clang wants replacements of these to be none.
+#define CANOPY_OPERATOR __attribute__((device, weak))
 #define CANOPY_NEW(name)                                                                                         \
-  __attribute__((device, always_inline)) inline void* operator name(size_t bytes) { return malloc(bytes); }      \
-  __attribute__((device, always_inline)) inline void* operator name(size_t, void* place) noexcept { return place; }
+  CANOPY_OPERATOR void* operator name(size_t bytes) { return malloc(bytes); }                                    \
+  CANOPY_OPERATOR void* operator name(size_t, void* place) noexcept { return place; }
 #define CANOPY_DELETE(name)                                                                                      \
-  __attribute__((device, always_inline)) inline void operator name(void* pointer) noexcept { free(pointer); }    \
-  __attribute__((device, always_inline)) inline void operator name(void* pointer, size_t) noexcept {             \
-    free(pointer);                                                                                               \
-  }                                                                                                              \
-  __attribute__((device, always_inline)) inline void operator name(void*, void*) noexcept {}
+  CANOPY_OPERATOR void operator name(void* pointer) noexcept { free(pointer); }                                  \
+  CANOPY_OPERATOR void operator name(void* pointer, size_t) noexcept { free(pointer); }                          \
+  CANOPY_OPERATOR void operator name(void*, void*) noexcept {}
 CANOPY_NEW(new)
 CANOPY_NEW(new[])
 CANOPY_DELETE(delete)
 CANOPY_DELETE(delete[])
 #undef CANOPY_NEW
 #undef CANOPY_DELETE
+#undef CANOPY_OPERATOR

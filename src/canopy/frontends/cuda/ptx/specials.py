@@ -37,8 +37,9 @@ def _place(code: Lowering, name: str) -> str:
 
 
 def _clock(code: Lowering, name: str) -> str:
-    """All are the nanoseconds of one clock."""
-    now = code.call("i64", "llvm.nvvm.read.ptx.sreg.clock64")
+    """The lower or upper half, or the whole, of a 64-bit counter."""
+    register = "globaltimer" if name.startswith("globaltimer") else "clock64"
+    now = code.call("i64", f"llvm.nvvm.read.ptx.sreg.{register}")
     if name.endswith("_hi"):
         now = code.binary("lshr", "i64", now, "32")
     return code.converted(now, "i64", _CLOCKS[name])

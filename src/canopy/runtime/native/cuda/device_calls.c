@@ -2,6 +2,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "../call.h"
@@ -58,6 +59,13 @@ int32_t canopy_cuda_malloc(const canopy_call *call) {
 /* (address) */
 int32_t canopy_cuda_free(const canopy_call *call) {
     EACH_LANE(call, lane) free(CANOPY_LANE(call, void *, 0, lane));
+    return 0;
+}
+
+/* (address, address, u64 bytes) */
+int32_t canopy_cuda_memmove(const canopy_call *call) {
+    EACH_LANE(call, lane) memmove(CANOPY_LANE(call, void *, 0, lane), CANOPY_LANE(call, void *, 1, lane),
+                                  CANOPY_LANE(call, uint64_t, 2, lane));
     return 0;
 }
 
