@@ -112,7 +112,8 @@ class Translator:
             return _FLOATS[type_.name]
         if isinstance(type_, PtrType):
             return SHARED_PTR if type_.space == 3 else PTR
-        raise UnsupportedError(f"values of type {type_} are not supported yet", location=location)
+        name = f"i{type_.bits}" if isinstance(type_, IntType) else str(type_)
+        raise UnsupportedError(f"values of type {name} are not supported yet", location=location)
 
     def element_of(self, value: LlvmValue, location: Location) -> ElementType:
         if value in self.shared_pointers:
