@@ -17,16 +17,21 @@ def as_generic(t: Translator, pointer: ir.Value) -> ir.Value:
 
 
 def call_native(
-    t: Translator, function: str, arguments: list[ir.Value], mask: Mask, type_: ElementType
+    t: Translator,
+    function: str,
+    arguments: list[ir.Value],
+    mask: Mask,
+    type_: ElementType,
+    text: str = "",
 ) -> ir.Value:
     """A call for the active threads, skipped where there is none."""
     if mask is None or mask is t.living:
-        return _made(t, function, arguments, mask, type_)
+        return _made(t, function, arguments, mask, type_, text)
     call, none = ir.Region(), ir.Region()
     result_type = with_element(mask.type, type_)
     zero = t.zero(result_type)
     outer, t.builder.region = t.builder.region, call
-    made = _made(t, function, arguments, mask, type_)
+    made = _made(t, function, arguments, mask, type_, text)
     t.builder.region = outer
     location = t.builder.location
     for region, value in ((call, made), (none, zero)):
@@ -37,9 +42,19 @@ def call_native(
 
 
 def _made(
-    t: Translator, function: str, arguments: list[ir.Value], mask: Mask, type_: ElementType
+    t: Translator,
+    function: str,
+    arguments: list[ir.Value],
+    mask: Mask,
+    type_: ElementType,
+    text: str = "",
 ) -> ir.Value:
     lanes = t.all_lanes() if mask is None else mask
     return t.add(
-        ir.NativeCall, function=function, arguments=tuple(arguments), mask=lanes, type=type_
+        ir.NativeCall,
+        function=function,
+        arguments=tuple(arguments),
+        mask=lanes,
+        type=type_,
+        text=text,
     )
