@@ -143,8 +143,7 @@ class Print(Op):
 @dataclass(frozen=True, eq=False, kw_only=True)
 class NativeCall(Op):
     """Calls the native runtime's ``function`` for the lanes where mask holds, in their order, and
-    gives its results; it may touch any memory, and stop the kernel. Scalars are every lane's;
-    ``text``, if there is one, is the last argument."""
+    gives its results; it may touch any memory, and stop the kernel. Scalars are every lane's."""
 
     has_side_effects: ClassVar[bool] = True
 
@@ -152,7 +151,6 @@ class NativeCall(Op):
     arguments: tuple[Value, ...]
     mask: Value
     type: ElementType
-    text: str = ""
 
     def result_types(self) -> tuple[Type, ...]:
         return (with_element(self.mask.type, self.type),)

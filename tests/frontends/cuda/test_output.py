@@ -78,23 +78,6 @@ def test_a_trap_is_a_launch_failure(program: Path) -> None:
     assert done.stdout.splitlines()[-2:] == ["719", "cudaErrorLaunchFailure 719"]
 
 
-def test_barriers_that_threads_miss_are_reported(tmp_path: Path) -> None:
-    source = Path(__file__).parent / "sources" / "barriers.cu"
-    compile_source(source, tmp_path / "barriers.o", Options())
-    link([tmp_path / "barriers.o"], tmp_path / "barriers")
-    done = run(tmp_path / "barriers")
-    assert done.stdout.splitlines() == ["0", "0", "0 69", "719"]
-    reported, stopped = done.stderr.splitlines()
-    lines = source.read_text().splitlines()
-
-    def line_of(kernel: str) -> int:
-        start = next(n for n, line in enumerate(lines) if f"void {kernel}(" in line)
-        return start + 1 + next(n for n, line in enumerate(lines[start:]) if "// missed" in line)
-
-    assert f"barriers.cu:{line_of('lag')}: __syncthreads() is not reached by all" in reported
-    assert f"barriers.cu:{line_of('both')}: __syncthreads() is not reached by all" in stopped
-
-
 def test_python_launches_print_and_raise(capfd: pytest.CaptureFixture[str]) -> None:
     source = """
 extern "C" __device__ void canopy_assert(const char*, const char*, unsigned, const char*);

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 from canopy import ir
 from canopy.errors import CompileError, LaunchError, Location, UnsupportedError
-from canopy.frontends.cuda.barriers import find_doubtful
 from canopy.frontends.cuda.cfg import ControlFlow
 from canopy.frontends.cuda.clang import device_ir
 from canopy.frontends.cuda.llvm_reader import read_module
@@ -168,7 +167,6 @@ def _lower(function: Function, block: tuple[int, int, int], shared_bytes: int) -
         extents = [t.constant(extent, I32) for extent in block]
         t.set_extents(extents, is_line=block[1] * block[2] == 1)
     static_bytes = _shared_memory(t, flow)
-    find_doubtful(t, flow)
     emit_function(t, flow)
     kernel = ir.Kernel(function.display_name, tuple(parameters), t.body, function.location, lanes)
     return LoweredKernel(kernel, tuple(variables), function.arguments, static_bytes)

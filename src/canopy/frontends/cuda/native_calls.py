@@ -17,21 +17,16 @@ def as_generic(t: Translator, pointer: ir.Value) -> ir.Value:
 
 
 def call_native(
-    t: Translator,
-    function: str,
-    arguments: list[ir.Value],
-    mask: Mask,
-    type_: ElementType,
-    text: str = "",
+    t: Translator, function: str, arguments: list[ir.Value], mask: Mask, type_: ElementType
 ) -> ir.Value:
     """A call for the active threads, skipped where there is none."""
     if mask is None or mask is t.living:
-        return _made(t, function, arguments, mask, type_, text)
+        return _made(t, function, arguments, mask, type_)
     call, none = ir.Region(), ir.Region()
     result_type = with_element(mask.type, type_)
     zero = t.zero(result_type)
     outer, t.builder.region = t.builder.region, call
-    made = _made(t, function, arguments, mask, type_, text)
+    made = _made(t, function, arguments, mask, type_)
     t.builder.region = outer
     location = t.builder.location
     for region, value in ((call, made), (none, zero)):
@@ -42,19 +37,9 @@ def call_native(
 
 
 def _made(
-    t: Translator,
-    function: str,
-    arguments: list[ir.Value],
-    mask: Mask,
-    type_: ElementType,
-    text: str = "",
+    t: Translator, function: str, arguments: list[ir.Value], mask: Mask, type_: ElementType
 ) -> ir.Value:
     lanes = t.all_lanes() if mask is None else mask
     return t.add(
-        ir.NativeCall,
-        function=function,
-        arguments=tuple(arguments),
-        mask=lanes,
-        type=type_,
-        text=text,
+        ir.NativeCall, function=function, arguments=tuple(arguments), mask=lanes, type=type_
     )

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 
 from canopy import ir
-from canopy.frontends.cuda.barriers import note_exit
 from canopy.frontends.cuda.cfg import ControlFlow, Loop
 from canopy.frontends.cuda.counted import Counted, find_counted
 from canopy.frontends.cuda.instructions import translate
@@ -106,7 +105,6 @@ class _Structurer:
     ) -> None:
         """The threads of ``mask`` for which ``condition`` is ``holds`` go to ``target``."""
         changes_nothing = not self.placement.edge_variables(source, target)
-        changes_nothing &= self.t.exit_flags is None
         if changes_nothing and not self._is_in_place(source, target):
             return
         condition = condition if holds else self.t.inverted(condition)
@@ -130,7 +128,6 @@ class _Structurer:
         for key in self.placement.edge_variables(source, target):
             if isinstance(key, Pending | Again):
                 self._note_going(key, mask)
-        note_exit(self.t, target, mask)
         if self._is_in_place(source, target):
             self.node(target, mask)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from canopy import ir
-from canopy.frontends.cuda.barriers import check_barrier
 from canopy.frontends.cuda.call_rules import WARP, calls, in_play, is_true, reduced
 from canopy.frontends.cuda.llvm_values import Instruction
 from canopy.frontends.cuda.translator import Mask, Translator
@@ -49,7 +48,6 @@ def _warp_count(t: Translator, i: Instruction, mask: Mask) -> ir.Value:
 
 @calls("llvm.nvvm.barrier.cta.sync", "llvm.nvvm.barrier0")
 def _barrier(t: Translator, i: Instruction, mask: Mask) -> None:
-    check_barrier(t, i, mask)
     t.builder.effect(ir.Barrier)
 
 
@@ -68,7 +66,6 @@ def _nothing(t: Translator, i: Instruction, mask: Mask) -> None:
 @calls("llvm.nvvm.barrier0.", "llvm.nvvm.barrier.cta.red.")
 def _barrier_vote(t: Translator, i: Instruction, mask: Mask) -> ir.Value:
     """__syncthreads_count, _and, _or: a barrier that counts or combines a condition."""
-    check_barrier(t, i, mask)
     t.builder.effect(ir.Barrier)
     holds = is_true(t, i, len(i.operands) - 1)
     if ".popc" in i.callee:

@@ -96,9 +96,6 @@ class Translator:
         self.body = ir.Region()
         self.builder = ir.Builder(self.body, function.location)
         self.env: dict[Hashable, ir.Value] = {}
-        # Barriers that threads may miss, and whether the kernel stops then; who has returned.
-        self.doubtful_barriers: dict[Block, bool] = {}
-        self.exit_flags: ir.Value | None = None
 
     @property
     def lanes(self) -> int:

@@ -25,9 +25,6 @@ def _native_call(machine: Machine, op: NativeCall) -> Array:
     words = [ctypes.addressof(program), mask.ctypes.data, results.ctypes.data, mask.size]
     for value, content in zip(op.arguments, arguments, strict=True):
         words += [content.ctypes.data, content.itemsize if value.is_tile else 0]
-    text = ctypes.create_string_buffer(op.text.encode())
-    address = ctypes.c_uint64(ctypes.addressof(text))
-    words += [ctypes.addressof(address), 0]
     status = _function(op.function)((ctypes.c_uint64 * len(words))(*words))
     _flush()
     if status:

@@ -33,7 +33,6 @@ CANOPY_EXPORT int32_t canopy_cuda_assert(const canopy_call *call);
 CANOPY_EXPORT int32_t canopy_cuda_trap(const canopy_call *call);
 CANOPY_EXPORT int32_t canopy_cuda_malloc(const canopy_call *call);
 CANOPY_EXPORT int32_t canopy_cuda_free(const canopy_call *call);
-CANOPY_EXPORT int32_t canopy_cuda_barrier(const canopy_call *call);
 CANOPY_EXPORT int32_t canopy_cuda_memmove(const canopy_call *call);
 CANOPY_EXPORT int32_t canopy_cuda_sleep(const canopy_call *call);
 

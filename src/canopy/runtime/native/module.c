@@ -94,7 +94,7 @@ static PyObject *symbols(PyObject *module, PyObject *unused) {
         SYMBOL(canopy_grid_barrier),      SYMBOL(canopy_member),
         SYMBOL(canopy_block_memory),      SYMBOL(canopy_block_barrier),
         SYMBOL(canopy_block_arrive),
-        SYMBOL(canopy_cuda_memmove),      SYMBOL(canopy_cuda_barrier),
+        SYMBOL(canopy_cuda_memmove),
     };
     PyObject *result = PyDict_New();
     for (size_t at = 0; result && at < sizeof table / sizeof *table; at++) {

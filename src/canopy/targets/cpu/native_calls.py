@@ -9,7 +9,7 @@ import llvmlite.ir as ll
 from canopy import ir
 from canopy.ir.types import element_type
 from canopy.targets.cpu import conversions, memory
-from canopy.targets.cpu.diagnostics import address_of, declare, text_constant
+from canopy.targets.cpu.diagnostics import address_of, declare
 from canopy.targets.cpu.llvm import I32, I64, POINTER, LLValue, constant
 
 if TYPE_CHECKING:
@@ -31,10 +31,6 @@ def emit_native_call(program: Program, op: ir.NativeCall) -> None:
     for value, address in zip(op.arguments, arguments, strict=True):
         stride = element_type(value.type).bytes if value.is_tile else 0
         words += [address, constant(I64, stride)]
-    if op.text:
-        slot = program.alloca(POINTER)
-        b.store(text_constant(program, op.text), slot)
-        words += [slot, constant(I64, 0)]
     call = program.alloca(ll.ArrayType(I64, len(words)))
     for position, word in enumerate(words):
         number = word if word.type == I64 else b.ptrtoint(word, I64)

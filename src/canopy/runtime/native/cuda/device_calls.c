@@ -1,7 +1,5 @@
 /* What kernels call beside printf: assertions, traps, memory of their own, sleep. */
 #include <inttypes.h>
-#include <stdatomic.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,7 +29,7 @@ int32_t canopy_cuda_assert(const canopy_call *call) {
                  CANOPY_LANE(call, int32_t, 6, lane), or_nothing(CANOPY_LANE(call, const char *, 0, lane)));
         fprintf(stderr, "%s\n", line);
         if (!status) canopy_report(line);
-        status = CANOPY_THREADS_ASSERTED;
+        status = CANOPY_ASSERTION_FAILED;
     }
     return status;
 }
@@ -80,19 +78,4 @@ int32_t canopy_cuda_sleep(const canopy_call *call) {
     }
     nanosleep(&(struct timespec){.tv_sec = longest / 1000000000u, .tv_nsec = longest % 1000000000u}, NULL);
     return 0;
-}
-
-/* (i32 whether the kernel stops, const char *place); the active threads are those that are missing. */
-int32_t canopy_cuda_barrier(const canopy_call *call) {
-    static _Atomic bool said;
-    int32_t stops = CANOPY_LANE(call, int32_t, 0, 0);
-    char line[CANOPY_MESSAGE_BYTES];
-    if (!stops && atomic_exchange(&said, true)) return 0;
-    snprintf(line, sizeof line,
-             "%s: __syncthreads() is not reached by all threads of block (%" PRIu32 ", %" PRIu32 ", %" PRIu32 ")%s",
-             CANOPY_LANE(call, const char *, 1, 0), call->program[0], call->program[1], call->program[2],
-             stops ? ", the others wait at another" : "; a GPU may hang or mix up its barriers here");
-    if (stops) canopy_report(line);
-    else fprintf(stderr, "canopy: %s\n", line);
-    return stops ? CANOPY_BARRIERS_DIFFER : 0;
 }

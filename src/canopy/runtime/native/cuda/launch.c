@@ -200,9 +200,9 @@ typedef struct {
 
 static void fail(const char *kernel, int32_t code) {
     const char *message = canopy_message();
-    if (code != CANOPY_THREADS_ASSERTED)
+    if (code != CANOPY_ASSERTION_FAILED) /* which has said so, thread by thread */
         fprintf(stderr, "%s%s%s\n", message[0] ? message : "a kernel failed: ", message[0] ? " in " : "", kernel);
-    canopy_cuda_stick(code == CANOPY_ASSERTION_FAILED || code == CANOPY_THREADS_ASSERTED ? cudaErrorAssert
+    canopy_cuda_stick(code == CANOPY_ASSERTION_FAILED  ? cudaErrorAssert
                       : code == CANOPY_OUT_OF_MEMORY ? cudaErrorMemoryAllocation
                                                      : cudaErrorLaunchFailure);
 }
