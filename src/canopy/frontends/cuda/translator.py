@@ -99,6 +99,7 @@ class Translator:
         self.body = ir.Region()
         self.builder = ir.Builder(self.body, function.location)
         self.env: dict[Hashable, ir.Value] = {}
+        self.returned: ir.Value | None = None  # where it is noted; see `returned`
         self.first_thread: ir.Value | None = None  # of a member of the block; None: 0
         if waits.grain:
             member = self.add(ir.MemberId, lanes=waits.grain)
