@@ -14,6 +14,7 @@ import torch
 
 from canopy import config
 from canopy.errors import CompileError, UnsupportedError
+from canopy.frontends.redirect.extension_builds import build_extensions
 from canopy.frontends.redirect.patches import PatchSet
 from canopy.frontends.redirect.tensor_calls import take_failures
 from canopy.runtime import trace
@@ -33,6 +34,7 @@ def _patch_cpp_extension(patches: PatchSet, module: Any) -> None:
     patches.set(module, "load", load)
     patches.set(module, "load_inline", load_inline)
     patches.set(module, "CUDA_HOME", str(toolkit_folder()))
+    patches.set(module.BuildExtension, "build_extensions", build_extensions)
 
 
 # ---- torch.cuda._compile_kernel ----------------------------------------------------------------
