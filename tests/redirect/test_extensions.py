@@ -13,9 +13,10 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch is not installed")
 pytest.importorskip("ziglang")
 
+from conftest import environment  # noqa: E402
+
 from canopy import cuda_as  # noqa: E402
 from canopy.errors import CompileError, LaunchError, UnsupportedError  # noqa: E402
-from conftest import environment  # noqa: E402
 
 FILES = Path(__file__).parent / "extension"
 
