@@ -540,7 +540,10 @@ def mean_pooling() -> Case:
 
 @fla
 def softmax_and_logsumexp() -> Case:
-    soft, total = _op("ops.utils.softmax", "softmax_fwd"), _op("ops.utils.logsumexp", "logsumexp_fwd")
+    soft, total = (
+        _op("ops.utils.softmax", "softmax_fwd"),
+        _op("ops.utils.logsumexp", "logsumexp_fwd"),
+    )
     reference = lambda x: (x.softmax(-1), x.logsumexp(-1))  # noqa: E731
     run = lambda x: (soft(x), total(x))  # noqa: E731
     return Case([normal(5, 7, 97)], run, reference, differentiable=False)
