@@ -16,7 +16,7 @@ from canopy.passes.memory import WRITES, Bases, memory_ops
 from canopy.targets.cpu.combine import is_lane_by_lane
 from canopy.targets.cpu.strides import has_distinct_lanes, period_of
 
-__all__ = ["INLINE", "KernelPlan", "is_inline", "loads_reached"]
+__all__ = ["INLINE", "KernelPlan", "is_inline", "loads_reached", "own_cost"]
 
 # A value with several users is kept when one evaluation costs more than this many simple ops.
 KEEP_COST = 6
@@ -168,7 +168,7 @@ class KernelPlan:
             inputs = sum(self.cost(v) for v in value.op.operands if v.is_tile)
             if isinstance(value.op, ir.Reduce):
                 inputs *= value.op.sources[0].shape[value.op.axis]
-            known = self._cost[value] = _own_cost(value.op) + inputs
+            known = self._cost[value] = own_cost(value.op) + inputs
         return known
 
     def _visit(self, ops: list[ir.Op]) -> None:
@@ -179,7 +179,8 @@ class KernelPlan:
         _BlockPlanner(self, ops).decide()
 
 
-def _own_cost(op: ir.Op) -> int:
+def own_cost(op: ir.Op) -> int:
+    """Simple ops that the op takes, apart from its operands."""
     if isinstance(op, ir.MathCall):
         return 1 if op.function in ("abs", "neg", "floor", "ceil") else COSTLY_FUNCTION
     if isinstance(op, (ir.Div, ir.Rem)):

@@ -43,7 +43,7 @@ extern const __device__ __attribute__((weak)) canopy_thread_idx threadIdx;
 extern const __device__ __attribute__((weak)) canopy_block_idx blockIdx;
 extern const __device__ __attribute__((weak)) canopy_block_dim blockDim;
 extern const __device__ __attribute__((weak)) canopy_grid_dim gridDim;
-#define warpSize 32
+static constexpr int warpSize __attribute__((unused)) = 32;
 
 // ---- synchronisation
 CANOPY_DEVICE void __syncwarp(unsigned int mask = 0xffffffffu) { __nvvm_bar_warp_sync(mask); }
