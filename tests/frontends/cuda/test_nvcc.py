@@ -160,7 +160,8 @@ int main(int argc, char** argv) {
 def test_c_and_cpp_sources_see_types_and_helpers(project: Path) -> None:
     (project / "part.c").write_text(C_PART)
     (project / "whole.cpp").write_text(CPP_PART)
-    canopy(project, "nvcc", "-Xcompiler", "-fopenmp", "part.c", "whole.cpp", "-o", "app")
+    words = ("nvcc", "-Xcompiler", "-fopenmp", "part.c", "whole.cpp", "-o", "app")
+    assert "run on one thread" in canopy(project, *words).stderr
     done = subprocess.run([project / "app"], capture_output=True, text=True, check=False)
     assert done.stdout == "4 3 -5 4 1\n3.25 14 3.14062 4\n"
     assert done.returncode == 1
