@@ -19,7 +19,12 @@ from pathlib import Path
 
 from canopy.errors import CanopyError, CompileError, UnsupportedError
 from canopy.frontends.cuda.clang import ClangError, clang_error
-from canopy.frontends.cuda.command_line import CommandLine, UsageError, read_command_line
+from canopy.frontends.cuda.command_line import (
+    OPENMP_NOTE,
+    CommandLine,
+    UsageError,
+    read_command_line,
+)
 from canopy.frontends.cuda.dependencies import dependency_rule
 from canopy.frontends.cuda.libraries import wanted_libraries
 from canopy.frontends.cuda.linking import host_compiler_command, link, link_command
@@ -355,8 +360,11 @@ def _trace(command: Sequence[str]) -> None:
 
 
 def _report_environment(line: CommandLine) -> None:
-    """What -v prints first: build systems read the folders from these lines."""
+    """What -v prints first: build systems read the folders from these lines. Without it, only
+    what makes a difference that the user would wonder about."""
     if not (line.verbose or line.dry_run):
+        if OPENMP_NOTE in line.noted:  # the program is slower than its author means
+            print(f"nvcc warning : {OPENMP_NOTE}", file=sys.stderr)
         return
     from canopy.frontends.cuda.toolkit import toolkit_folder
 
