@@ -5,6 +5,7 @@ from __future__ import annotations
 from canopy import ir
 from canopy.errors import UnsupportedError
 from canopy.frontends.cuda import (  # noqa: F401  (they register their rules)
+    barrier_calls,
     math_calls,
     memory_calls,
     output_calls,

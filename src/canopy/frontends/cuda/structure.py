@@ -270,6 +270,7 @@ class _Structurer:
 
         def trip() -> list[ir.Value]:
             self._bind([*carried, *extras], body)
+            self._pause_in(loop)
             active = self._begin_trip(loop, mask)
             stay, _ = self._header_targets(loop)
             self.edge(header, stay, active)
@@ -325,6 +326,7 @@ class _Structurer:
 
         def trip() -> list[ir.Value]:
             self._bind([*carried, *extras], body)
+            self._pause_in(loop)
             self._keep_phis(loop)
             stay, _ = self._header_targets(loop)
             self.edge(header, stay, None)
@@ -356,6 +358,7 @@ class _Structurer:
         condition, *values = self._inside(before, trip)
         before.ops.append(_condition(condition, values, header))
         body.args = _arguments(values)
+        self._inside(body, lambda: self._pause_in(loop))
         body.ops.append(ir.Yield(values=body.args, location=header.terminator.location))
 
     def _counted(
@@ -400,6 +403,12 @@ class _Structurer:
         self.t.env.update(zip(carried, made.results, strict=True))
         _, leave = self._header_targets(loop)
         self.edge(header, leave, mask)
+
+    def _pause_in(self, loop: Loop) -> Sequence[ir.Value]:
+        """Before another trip of a loop that waits, those have a turn whom it waits for."""
+        if loop in self.t.waits.loops:
+            self.t.builder.effect(ir.Pause)
+        return ()
 
     def _bind(self, keys: Sequence[Hashable], region: ir.Region) -> None:
         self.t.env.update(zip(keys, region.args, strict=True))
