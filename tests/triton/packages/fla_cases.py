@@ -45,7 +45,7 @@ def _decay(*shape: int) -> Tensor:
 def linear(
     q: Tensor, k: Tensor, v: Tensor, g: Tensor | None = None, bonus: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """S = exp(g) S + k v'; o = S'q. With ``bonus`` the new pair counts that much, and decays later."""
+    """S = exp(g) S + k v'; o = S'q. With ``bonus`` the new pair counts so much, and decays later."""
     state = q.new_zeros(q.shape[0], q.shape[2], q.shape[3], v.shape[3])
     out = []
     for t in range(q.shape[1]):
