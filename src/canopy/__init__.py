@@ -6,13 +6,13 @@ use.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from canopy.frontends.redirect import cuda_as
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "cuda_as"]
+__all__ = ["__version__", "cuda_as", "load_ipython_extension"]
 
 
 def __getattr__(name: str) -> object:
@@ -21,3 +21,10 @@ def __getattr__(name: str) -> object:
 
         return cuda_as
     raise AttributeError(f"module 'canopy' has no attribute {name!r}")
+
+
+def load_ipython_extension(ipython: Any) -> None:
+    """``%load_ext canopy``: the cell magic ``%%cuda``."""
+    from canopy.frontends.cuda.magic import register
+
+    register(ipython)

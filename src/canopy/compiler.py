@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from canopy import config, ir
 from canopy.errors import CanopyError, CompileError, UnsupportedError, VerifyError
 from canopy.failure import record_failure
+from canopy.ir.interpreter import native_calls
 from canopy.ir.printer import print_kernel
 from canopy.passes import pipeline
 
@@ -21,6 +22,15 @@ if TYPE_CHECKING:
     from canopy.targets.cpu.codegen import Code
 
 __all__ = ["Executable", "Observer", "assemble", "compile_kernel"]
+
+
+def _runtime_symbols() -> Mapping[str, int]:
+    from canopy.runtime.launch import symbols
+
+    return symbols()
+
+
+native_calls.provide(_runtime_symbols)
 
 Observer: TypeAlias = Callable[[str, ir.Kernel], None]
 

@@ -106,6 +106,7 @@ def _cuda_kernel(path: Path, name: str, block: str) -> Kernel:
 def _triton_stages(path: Path, name: str, signature: str) -> list[Stage]:
     os.environ.setdefault("CANOPY_TARGET", "cpu")
     import triton
+    from triton import knobs
     from triton.backends import backends
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
@@ -118,7 +119,9 @@ def _triton_stages(path: Path, name: str, signature: str) -> list[Stage]:
     function, chosen = _jit_function(_imported(path), path, name)
     types, constants = _argument_types(function, signature, chosen)
     source = ASTSource(fn=function, signature=types, constexprs=constants)
-    compiled = triton.compile(source, target=GPUTarget("cpu", "", 1))
+    with knobs.compilation.scope():
+        knobs.compilation.always_compile = True  # the cache may know the text from another file
+        compiled = triton.compile(source, target=GPUTarget("cpu", "", 1))
     from canopy.frontends.triton.reader import ttir_to_kernel
 
     ttir = compiled.asm["ttir"]

@@ -23,7 +23,8 @@ PLACED: set[type[Op]] = {
     *(ir.Load, ir.Store, ir.AtomicRmw, ir.AtomicCas, ir.Scratch, ir.Barrier),
     *(ir.Dot, ir.Reduce, ir.Scan, ir.AnyLane),
     *(ir.For, ir.While, ir.If, ir.Yield, ir.Condition, ir.ProgramId, ir.NumPrograms),
-    *(ir.Assert, ir.Print, ir.Clock),
+    *(ir.Assert, ir.Print, ir.NativeCall, ir.Clock),
+    *(ir.Fence, ir.Pause, ir.GridBarrier, ir.MemberId, ir.BlockMemory, ir.Meet, ir.Arrive),
 }
 OPS = {kind for kind in all_ops().values() if kind.__module__.startswith("canopy.")}
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from canopy.ir.core import Op, Region, Value
-from canopy.ir.types import I32, I64, Type
+from canopy.ir.types import I32, I64, ElementType, Type, with_element
 
 __all__ = [
     "Assert",
@@ -14,6 +14,7 @@ __all__ = [
     "Condition",
     "For",
     "If",
+    "NativeCall",
     "NumPrograms",
     "Print",
     "ProgramId",
@@ -137,3 +138,19 @@ class Print(Op):
     prefix: str
     values: tuple[Value, ...]
     hex: bool = False
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class NativeCall(Op):
+    """Calls the native runtime's ``function`` for the lanes where mask holds, in their order, and
+    gives its results; it may touch any memory, and stop the kernel. Scalars are every lane's."""
+
+    has_side_effects: ClassVar[bool] = True
+
+    function: str
+    arguments: tuple[Value, ...]
+    mask: Value
+    type: ElementType
+
+    def result_types(self) -> tuple[Type, ...]:
+        return (with_element(self.mask.type, self.type),)

@@ -8,7 +8,16 @@ from typing import ClassVar, Literal
 from canopy.ir.core import Op, Value
 from canopy.ir.types import SHARED_PTR, ElementType, Type, with_element
 
-__all__ = ["AtomicCas", "AtomicRmw", "Barrier", "Load", "Offset", "Scratch", "Store"]
+__all__ = [
+    "AtomicCas",
+    "AtomicRmw",
+    "Barrier",
+    "Load",
+    "Offset",
+    "Ordering",
+    "Scratch",
+    "Store",
+]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -98,7 +107,12 @@ class Scratch(Op):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Barrier(Op):
-    """All lanes' memory effects before it happen before those after it."""
+class Ordering(Op):
+    """Base of ops that no memory operation moves across."""
 
     has_side_effects: ClassVar[bool] = True
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Barrier(Ordering):
+    """All lanes' memory effects before it happen before those after it."""

@@ -15,7 +15,8 @@ becomes
     }
     %r = offset %p0, splat(%s1), scale=4 : tile<64xptr>
 
-so that addresses stay affine: base + uniform part + lane part. The scalar counts in units of the
+and alike in a while whose condition hands the tile on as it is, so that addresses stay affine:
+base + uniform part + lane part. The scalar counts in units of the
 offset's scale (i64) for pointers, and in the element type for integers, which wrap around alike.
 A value that the loop carries unchanged is the initial one.
 """
@@ -25,8 +26,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from canopy.ir.control import For, Yield
-from canopy.ir.core import Kernel, Op, Value
+from canopy.ir.control import Condition, For, While, Yield
+from canopy.ir.core import Kernel, Op, Region, Value
 from canopy.ir.elementwise import Add, Binary, Bitcast, Cast, Constant, Sub
 from canopy.ir.memory import Offset
 from canopy.ir.shape import Broadcast, ExpandDims, Reshape, Splat, Transpose
@@ -37,7 +38,7 @@ __all__ = ["carry_scalars"]
 
 
 def carry_scalars(kernel: Kernel) -> Kernel:
-    """``kernel`` with for loops that carry scalars where tiles moved uniformly."""
+    """``kernel`` with loops that carry scalars where tiles moved uniformly."""
     return _Carrier().kernel(kernel)
 
 
@@ -61,12 +62,13 @@ class _Motion:
         return element if isinstance(element, ScalarType) else I64
 
 
-def _motion(arg: Value, yielded: Value) -> _Motion | None:
-    """The moves from ``arg`` to ``yielded``, if they are all uniform and of one scale."""
+def _motion(args: Sequence[Value], yielded: Value) -> _Motion | None:
+    """The moves from one of ``args``, which are equal, to ``yielded``, if they are all uniform and
+    of one scale."""
     steps: list[_Step] = []
     scale = 0
     value = yielded
-    while value is not arg:
+    while value not in args:
         found = _last_step(value)
         if found is None:
             return None
@@ -75,7 +77,7 @@ def _motion(arg: Value, yielded: Value) -> _Motion | None:
             return None
         scale = step_scale
         steps.append(step)
-    if steps and not arg.is_tile:
+    if steps and not yielded.is_tile:
         return None
     return _Motion(tuple(reversed(steps)), scale)
 
@@ -105,13 +107,26 @@ def _is_uniform(tile: Value) -> bool:
     return False
 
 
+def _handed_on(op: While) -> dict[Value, list[Value]]:
+    """For what a while carries, the arguments of its body that are the same."""
+    condition = op.before.terminator
+    assert isinstance(condition, Condition)
+    handed: dict[Value, list[Value]] = {arg: [] for arg in op.before.args}
+    for value, arg in zip(condition.values, op.body.args, strict=True):
+        if value in handed:
+            handed[value].append(arg)
+    return handed
+
+
 class _Carrier(Rewriter):
     def op(self, op: Op) -> Sequence[Value]:
+        if isinstance(op, While):
+            return self._while(op)
         if not isinstance(op, For):
             return super().op(op)
         yielded = op.body.terminator.operands
         motions = [
-            _motion(arg, value) for arg, value in zip(op.body.args[1:], yielded, strict=True)
+            _motion((arg,), value) for arg, value in zip(op.body.args[1:], yielded, strict=True)
         ]
         return self._loop(op, motions) if any(motions) else super().op(op)
 
@@ -161,6 +176,97 @@ class _Carrier(Rewriter):
             elif motion.steps:
                 handed.append(self._advanced(next(counters), motion, end))
         self.emit(Yield(values=tuple(handed), location=end.location))
+
+    # ---- while
+
+    def _while(self, op: While) -> Sequence[Value]:
+        """Tiles that move become counters, also where the condition hands them on."""
+        handed = _handed_on(op)
+        motions: dict[Value, _Motion] = {}
+        for arg, value in zip(op.before.args, op.body.terminator.operands, strict=True):
+            found = _motion(handed[arg], value) if handed[arg] and arg.is_tile else None
+            if found and found.steps:
+                motions[arg] = found
+        if not motions:
+            return super().op(op)
+        return self._while_counting(op, motions)
+
+    def _while_counting(self, op: While, motions: dict[Value, _Motion]) -> Sequence[Value]:
+        starts = {
+            arg: self.values[value] for arg, value in zip(op.before.args, op.initial, strict=True)
+        }
+
+        def counter_or(arg: Value, value: Value) -> Value:
+            moves = motions.get(arg)
+            return (
+                Value(value.type, value.name) if moves is None else Value(moves.counter_type(arg))
+            )
+
+        initial = []
+        for arg in op.before.args:
+            start = starts[arg]
+            if arg in motions:
+                type_ = motions[arg].counter_type(arg)
+                start = self.make(Constant, value=0, type=type_, location=op.location)
+            initial.append(start)
+        condition = op.before.terminator
+        assert isinstance(condition, Condition)
+        before_args = tuple(counter_or(arg, arg) for arg in op.before.args)
+        body_args = tuple(
+            counter_or(value, arg)
+            for value, arg in zip(condition.values, op.body.args, strict=True)
+        )
+        results = tuple(
+            counter_or(value, result)
+            for value, result in zip(condition.values, op.results, strict=True)
+        )
+
+        def enter(args: Sequence[Value], new: Sequence[Value], origins: Sequence[Value]) -> None:
+            for arg, fresh, origin in zip(args, new, origins, strict=True):
+                moves = motions.get(origin)
+                self.values[arg] = (
+                    fresh if moves is None else self._moved(op, starts[origin], fresh, moves)
+                )
+
+        def before() -> None:
+            enter(op.before.args, before_args, op.before.args)
+            self._all_but_last(op.before)
+            counters = dict(zip(op.before.args, before_args, strict=True))
+            values = tuple(
+                counters[v] if v in motions else self.values[v] for v in condition.values
+            )
+            holds = self.values[condition.condition]
+            self.emit(Condition(condition=holds, values=values, location=condition.location))
+
+        def body() -> None:
+            enter(op.body.args, body_args, condition.values)
+            self._all_but_last(op.body)
+            end = op.body.terminator
+            counters = dict(zip(condition.values, body_args, strict=True))
+            values = tuple(
+                self._advanced(counters[arg], motions[arg], end)
+                if arg in motions
+                else self.values[value]
+                for arg, value in zip(op.before.args, end.operands, strict=True)
+            )
+            self.emit(Yield(values=values, location=end.location))
+
+        made = While(
+            initial=tuple(initial),
+            before=self.build(before_args, before),
+            body=self.build(body_args, body),
+            location=op.location,
+            results=results,
+        )
+        self.emit(made)
+        enter(op.results, results, condition.values)
+        return [self.values[result] for result in op.results]
+
+    def _all_but_last(self, region: Region) -> None:
+        for inner in region.ops[:-1]:
+            self.values.update(zip(inner.results, self.op(inner), strict=True))
+
+    # ---- both
 
     def _unpacked(
         self,

@@ -35,6 +35,9 @@ class Bases:
         self.written = {
             self.of(op.pointer) for op in ir.walk(kernel.body.ops) if isinstance(op, WRITES)
         }
+        self.loaded = {
+            self.of(op.pointer) for op in ir.walk(kernel.body.ops) if isinstance(op, ir.Load)
+        }
 
     def of(self, pointer: ir.Value) -> Origin:
         """The parameter or scratch value that ``pointer`` derives from; None if unknown."""
@@ -128,5 +131,5 @@ class Bases:
 def memory_ops(op: ir.Op) -> Iterator[ir.Op]:
     """The op itself and those inside its regions that touch memory."""
     for inner in ir.walk([op]):
-        if isinstance(inner, (ir.Load, ir.Barrier, *WRITES)):
+        if isinstance(inner, (ir.Load, ir.Ordering, ir.NativeCall, *WRITES)):
             yield inner

@@ -14,6 +14,7 @@ from canopy.passes.induction import carry_scalars
 from canopy.passes.invariants import hoist_invariants
 from canopy.passes.simplify import simplify
 from canopy.passes.single_trip import split_off_single_trips
+from canopy.passes.uniform_atomics import gather_uniform_atomics
 
 __all__ = ["COMMON", "Pass", "run"]
 
@@ -21,6 +22,7 @@ Pass: TypeAlias = Callable[[Kernel], Kernel]
 
 COMMON: tuple[Pass, ...] = (
     simplify,  # constants and splats in one form, which the others recognise
+    gather_uniform_atomics,
     share_common_subexpressions,
     hoist_invariants,  # steps of pointers leave the loop
     carry_scalars,  # tiles that move uniformly become base + scalar

@@ -47,7 +47,7 @@ from canopy.ir.interpreter.memory import Memory
 from canopy.ir.interpreter.numeric import Array, from_python
 from canopy.ir.memory import AtomicCas, AtomicRmw, Load, Offset, Store
 from canopy.ir.shape import Broadcast, ExpandDims, Flip, Reshape, Splat, Transpose, Unsplat
-from canopy.ir.types import element_type, is_float, is_pointer
+from canopy.ir.types import element_type, is_bool, is_float, is_integer, is_pointer
 from canopy.passes.rewriter import Rewriter
 
 __all__ = ["simplify"]
@@ -304,7 +304,26 @@ def _unsplat(op: Unsplat) -> Replacement:
 
 @_rewrites(Offset)
 def _offset(op: Offset) -> Replacement:
-    return op.pointer if _is(op.index, 0) else None
+    if _is(op.index, 0):
+        return op.pointer
+    narrow = _before_widening(op.index)
+    if narrow is op.index:
+        return None
+    return Offset(pointer=op.pointer, index=narrow, scale=op.scale, location=op.location)
+
+
+def _before_widening(index: Value) -> Value:
+    """The integer that an index of 64 bits is the extension of: an offset extends it alike."""
+    current = index
+    while element_type(current.type).bits == 64 and is_integer(current.type):
+        match current.op:
+            case Bitcast(source=source) if is_integer(source.type):
+                current = source
+            case Cast(source=source) if is_integer(source.type) and not is_bool(source.type):
+                current = source
+            case _:
+                return index
+    return current if is_integer(current.type) else index
 
 
 @_rewrites(Load, Store, AtomicRmw, AtomicCas)

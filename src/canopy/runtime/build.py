@@ -19,7 +19,19 @@ NATIVE_FOLDER = Path(__file__).resolve().parent / "native"
 LIBRARY_NAME = "_native.abi3.so"
 
 ARCHIVE_NAME = "libcanopy_rt.a"
-ARCHIVE_SOURCES = ("pool.c", "scratch.c", "report.c", "cpu_count.c", "allocator.c", "half.c")
+# What kernels call; the rest of cuda/ is for executables alone.
+DEVICE_SOURCES = ("cuda/printf.c", "cuda/device_calls.c")
+ARCHIVE_SOURCES = (
+    "pool.c",
+    "apart.c",
+    "switch.c",
+    "output.c",
+    "scratch.c",
+    "report.c",
+    "cpu_count.c",
+    "allocator.c",
+    "half.c",
+)
 
 GLIBC_VERSION = "2.17"  # that of manylinux2014: the oldest one pip still serves
 FLAGS = (
@@ -62,6 +74,7 @@ def build(output: Path = NATIVE_FOLDER / LIBRARY_NAME) -> Path:
     """
     output.parent.mkdir(parents=True, exist_ok=True)
     sources = [str(path) for path in sorted(NATIVE_FOLDER.glob("*.c"))]
+    sources += [str(NATIVE_FOLDER / name) for name in DEVICE_SOURCES]
     fresh = output.with_name(output.name + ".new")
     compiler = [sys.executable, "-m", "ziglang", "cc", "-target", zig_target()]
     command = [*compiler, *FLAGS, *sources, *LIBRARIES, "-o", str(fresh)]

@@ -172,9 +172,9 @@ def test_a_missing_options_file_is_an_error() -> None:
         read_command_line(["@/nowhere/options"])
 
 
-def test_per_thread_default_streams_are_refused() -> None:
-    with pytest.raises(CanopyError, match="per-thread"):
-        read_command_line(["-default-stream=per-thread", "a.cu"])
+def test_unknown_default_streams_are_refused() -> None:
+    with pytest.raises(CanopyError, match="legacy or per-thread"):
+        read_command_line(["-default-stream=shared", "a.cu"])
 
 
 def test_libraries_that_are_not_here_are_reported() -> None:

@@ -164,6 +164,25 @@ def test_integers(element: ScalarType, shape: tuple[int, ...]) -> None:
     check(build, (numbers(type_), type_), (numbers(type_), type_), (below, type_))
 
 
+@pytest.mark.parametrize("element", INTEGERS, ids=str)
+def test_division_of_extremes(element: ScalarType) -> None:
+    """Quotients at and next to integers, of the largest numbers, by 0 and by -1."""
+    kind = np.dtype(f"{'u' if element.kind == 'uint' else ''}int{element.bits}")
+    low, high = np.iinfo(kind).min, np.iinfo(kind).max
+    edges = np.array([low, low + 1, -1 if low else 1, 0, 1, 2, 3, high // 2, high - 1, high], kind)
+    dividends, divisors = (part.ravel() for part in np.meshgrid(edges, edges))
+    generator = np.random.default_rng(7)
+    factors = generator.integers(1, high, 412, kind, endpoint=True)
+    near = (factors * (high // factors) + generator.integers(-1, 2, 412).astype(kind)).astype(kind)
+    type_ = TileType((512,), element)
+    left, right = np.concatenate([dividends, near]), np.concatenate([divisors, factors])
+
+    def build(b: Emitter, x: Value, y: Value) -> Any:
+        return tuple(b.add(kind, lhs=x, rhs=y) for kind in (ir.Div, ir.Rem))
+
+    check(build, (left, type_), (right, type_))
+
+
 @pytest.mark.parametrize("element", FLOATS, ids=str)
 @pytest.mark.parametrize("shape", SHAPES[::3], ids=name_of)
 def test_floats(element: ScalarType, shape: tuple[int, ...]) -> None:

@@ -133,7 +133,7 @@ class _Splitter:
     def _final(self, value: LlvmValue) -> LlvmValue:
         while isinstance(value, Instruction) and value.opcode == "extractvalue":
             found = self._part(value.operands[0], field_path(value))
-            if found is value or _is_whole(found):
+            if found is value or (_is_whole(found) and _is_aggregate(found)):
                 return value
             value = found
         return value

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from canopy.compiler import assemble, compile_kernel
-from canopy.frontends.cuda.llvm_types import size_of
+from canopy.frontends.cuda.llvm_types import PtrType, size_of
 from canopy.frontends.cuda.llvm_values import Argument, Function
 from canopy.frontends.cuda.module import CudaModule, LoweredKernel
 from canopy.frontends.cuda.variables import host_definition, host_symbol
@@ -43,14 +43,16 @@ def device_objects(
     for function in module.kernels:
         variants = []
         lowered = None
+        written: Sequence[bool] = ()
         for number, block in enumerate(_expanded(module, function.name, shapes)):
             lowered = module.lower(function.name, block, DYNAMIC_SHARED_BYTES)
             entry = f"canopy.kernel.{module_id}.{function.name}.{number}"
             code = compile_kernel(lowered.kernel, entry_name=entry)
             objects.append(code.object_code)
+            written = code.written
             variants.append(_Variant(block, entry, code.scratch_bytes))
         if lowered is not None:
-            tables.append(_kernel_table(function, lowered, variants, len(tables)))
+            tables.append(_kernel_table(function, lowered, written, variants, len(tables)))
     objects.append(assemble(_registration(module, module_id, tables)))
     return objects
 
@@ -72,10 +74,15 @@ class _Table:
 
 
 def _kernel_table(
-    function: Function, lowered: LoweredKernel, variants: list[_Variant], number: int
+    function: Function,
+    lowered: LoweredKernel,
+    written: Sequence[bool],
+    variants: list[_Variant],
+    number: int,
 ) -> _Table:
     parameters = [
-        f"{{i32, i32}} {{i32 {_size(a)}, i32 {int(a.is_by_value)}}}" for a in lowered.arguments
+        f"{{i32, i32}} {{i32 {_size(a)}, i32 {_kind(a, is_written)}}}"
+        for a, is_written in zip(lowered.arguments, written, strict=False)
     ]
     variables = [f'ptr @"{host_symbol(v.name)}"' for v in lowered.variables]
     rows = [
@@ -109,6 +116,15 @@ _CONSTRUCTOR = """\
 """
 _VARIANT = "{[3 x i32], i32, ptr, i64}"
 _KERNEL = "{ptr, ptr, ptr, ptr, i32, i32, i32, i32, i64, i32, i32}"
+
+
+def _kind(argument: Argument, is_written: bool) -> int:
+    """How the runtime treats a parameter: the numbers of `module.h`."""
+    if argument.is_by_value:
+        return 1
+    if isinstance(argument.type, PtrType):
+        return 3 if is_written else 2
+    return 0
 
 
 def _size(argument: Argument) -> int:

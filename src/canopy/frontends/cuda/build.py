@@ -23,7 +23,15 @@ from canopy.frontends.cuda.module import CudaModule, compile_cuda
 from canopy.frontends.cuda.options import Options
 from canopy.frontends.cuda.toolchain import find_zig, host_cpu, host_flags, host_triple
 
-__all__ = ["Compiled", "Options", "compile_object", "compile_source", "link"]
+__all__ = [
+    "Compiled",
+    "Options",
+    "compile_object",
+    "compile_source",
+    "included_files",
+    "link",
+    "recording",
+]
 
 
 @dataclass(frozen=True)
@@ -57,20 +65,20 @@ def compile_object(path: Path, options: Options) -> Compiled:
             parts[-1].write_bytes(code)
         joined = folder / "joined.o"
         _join([host_object.result(), *parts], joined)
-        included = _included(folder, path)
+        included = included_files(folder, path)
         return Compiled(joined.read_bytes(), host_half.warnings, included)
 
 
 def _device_module(source: str, filename: str, folder: Path, options: Options) -> CudaModule:
-    return compile_cuda(source, filename, [*options.flags, *_recording(folder / "device.d")])
+    return compile_cuda(source, filename, [*options.flags, *recording(folder / "device.d")])
 
 
-def _recording(file: Path) -> list[str]:
+def recording(file: Path) -> list[str]:
     """cc1's flags that write down which files a source includes."""
     return ["-dependency-file", str(file), "-MT", "object", "-sys-header-deps"]
 
 
-def _included(folder: Path, source: Path) -> tuple[Path, ...]:
+def included_files(folder: Path, source: Path) -> tuple[Path, ...]:
     """The files named in what both halves wrote down, without the source itself."""
     found: dict[Path, None] = {}
     for file in folder.glob("*.d"):
@@ -97,7 +105,7 @@ def _host_ir(source: str, filename: str, module_id: str, folder: Path, options: 
     binary.write_bytes(f"canopy:{module_id}".encode() + b"\0")
     flags = host_flags(host_cpu(), options.standard)
     flags += ["-fcuda-include-gpubinary", str(binary), "-emit-llvm", "-o", "-"]
-    flags += _recording(folder / "host.d")
+    flags += recording(folder / "host.d")
     return run_half(source, filename, [*flags, *options.flags])
 
 

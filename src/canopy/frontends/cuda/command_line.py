@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from canopy.errors import CanopyError, UnsupportedError
+from canopy.errors import CanopyError
+from canopy.frontends.cuda.options import PER_THREAD_MACRO
 
 __all__ = ["CommandLine", "UsageError", "read_command_line"]
 
@@ -435,8 +436,10 @@ def _read_relocatable(line: CommandLine, value: str) -> None:
 
 @_value("default-stream")
 def _read_default_stream(line: CommandLine, value: str) -> None:
+    if value not in {"legacy", "null", "per-thread"}:
+        raise UsageError(f"-default-stream {value}: the default stream is legacy or per-thread")
     if value == "per-thread":
-        raise UnsupportedError("-default-stream per-thread: Canopy has the legacy default stream")
+        line.preprocessor.append(f"-D{PER_THREAD_MACRO}=1")
 
 
 # ---- answers

@@ -13,7 +13,7 @@ from canopy.errors import CanopyError
 from canopy.frontends.cuda.command_line import OPENMP_NOTE
 from canopy.frontends.cuda.libraries import is_runtime_library, wanted_libraries
 from canopy.frontends.cuda.linking import host_compiler_command
-from canopy.frontends.cuda.toolchain import HEADERS, RUNTIME_HEADERS
+from canopy.frontends.cuda.toolchain import header_folders
 from canopy.runtime.build import runtime_archive
 
 __all__ = ["command_for", "main"]
@@ -32,7 +32,7 @@ def command_for(language: str, words: Sequence[str]) -> tuple[list[str], list[st
     kept = [word for word in words if word != "-fopenmp" and word not in _UNKNOWN]
     if _QUESTIONS.intersection(kept) and len(kept) == 1:
         return [*command, *kept], []
-    folders = ["-isystem", str(HEADERS), "-isystem", str(RUNTIME_HEADERS)]
+    folders = header_folders()
     if _COMPILES_ONLY.intersection(kept):
         return [*command, *kept, *folders], notes
     chosen = wanted_libraries(kept)

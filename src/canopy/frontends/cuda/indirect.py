@@ -10,16 +10,18 @@ from __future__ import annotations
 
 import hashlib
 import re
+from dataclasses import dataclass
 
 __all__ = ["direct_calls", "function_address"]
 
 _NAME = r'@("[^"]*"|[-\w.$]+)'
-_INDIRECT = re.compile(r"\b(call [^%@\"]*?)(%[-\w.$]+)\(((?:[^()]|\([^()]*\))*)\)")
-_QUALIFIER = re.compile(
-    r"(?<![%@.\w])(noundef|nonnull|noalias|signext|zeroext|inreg|captures\([^)]*\)|align \d+|"
-    r"dereferenceable\(\d+\)|range\([^)]*\)|"
-    r"returned|nocapture|readonly|convergent|contract|fast|tail|call)\b ?"
+_CALL = re.compile(r"\bcall ")
+_CALLEE = re.compile(r"(%[-\w.$]+|%\"[^\"]*\")\(")
+_GROUP = re.compile(r"(?<![\w.])(?!addrspace\()[a-z_]+\((?:[^()]|\([^()]*\))*\) ?")
+_HEAD = re.compile(
+    r"(?:(?<=\s)|^)(void|ptr|i\d+|half|bfloat|float|double|[{\[<%])(?=[\s,}>\]\w\".]|$)"
 )
+_COPY = re.compile(r"\bbyval\((?:[^()]|\([^()]*\))*\)(?: align \d+)?")
 
 
 def function_address(name: str) -> int:
@@ -29,75 +31,120 @@ def function_address(name: str) -> int:
 
 def direct_calls(ir: str) -> str:
     """``ir`` with dispatchers in place of indirect calls."""
-    if not any(_INDIRECT.search(line) for line in ir.splitlines() if " call " in line):
+    lines = ir.splitlines()
+    found = {number: call for number, line in enumerate(lines) if (call := _indirect_call(line))}
+    if not found:
         return ir
     targets = _targets(ir)
-    dispatchers: dict[str, str] = {}
-
-    def rewritten(match: re.Match[str]) -> str:
-        result, arguments = _plain(match[1]), _types(match[3])
-        signature = f"{result}({', '.join(arguments)})"
-        if not targets.get(signature):
-            return match[0]
-        if signature not in dispatchers:
+    dispatchers: dict[_Signature, str] = {}
+    for number, call in found.items():
+        if call.signature not in targets:
+            continue
+        if call.signature not in dispatchers:
             name = f"canopy.dispatch.{len(dispatchers)}"
-            dispatchers[signature] = _dispatcher(name, result, arguments, targets[signature])
-        name = re.search(r"@([\w.]+)", dispatchers[signature])[1]  # type: ignore[index]
-        rest = f", {match[3]}" if match[3].strip() else ""
-        return f"{match[1]}@{name}(ptr {match[2]}{rest})"
-
-    lines = [
-        _INDIRECT.sub(rewritten, line) if " call " in line else line for line in ir.splitlines()
-    ]
+            dispatchers[call.signature] = _dispatcher(name, call.signature, targets[call.signature])
+        name = f"canopy.dispatch.{list(dispatchers).index(call.signature)}"
+        lines[number] = call.through(name)
     return "\n".join([*lines, *dispatchers.values(), ""])
 
 
-def _plain(text: str) -> str:
-    return _QUALIFIER.sub("", text).strip()
+@dataclass(frozen=True)
+class _Signature:
+    """Types as LLVM writes them; an argument copied for the callee says so, ``ptr byval(%S)``."""
+
+    result: str
+    arguments: tuple[str, ...]
 
 
-def _types(arguments: str) -> list[str]:
-    """``i32 noundef %x, ptr noundef %p`` -> i32, ptr."""
-    parts = re.split(r", (?![^({\[<]*[)}\]>])", arguments) if arguments.strip() else []
-    return [
-        re.sub(r" ?[%@-]?[\w.\"$]+$", "", _plain(p)) if " " in _plain(p) else _plain(p)
-        for p in parts
-    ]
+@dataclass(frozen=True)
+class _Call:
+    before: str  # %r = call noundef i32
+    callee: str
+    arguments: str
+    after: str
+    signature: _Signature
+
+    def through(self, dispatcher: str) -> str:
+        rest = f", {self.arguments}" if self.arguments.strip() else ""
+        return f"{self.before}@{dispatcher}(ptr {self.callee}{rest}){self.after}"
 
 
-def _targets(ir: str) -> dict[str, list[str]]:
+def _indirect_call(line: str) -> _Call | None:
+    start = _CALL.search(line)
+    if not start:
+        return None
+    callee = _CALLEE.search(line, start.end())
+    if not callee or "@" in line[start.end() : callee.start()]:
+        return None
+    end = _closing(line, callee.end())
+    arguments = line[callee.end() : end]
+    signature = _Signature(_type(line[start.end() : callee.start()]), _types(arguments))
+    return _Call(line[: callee.start()], callee[1], arguments, line[end + 1 :], signature)
+
+
+def _type(text: str) -> str:
+    """The type in ``noundef nonnull align 4 ptr %x``, without attributes and name."""
+    plain = _GROUP.sub("", text)
+    head = _HEAD.search(plain)
+    if not head:
+        return plain.strip()
+    start = head.start(1)
+    if head[1] in "{[<":
+        return plain[start : _closing(plain, start + 1) + 1]
+    rest = re.match(r'%"[^"]*"|%[-\w.$]+|ptr addrspace\(\d+\)|\w+', plain[start:])
+    assert rest
+    return rest[0]
+
+
+def _types(arguments: str) -> tuple[str, ...]:
+    parts = _split(arguments)
+    copies = (_COPY.search(part) for part in parts)
+    return tuple(
+        f"{_type(part)} {copy[0]}" if copy else _type(part)
+        for part, copy in zip(parts, copies, strict=True)
+    )
+
+
+def _split(arguments: str) -> list[str]:
+    """At the commas outside brackets."""
+    parts, depth = [""], 0
+    for letter in arguments:
+        depth += (letter in "({[<") - (letter in ")}]>")
+        if letter == "," and not depth:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    return [part.strip() for part in parts if part.strip()]
+
+
+def _targets(ir: str) -> dict[_Signature, list[str]]:
     """By signature, the functions whose address is taken."""
-    found: dict[str, list[str]] = {}
-    uses = re.sub(rf"^define .*$|\bcall [^@]*{_NAME}\(", "", ir, flags=re.M)
+    found: dict[_Signature, list[str]] = {}
+    uses = re.sub(rf"^(define|declare|attributes) .*$|\bcall [^@\n]*{_NAME}\(", "", ir, flags=re.M)
     taken = {m[1] for m in re.finditer(_NAME, uses)}
     for line in ir.splitlines():
-        if not line.startswith("define ") or "ptx_kernel" in line:
+        match = re.search(rf"{_NAME}\(", line) if line.startswith("define ") else None
+        if not match or match[1] not in taken or "ptx_kernel" in line:
             continue
-        match = re.search(rf"{_NAME}\(", line)
-        if not match or match[1] not in taken:
-            continue
-        head = re.sub(
-            r"^define |\b(linkonce_odr|weak_odr|internal|dso_local|hidden|weak|private)\b ?",
-            "",
-            line[: match.start()],
-        )
         arguments = line[match.end() : _closing(line, match.end())]
-        signature = f"{_plain(head)}({', '.join(_types(arguments))})"
+        signature = _Signature(_type(line[len("define ") : match.start()]), _types(arguments))
         found.setdefault(signature, []).append(match[1])
     return found
 
 
 def _closing(line: str, at: int) -> int:
+    """Where the bracket that is open at ``at`` closes."""
     depth = 1
     while depth:
-        depth += {"(": 1, ")": -1}.get(line[at], 0)
+        depth += (line[at] in "({[<") - (line[at] in ")}]>")
         at += 1
     return at - 1
 
 
-def _dispatcher(name: str, result: str, arguments: list[str], targets: list[str]) -> str:
-    parameters = ", ".join(["ptr %f", *(f"{t} %a{n}" for n, t in enumerate(arguments))])
-    passed = ", ".join(f"{t} %a{n}" for n, t in enumerate(arguments))
+def _dispatcher(name: str, signature: _Signature, targets: list[str]) -> str:
+    result = signature.result
+    passed = ", ".join(f"{t} %a{n}" for n, t in enumerate(signature.arguments))
+    parameters = f"ptr %f, {passed}" if passed else "ptr %f"
     lines = [f"define internal {result} @{name}({parameters}) convergent {{"]
     for number, target in enumerate(targets):
         value = "" if result == "void" else f"%r{number} = "

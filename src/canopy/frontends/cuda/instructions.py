@@ -80,7 +80,36 @@ def _binary(t: Translator, i: Instruction, mask: Mask) -> ir.Value:
     lhs, rhs = _operands(t, i)
     if _is_bool(lhs.type) and i.opcode in ("add", "sub"):
         return t.add(ir.Xor, lhs=lhs, rhs=rhs)
+    if i.opcode in ("fadd", "fsub"):
+        fused = _fused(t, i, lhs, rhs)
+        if fused is not None:
+            return fused
     return t.add(_BINARY[i.opcode], lhs=lhs, rhs=rhs)
+
+
+def _fused(t: Translator, i: Instruction, lhs: ir.Value, rhs: ir.Value) -> ir.Value | None:
+    """a * b + c with one rounding where the source may be contracted, as nvcc does by default."""
+    for product, other, is_right in ((lhs, rhs, False), (rhs, lhs, True)):
+        source = i.operands[is_right]
+        if not _may_contract(i) or not isinstance(source, Instruction):
+            continue
+        if source.opcode != "fmul" or not _may_contract(source) or source.block is not i.block:
+            continue
+        factors = product.op
+        if not isinstance(factors, ir.Mul):
+            continue
+        a, b = factors.lhs, factors.rhs
+        if i.opcode == "fsub" and is_right:
+            a = t.add(ir.MathCall, function="neg", arguments=(a,))
+        elif i.opcode == "fsub":
+            other = t.add(ir.MathCall, function="neg", arguments=(other,))
+        return t.add(ir.Fma, a=a, b=b, c=other)
+    return None
+
+
+def _may_contract(i: Instruction) -> bool:
+    flags = i.text.split("=", 1)[-1].split()
+    return "contract" in flags or "fast" in flags
 
 
 _DIVISIONS: dict[str, type[ir.Binary]] = {
@@ -94,22 +123,10 @@ _DIVISIONS: dict[str, type[ir.Binary]] = {
 @_rule(*_DIVISIONS)
 def _division(t: Translator, i: Instruction, mask: Mask) -> ir.Value:
     lhs, rhs = _operands(t, i)
-    if mask is not None and not isinstance(i.operands[1], Number):
-        rhs = _safe_divisor(t, rhs, mask)
     if i.opcode in ("sdiv", "srem"):
         return t.add(_DIVISIONS[i.opcode], lhs=lhs, rhs=rhs)
     made = t.add(_DIVISIONS[i.opcode], lhs=t.as_unsigned(lhs), rhs=t.as_unsigned(rhs))
     return _like(t, made, element_type(lhs.type))
-
-
-def _safe_divisor(t: Translator, divisor: ir.Value, mask: Mask) -> ir.Value:
-    """1 for threads that do not take part: they may hold a 0, which would trap."""
-    if not divisor.is_tile:
-        mask = t.scalar_mask(mask)
-        if mask is None:
-            return divisor
-    one = t.constant(1, divisor.type)
-    return t.add(ir.Select, condition=mask, if_true=divisor, if_false=one)
 
 
 @_rule("lshr")
@@ -171,12 +188,21 @@ def _select(t: Translator, i: Instruction, mask: Mask) -> ir.Value:
     condition = t.operand(i.operands[0], i)
     if_true, if_false = (t.operand(o, i, tile=divergent) for o in i.operands[1:])
     element = t.element_of(i, i.location)
+    if element is BOOL and condition.type == if_true.type:  # && and || of the source
+        if _always(if_true, True):
+            return t.add(ir.Or, lhs=condition, rhs=if_false)
+        if _always(if_false, False):
+            return t.add(ir.And, lhs=condition, rhs=if_true)
     return t.add(
         ir.Select,
         condition=condition,
         if_true=_like(t, if_true, element),
         if_false=_like(t, if_false, element),
     )
+
+
+def _always(value: ir.Value, truth: bool) -> bool:
+    return isinstance(value.op, ir.Constant) and bool(value.op.value) is truth
 
 
 @_rule("freeze")
@@ -280,7 +306,7 @@ def _alloca(t: Translator, i: Instruction, mask: Mask) -> ir.Value:
     assert i.source_type is not None
     size = size_of(i.source_type)
     base = t.add(ir.Scratch, bytes=max(size, 1) * t.lanes)
-    return t.add(ir.Offset, pointer=t.as_tile(base), index=t.linear_index(), scale=size)
+    return t.add(ir.Offset, pointer=t.as_tile(base), index=t.lane_index(), scale=size)
 
 
 _ATOMICS = {
@@ -341,9 +367,14 @@ def _extract(t: Translator, i: Instruction, mask: Mask) -> ir.Value:
     return found
 
 
-@_rule("fence", "br", "ret", "unreachable")
+@_rule("fence")
+def _fence(t: Translator, i: Instruction, mask: Mask) -> None:
+    t.builder.effect(ir.Fence)
+
+
+@_rule("br", "ret", "unreachable")
 def _nothing(t: Translator, i: Instruction, mask: Mask) -> None:
-    """Branches are emitted by `structure`; a program's memory operations happen in order anyway."""
+    """Branches are emitted by `structure`."""
 
 
 @_rule("call")

@@ -51,14 +51,14 @@ def _bodies(lines: list[str]) -> Iterable[list[str]]:
 def _read_function(
     body: list[str], names: dict[str, str], found: dict[str, tuple[set[Shape], bool]]
 ) -> None:
-    """Pairs every mention of a stub with the configuration pushed before it."""
+    """Pairs every mention of a stub with the one configuration pushed since the last mention; a
+    mention without one takes the address, and one of several may belong to any of them."""
     defined = _STUB.search(body[0])
-    shape: Shape | None = None
-    pushed = False
+    pending: list[Shape | None] = []
     for line in body[1:]:
         push = _PUSH.search(line)
         if push:
-            shape, pushed = _shape(push[1], push[2]), True
+            pending.append(_shape(push[1], push[2]))
             continue
         if "@__cudaRegisterFunction(" in line:
             continue
@@ -66,9 +66,9 @@ def _read_function(
             if stub not in names or (defined and stub == defined[1]):
                 continue
             shapes, other = found[names[stub]]
-            if shape is not None:
-                shapes.add(shape)
-            found[names[stub]] = (shapes, other or shape is None or not pushed)
+            shapes.update(shape for shape in pending if shape)
+            found[names[stub]] = (shapes, other or len(pending) != 1 or pending[0] is None)
+            pending = []
 
 
 def _shape(xy: str, z: str) -> Shape | None:

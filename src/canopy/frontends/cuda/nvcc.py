@@ -26,9 +26,8 @@ from canopy.frontends.cuda.linking import host_compiler_command, link, link_comm
 from canopy.frontends.cuda.objects import object_of
 from canopy.frontends.cuda.options import CUDA_VERSION, Options
 from canopy.frontends.cuda.toolchain import (
-    HEADERS,
-    RUNTIME_HEADERS,
     find_zig,
+    header_folders,
     host_cpu,
     host_flags,
 )
@@ -241,7 +240,7 @@ def _host_command(line: CommandLine, name: str) -> list[str]:
     command += ["-fPIC", f"-march={host_cpu().replace('-', '_')}", line.optimization]
     command += [] if is_c else [f"-std={line.standard}"]
     command += ["-x", "c" if is_c else "c++"]
-    command += ["-isystem", str(HEADERS), "-isystem", str(RUNTIME_HEADERS)]
+    command += header_folders()
     return [*command, *line.preprocessor, "-Wno-unknown-warning-option", *line.host_flags]
 
 

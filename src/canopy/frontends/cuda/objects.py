@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import canopy
+from canopy import config
 from canopy.frontends.cuda.options import Options
 from canopy.frontends.cuda.toolchain import HEADERS, RUNTIME_HEADERS, find_zig
 from canopy.runtime.cache import DiskCache
 
-__all__ = ["CachedObject", "object_of"]
+__all__ = ["CachedObject", "compiler_stamp", "hash_of", "is_ours", "machine_stamp", "object_of"]
 
 KEPT_VARIANTS = 8  # of one source, with different headers
 
@@ -39,14 +40,14 @@ def object_of(source: Path, options: Options) -> CachedObject:
     key = _source_key(source, options)
     variants = _variants(cache, key)
     for variant in variants:
-        if all(_hash_of(Path(path)) == digest for path, digest in variant["included"]):
+        if all(hash_of(Path(path)) == digest for path, digest in variant["included"]):
             code = cache.get(variant["object"])
             if code is not None:
                 return CachedObject(code, variant["warnings"])
     from canopy.frontends.cuda.build import compile_object
 
     made = compile_object(source, options)
-    included = [(str(path), _hash_of(path)) for path in made.included if not _is_ours(path)]
+    included = [(str(path), hash_of(path)) for path in made.included if not is_ours(path)]
     name = f"cuda-object {key} {hashlib.sha256(repr(included).encode()).hexdigest()}"
     fresh = {"included": included, "object": name, "warnings": made.warnings}
     cache.put(name, made.code)
@@ -61,23 +62,23 @@ def _variants(cache: DiskCache, key: str) -> list[dict[str, Any]]:
 
 
 def _source_key(source: Path, options: Options) -> str:
-    parts = (os.path.abspath(source), str(source), _hash_of(source), options)
-    return f"cuda-source {_compiler_stamp()} {_machine_stamp()} {parts!r}"
+    parts = (os.path.abspath(source), str(source), hash_of(source), options)
+    return f"cuda-source {compiler_stamp()} {machine_stamp()} {config.cpu()} {parts!r}"
 
 
-def _hash_of(path: Path) -> str:
+def hash_of(path: Path) -> str:
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError:
         return ""
 
 
-def _is_ours(path: Path) -> bool:
+def is_ours(path: Path) -> bool:
     return any(folder in path.parents for folder in (HEADERS, RUNTIME_HEADERS, find_zig().parent))
 
 
 @functools.lru_cache(maxsize=1)
-def _compiler_stamp() -> str:
+def compiler_stamp() -> str:
     """Changes with Canopy's compiler, its headers and clang."""
     root = Path(canopy.__file__).parent
     stamps = [canopy.__version__, str(find_zig()), str(find_zig().stat().st_mtime_ns)]
@@ -92,7 +93,7 @@ def _compiler_stamp() -> str:
 
 
 @functools.lru_cache(maxsize=1)
-def _machine_stamp() -> str:
+def machine_stamp() -> str:
     """The processor: device code is compiled for the one at hand."""
     text = platform.machine()
     try:

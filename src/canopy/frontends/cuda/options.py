@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["CUDA_VERSION", "Options"]
+__all__ = ["CUDA_VERSION", "PER_THREAD_MACRO", "Options"]
 
 CUDA_VERSION = (12, 3, 107)
+# Defined where stream 0 is the calling thread's own: by -default-stream per-thread, or by a -D.
+PER_THREAD_MACRO = "CUDA_API_PER_THREAD_DEFAULT_STREAM"
 
 
 @dataclass(frozen=True)
@@ -21,4 +23,7 @@ class Options:
     @property
     def flags(self) -> list[str]:
         """cc1's flags behind those of each half."""
-        return [f"-std={self.standard}", *self.preprocessor, *self.warnings]
+        flags = [f"-std={self.standard}", *self.preprocessor, *self.warnings]
+        if any(flag.startswith(f"-D{PER_THREAD_MACRO}") for flag in self.preprocessor):
+            flags.append("-fgpu-default-stream=per-thread")
+        return flags

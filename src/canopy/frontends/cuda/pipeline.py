@@ -12,6 +12,7 @@ from llvmlite import binding as llvm
 
 from canopy.errors import CompileError, Location
 from canopy.frontends.cuda.indirect import direct_calls
+from canopy.frontends.cuda.ptx import CARRY, replace_inline_ptx
 
 __all__ = ["is_kernel", "parse_and_prepare"]
 
@@ -24,7 +25,9 @@ _TARGET_ATTRIBUTE = re.compile(
 def parse_and_prepare(ir: str, filename: str) -> llvm.ModuleRef:
     """Parses clang's IR and runs the pipeline on it."""
     try:
-        module = llvm.parse_assembly(direct_calls(_TARGET_ATTRIBUTE.sub("", ir)))
+        module = llvm.parse_assembly(
+            direct_calls(replace_inline_ptx(_TARGET_ATTRIBUTE.sub("", ir)))
+        )
         module.verify()
     except RuntimeError as problem:
         raise CompileError(
@@ -37,8 +40,34 @@ def parse_and_prepare(ir: str, filename: str) -> llvm.ModuleRef:
         if not function.is_declaration and function.name not in kernels:
             function.linkage = "internal"
             function.add_function_attribute("alwaysinline")
+    if CARRY in {variable.name for variable in module.global_variables}:
+        module = _with_private_carry(module)
     _run(module)
     return module
+
+
+def _with_private_carry(module: llvm.ModuleRef) -> llvm.ModuleRef:
+    """PTX's carry flag, which asm statements share, as a local variable of each kernel."""
+    passes = llvm.create_new_module_pass_manager()
+    passes.add_always_inliner_pass()
+    passes.add_global_dead_code_eliminate_pass()
+    passes.run(module, _builder())
+    lines = []
+    for line in str(module).splitlines():
+        if line.startswith(f"@{CARRY} ="):
+            continue
+        lines.append(line.replace(f"@{CARRY}", f"%{CARRY}"))
+        if is_kernel(line):
+            lines.append(f"  %{CARRY} = alloca i32")
+    return llvm.parse_assembly(_with_alloca_after_label(lines))
+
+
+def _with_alloca_after_label(lines: list[str]) -> str:
+    """The entry block's label, where it has one, stands before its first instruction."""
+    for at, line in enumerate(lines[:-1]):
+        if line.startswith(f"  %{CARRY} = alloca") and re.match(r"[-\w.$\"]+:", lines[at + 1]):
+            lines[at], lines[at + 1] = lines[at + 1], line
+    return "\n".join(lines)
 
 
 def is_kernel(definition: str) -> bool:
@@ -50,12 +79,14 @@ def _name(definition: str) -> str:
     return definition.split("@", 1)[1].split("(", 1)[0].strip('"')
 
 
-def _run(module: llvm.ModuleRef) -> None:
+def _builder() -> llvm.PassBuilder:
     # The nvptx target is not in llvmlite; the host's tuning only supplies thresholds.
     llvm.initialize_native_target()
     machine = llvm.Target.from_default_triple().create_target_machine()
-    options = llvm.create_pipeline_tuning_options(speed_level=2)
-    builder = llvm.create_pass_builder(machine, options)
+    return llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(speed_level=2))
+
+
+def _run(module: llvm.ModuleRef) -> None:
     passes = llvm.create_new_module_pass_manager()
     passes.add_always_inliner_pass()
     passes.add_global_dead_code_eliminate_pass()
@@ -63,10 +94,12 @@ def _run(module: llvm.ModuleRef) -> None:
     passes.add_simplify_cfg_pass()
     passes.add_sccp_pass()
     passes.add_loop_unroll_pass()
+    passes.add_sccp_pass()
+    passes.add_simplify_cfg_pass()  # blocks that are never reached keep arrays in memory
     passes.add_sroa_pass()  # arrays whose indices unrolling made constant
     passes.add_sccp_pass()
     passes.add_simplify_cfg_pass()
     passes.add_lower_switch_pass()
     passes.add_dead_code_elimination_pass()
     passes.add_instruction_namer_pass()
-    passes.run(module, builder)
+    passes.run(module, _builder())

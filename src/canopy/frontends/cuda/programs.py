@@ -17,7 +17,7 @@ from canopy.frontends.cuda.command_line import read_command_line
 from canopy.frontends.cuda.toolkit import environment
 from canopy.runtime.build import runtime_archive
 
-__all__ = ["is_cuda_program", "run_command", "run_program", "shell"]
+__all__ = ["compiled_program", "is_cuda_program", "run_command", "run_program", "shell"]
 
 _SOURCES = nvcc.CUDA_SUFFIXES | nvcc.HOST_SUFFIXES | nvcc.LINKED_SUFFIXES
 
@@ -30,7 +30,7 @@ def run_program(words: Sequence[str]) -> int:
     """``a.cu b.cu [nvcc's options] -- arguments``, or ``a.cu arguments``; returns on errors."""
     build, arguments = _split(words)
     try:
-        program = _program(build)
+        program = compiled_program(build)
     except ClangError as error:
         sys.stderr.write(error.output)
         if error.hint:
@@ -54,7 +54,7 @@ def _split(words: Sequence[str]) -> tuple[list[str], list[str]]:
     return list(words[:at]), list(words[at:])
 
 
-def _program(words: Sequence[str]) -> Path:
+def compiled_program(words: Sequence[str]) -> Path:
     """The executable in the cache, linked when one of its objects is new."""
     line = read_command_line(words)
     nvcc.check(line)

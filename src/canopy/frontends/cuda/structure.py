@@ -22,6 +22,10 @@ from canopy.ir.types import TileType
 __all__ = ["emit_function"]
 
 
+_EFFECTS = ("store", "atomicrmw", "cmpxchg", "fence", "call")
+_MOST_DOUBLED = 200  # instructions of a loop that is emitted twice
+
+
 def emit_function(translator: Translator, flow: ControlFlow) -> None:
     """Appends the code of a whole function to the translator's body."""
     _Structurer(translator, flow).node(flow.entry, None)
@@ -228,6 +232,9 @@ class _Structurer:
         if counted and loop not in self.uniformity.divergent_loops:
             self._counted(loop, counted, exports, mask)
             return
+        if self._starts_together(loop):
+            self._whole_trips(loop, carried[:-1], mask)
+            initial[:-1] = [self.t.env[key] for key in carried[:-1]]
         emit = self._top_tested if self.placement.tests_at_top(loop) else self._bottom_tested
         before, body = ir.Region(_arguments(initial)), ir.Region()
         emit(loop, carried, mask, before, body)
@@ -263,6 +270,7 @@ class _Structurer:
 
         def trip() -> list[ir.Value]:
             self._bind([*carried, *extras], body)
+            self._pause_in(loop)
             active = self._begin_trip(loop, mask)
             stay, _ = self._header_targets(loop)
             self.edge(header, stay, active)
@@ -271,6 +279,65 @@ class _Structurer:
 
         values = list(self._inside(body, trip))
         body.ops.append(ir.Yield(values=tuple(values), location=header.terminator.location))
+
+    # ---- the trips of a divergent loop that all threads make
+
+    def _starts_together(self, loop: Loop) -> bool:
+        """Whether the trips that all threads make get a loop of their own, without masks: for an
+        innermost loop that only its header leaves, and whose header may run twice."""
+        header = loop.header
+        return (
+            loop in self.uniformity.divergent_loops
+            and self.placement.tests_at_top(loop)
+            and all(source is header for source, _ in loop.exit_edges)
+            and not (self.flow.loops.keys() - {header}) & loop.blocks
+            and sum(len(block.instructions) for block in loop.blocks) <= _MOST_DOUBLED
+            and all(i.opcode not in _EFFECTS for i in header.instructions)
+            and not any(" volatile " in i.text for i in header.instructions)
+        )
+
+    def _whole_trips(self, loop: Loop, carried: list[VariableKey], mask: Mask) -> None:
+        """Runs the loop until the first thread would leave it; assigns ``carried``."""
+        for key in carried:
+            self.t.env[key] = self.t.coerced(self.current(key), self.t.variable_type(key))
+        if mask is None or mask is self.t.living:
+            self._while_whole(loop, carried)
+            return
+        everybody = self.t.inverted(self.t.any_active(self.t.both(None, self.t.inverted(mask))))
+        self.when(everybody, lambda: self._while_whole(loop, carried), lambda: None, carried)
+
+    def _while_whole(self, loop: Loop, carried: list[VariableKey]) -> None:
+        header = loop.header
+        location = header.terminator.location
+        initial = [self.t.env[key] for key in carried]
+        extras = self._header_values(loop)
+        before, body = ir.Region(_arguments(initial)), ir.Region()
+
+        def test() -> list[ir.Value]:
+            self._bind(carried, before)
+            self.instructions(header, None)
+            leaving = self.t.both(None, self.t.inverted(self._stays(loop)))
+            stays = self.t.inverted(self.t.any_active(leaving))
+            return [stays, *(self.t.env[key] for key in [*carried, *extras])]
+
+        condition, *values = self._inside(before, test)
+        before.ops.append(_condition(condition, values, header))
+        body.args = _arguments(values)
+
+        def trip() -> list[ir.Value]:
+            self._bind([*carried, *extras], body)
+            self._pause_in(loop)
+            self._keep_phis(loop)
+            stay, _ = self._header_targets(loop)
+            self.edge(header, stay, None)
+            self._emit_followers(self.placement.followers[header], None)
+            return self._next_values(loop, carried)
+
+        values = list(self._inside(body, trip))
+        body.ops.append(ir.Yield(values=tuple(values), location=location))
+        made = ir.While(initial=tuple(initial), before=before, body=body, location=location)
+        self.t.builder.insert(made)
+        self.t.env.update(zip(carried, made.results, strict=False))
 
     def _bottom_tested(
         self, loop: Loop, carried: list[VariableKey], mask: Mask, before: ir.Region, body: ir.Region
@@ -291,6 +358,7 @@ class _Structurer:
         condition, *values = self._inside(before, trip)
         before.ops.append(_condition(condition, values, header))
         body.args = _arguments(values)
+        self._inside(body, lambda: self._pause_in(loop))
         body.ops.append(ir.Yield(values=body.args, location=header.terminator.location))
 
     def _counted(
@@ -336,17 +404,26 @@ class _Structurer:
         _, leave = self._header_targets(loop)
         self.edge(header, leave, mask)
 
+    def _pause_in(self, loop: Loop) -> Sequence[ir.Value]:
+        """Before another trip of a loop that waits, those have a turn whom it waits for."""
+        if loop in self.t.waits.loops:
+            self.t.builder.effect(ir.Pause)
+        return ()
+
     def _bind(self, keys: Sequence[Hashable], region: ir.Region) -> None:
         self.t.env.update(zip(keys, region.args, strict=True))
 
     def _begin_trip(self, loop: Loop, mask: Mask) -> Mask:
         """Resets who goes on, and gives the threads that make this trip."""
-        for phi in loop.header.phis:
-            if self.placement.is_kept(phi):
-                self.t.env[Next(phi)] = self.t.env[phi]
+        self._keep_phis(loop)
         if loop in self.uniformity.divergent_loops:
             return self.t.env.pop(Again(loop.header))
         return mask
+
+    def _keep_phis(self, loop: Loop) -> None:
+        for phi in loop.header.phis:
+            if self.placement.is_kept(phi):
+                self.t.env[Next(phi)] = self.t.env[phi]
 
     def _next_values(self, loop: Loop, carried: list[VariableKey]) -> list[ir.Value]:
         phis = set(loop.header.phis)

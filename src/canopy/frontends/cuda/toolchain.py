@@ -16,18 +16,28 @@ from canopy.frontends.cuda.options import CUDA_VERSION
 
 __all__ = [
     "HEADERS",
+    "HELPER_HEADERS",
     "LINK_TARGET",
     "RUNTIME_HEADERS",
     "cpp_flags",
     "device_flags",
     "find_zig",
+    "header_folders",
     "host_cpu",
     "host_flags",
     "host_triple",
 ]
 
 HEADERS = Path(__file__).parent / "headers"
+HELPER_HEADERS = HEADERS / "samples"  # helper_cuda.h and so on: a program's own come first
 RUNTIME_HEADERS = Path(__file__).parents[2] / "runtime" / "native" / "cuda"
+
+
+def header_folders() -> list[str]:
+    """The options by which a C or C++ source finds CUDA's headers."""
+    first = [part for folder in (HEADERS, RUNTIME_HEADERS) for part in ("-isystem", str(folder))]
+    return [*first, "-idirafter", str(HELPER_HEADERS)]
+
 
 _GLIBC_MINOR = 17  # glibc 2.17, as the native runtime
 _TRIPLES = {"x86_64": "x86_64-unknown-linux-gnu", "aarch64": "aarch64-unknown-linux-gnu"}
@@ -82,6 +92,7 @@ def cpp_flags() -> tuple[str, ...]:
     flags = ["-nobuiltininc", "-nostdsysteminc"]
     for folder in (HEADERS, RUNTIME_HEADERS, *(library / name for name in folders)):
         flags += ["-isystem", str(folder)]
+    flags += ["-idirafter", str(HELPER_HEADERS)]
     return (*flags, *(f"-D{macro}" for macro in _library_macros()))
 
 
@@ -104,7 +115,7 @@ def _library_macros() -> list[str]:
 
 
 _VERSION_MACROS = (
-    *("__CUDACC__=1", "__NVCC__=1", "__CUDACC_RELAXED_CONSTEXPR__=1"),
+    *("__CANOPY__=1", "__CUDACC__=1", "__NVCC__=1", "__CUDACC_RELAXED_CONSTEXPR__=1"),
     f"__CUDACC_VER_MAJOR__={CUDA_VERSION[0]}",
     f"__CUDACC_VER_MINOR__={CUDA_VERSION[1]}",
     f"__CUDACC_VER_BUILD__={CUDA_VERSION[2]}",
@@ -128,6 +139,7 @@ def device_flags(standard: str = "c++17") -> list[str]:
         *("-triple", "nvptx64-nvidia-cuda", "-aux-triple", host_triple()),
         *("-target-cpu", "sm_80", "-target-feature", "+ptx83"),
         *("-fcuda-is-device", "-fconvergent-functions", "-ffp-contract=fast"),
+        "-complex-range=improved",  # else a product of complex numbers is a call of the C runtime
         *("-disable-llvm-passes", "-disable-lifetime-markers"),
         *("-debug-info-kind=line-tables-only", "-emit-llvm", f"-std={standard}"),
         *_COMMON,

@@ -25,7 +25,7 @@ import canopy
 from canopy import config
 from canopy.errors import CanopyError
 from canopy.frontends.cuda.options import CUDA_VERSION
-from canopy.frontends.cuda.toolchain import HEADERS, RUNTIME_HEADERS, find_zig
+from canopy.frontends.cuda.toolchain import HEADERS, HELPER_HEADERS, RUNTIME_HEADERS, find_zig
 from canopy.runtime.build import runtime_archive
 
 __all__ = ["environment", "toolkit_folder"]
@@ -91,6 +91,8 @@ def _headers() -> dict[str, Path]:
     found: dict[str, Path] = {}
     for root in (HEADERS, RUNTIME_HEADERS):
         for path in root.rglob("*"):
+            if HELPER_HEADERS in path.parents:  # no part of a toolkit
+                continue
             if path.is_file() and path.suffix in {".h", ".hpp", ".cuh", ""}:
                 found[str(path.relative_to(root))] = path
     return found

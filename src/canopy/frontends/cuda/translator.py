@@ -6,7 +6,7 @@ extent 1; a uniform value is a scalar. A mask is None (all threads) or a bool ti
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 from canopy import ir
@@ -34,6 +34,8 @@ from canopy.frontends.cuda.llvm_values import (
 )
 from canopy.frontends.cuda.placement import Again, LiveOut, Next, Pending, PendingKind, Placement
 from canopy.frontends.cuda.uniformity import Uniformity
+from canopy.frontends.cuda.waits import Waits
+from canopy.ir.elementwise import Predicate
 from canopy.ir.types import (
     BF16,
     BOOL,
@@ -51,6 +53,8 @@ from canopy.ir.types import (
     TileType,
     Type,
     element_type,
+    is_float,
+    signed,
     unsigned,
 )
 
@@ -58,6 +62,14 @@ __all__ = ["Mask", "Translator"]
 
 Mask = ir.Value | None
 
+_OPPOSITE: dict[str, Predicate] = {
+    "eq": "ne",
+    "ne": "eq",
+    "lt": "ge",
+    "ge": "lt",
+    "le": "gt",
+    "gt": "le",
+}
 _INTEGERS = {1: BOOL, 8: I8, 16: I16, 32: I32, 64: I64}
 _FLOATS = {"half": F16, "bfloat": BF16, "float": F32, "double": F64}
 
@@ -71,6 +83,7 @@ class Translator:
         uniformity: Uniformity,
         placement: Placement,
         shared_pointers: set[LlvmValue],
+        waits: Waits,
     ) -> None:
         self.function = function
         self.block = block
@@ -78,6 +91,7 @@ class Translator:
         self.uniformity = uniformity
         self.placement = placement
         self.shared_pointers = shared_pointers
+        self.waits = waits
         self.shape = _lane_shape(block)
         self.extents: tuple[ir.Value, ...] = ()  # x, y, z of a block known at the launch only
         self.is_line = True  # whether y and z are 1
@@ -85,9 +99,15 @@ class Translator:
         self.body = ir.Region()
         self.builder = ir.Builder(self.body, function.location)
         self.env: dict[Hashable, ir.Value] = {}
+        self.first_thread: ir.Value | None = None  # of a member of the block; None: 0
+        if waits.grain:
+            member = self.add(ir.MemberId, lanes=waits.grain)
+            grain = self.constant(waits.grain, I32)
+            self.first_thread = self.add(ir.Mul, lhs=member, rhs=grain)
 
     @property
     def lanes(self) -> int:
+        """The threads, idle ones included, that a program runs."""
         x, y, z = self.block
         return x * y * z
 
@@ -190,12 +210,43 @@ class Translator:
             return value
         return self.add(ir.Bitcast, source=value, type=element_type(type_))
 
+    def as_signed(self, value: ir.Value) -> ir.Value:
+        """The same integer bits under the signed type."""
+        return self.bitcast(value, element_type(signed(value.type)))
+
+    def bitcast(self, value: ir.Value, element: ElementType) -> ir.Value:
+        """The same bits under another element type."""
+        if element_type(value.type) == element:
+            return value
+        return self.add(ir.Bitcast, source=value, type=element)
+
     def inverted(self, condition: ir.Value) -> ir.Value:
         key = ("not", condition)
         if key not in self.env:
-            true = self.constant(True, condition.type)
-            self.env[key] = self.add(ir.Xor, lhs=condition, rhs=true)
+            self.env[key] = self._inverse(condition)
         return self.env[key]
+
+    def _inverse(self, condition: ir.Value) -> ir.Value:
+        """What holds where ``condition`` does not, as comparisons where it is made of such: a
+        target sees through `i < n`, not through not(i >= n)."""
+        match condition.op:
+            case ir.Compare(lhs=lhs, rhs=rhs, predicate=predicate, unordered=unordered):
+                orders = is_float(lhs.type)
+                return self.add(
+                    ir.Compare,
+                    predicate=_OPPOSITE[predicate],
+                    lhs=lhs,
+                    rhs=rhs,
+                    unordered=not unordered if orders else unordered,
+                )
+            case ir.Or(lhs=lhs, rhs=rhs):
+                return self.add(ir.And, lhs=self.inverted(lhs), rhs=self.inverted(rhs))
+            case ir.And(lhs=lhs, rhs=rhs):
+                return self.add(ir.Or, lhs=self.inverted(lhs), rhs=self.inverted(rhs))
+            case ir.Splat(source=source):
+                return self.as_tile(self.inverted(source))
+        true = self.constant(True, condition.type)
+        return self.add(ir.Xor, lhs=condition, rhs=true)
 
     def both(self, mask: Mask, condition: ir.Value) -> ir.Value:
         """The lanes of ``mask`` where ``condition`` holds."""
@@ -212,6 +263,29 @@ class Translator:
         if key not in self.env:
             self.env[key] = self.add(ir.AnyLane, source=mask)
         return self.env[key]
+
+    def when_any(
+        self,
+        mask: Mask,
+        emit: Callable[[], ir.Value | None],
+        otherwise: ir.Value | None = None,
+    ) -> ir.Value | None:
+        """What ``emit`` does and gives where a thread of ``mask`` is; else ``otherwise``."""
+        if mask is None or mask is self.living:
+            return emit()
+        condition = self.any_active(mask)
+        location, outer, env = self.builder.location, self.builder.region, self.env
+        regions = ir.Region(), ir.Region()
+        self.builder.region, self.env = regions[0], dict(env)
+        made = emit()
+        self.builder.region, self.env = outer, env
+        for region, value in zip(regions, (made, otherwise), strict=True):
+            values = () if value is None else (value,)
+            region.ops.append(ir.Yield(values=values, location=location))
+        done = self.builder.effect(
+            ir.If, condition=condition, then_region=regions[0], else_region=regions[1]
+        )
+        return done.results[0] if done.results else None
 
     def flat(self, value: ir.Value) -> ir.Value:
         """A tile of lanes as one dimension, in the order of CUDA's linear thread index."""
@@ -260,8 +334,16 @@ class Translator:
             return self.extents[axis]
         return self.constant(self.block[axis], I32)
 
-    def linear_index(self) -> ir.Value:
+    def lane_index(self) -> ir.Value:
+        """Which of the program's threads."""
         return self.from_flat(self.add(ir.Range, start=0, end=self.lanes, type=I32))
+
+    def linear_index(self) -> ir.Value:
+        """Which of the block's threads, x fastest."""
+        index = self.lane_index()
+        if self.first_thread is None:
+            return index
+        return self.add(ir.Add, lhs=self.as_tile(self.first_thread), rhs=index)
 
     # ---- operands
 

@@ -20,8 +20,15 @@ _DIVERGENT_CALLS = (
     "llvm.nvvm.read.ptx.sreg.tid.",
     "llvm.nvvm.read.ptx.sreg.laneid",
     "llvm.nvvm.shfl.",
+    "llvm.nvvm.read.ptx.sreg.lanemask.",
+    "llvm.nvvm.read.ptx.sreg.warpid",
     "llvm.nvvm.vote.",
     "llvm.nvvm.atomic.",
+    "vprintf",
+    "malloc",
+    "llvm.nvvm.match.",
+    "llvm.nvvm.redux.",
+    "llvm.nvvm.activemask",
 )
 _DIVERGENT_OPCODES = frozenset({"atomicrmw", "cmpxchg", "alloca"})
 

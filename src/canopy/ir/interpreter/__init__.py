@@ -16,7 +16,15 @@ import numpy as np
 
 from canopy.errors import LaunchError
 from canopy.ir.core import Kernel, Parameter, Value
-from canopy.ir.interpreter import access, contraction, control, elementwise, shape
+from canopy.ir.interpreter import (
+    access,
+    contraction,
+    control,
+    elementwise,
+    native_calls,
+    shape,
+    waiting,
+)
 from canopy.ir.interpreter.machine import RULES, Machine, rule
 from canopy.ir.interpreter.memory import Allocation, Memory, allocation_of
 from canopy.ir.interpreter.numeric import Array, from_python
@@ -25,7 +33,15 @@ from canopy.ir.types import TileType, is_pointer
 
 __all__ = ["RULES", "Allocation", "Interpreter", "interpret", "rule"]
 
-_FAMILIES = (access, contraction, control, elementwise, shape)  # imported for their rules
+_FAMILIES = (
+    access,
+    contraction,
+    control,
+    elementwise,
+    native_calls,
+    shape,
+    waiting,
+)  # imported for their rules
 
 
 class Interpreter:

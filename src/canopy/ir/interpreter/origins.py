@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from canopy.ir.contraction import Reduce, Scan
-from canopy.ir.control import For, If, While
+from canopy.ir.control import For, If, NativeCall, While
 from canopy.ir.core import Kernel, Op, Region, Value, walk
 from canopy.ir.memory import AtomicCas, AtomicRmw, Load, Scratch
 from canopy.ir.types import is_pointer
@@ -66,7 +66,7 @@ def _transfers(op: Op) -> Iterator[tuple[Value, Iterable[Value]]]:
             yield from zip(op.combine.args, sources * 2, strict=False)
             yield from zip(op.results, sources, strict=False)
         case _:
-            from_memory = isinstance(op, Load | AtomicRmw | AtomicCas)
+            from_memory = isinstance(op, Load | AtomicRmw | AtomicCas | NativeCall)
             for result in op.results:
                 yield result, () if from_memory else op.operands
 

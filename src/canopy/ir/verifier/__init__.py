@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from canopy.errors import VerifyError
 from canopy.ir.core import Kernel, Op, Region, Value
 from canopy.ir.types import SCALARS, PointerType, TileType, Type, element_type
-from canopy.ir.verifier import contraction, control, elementwise, memory, shape
+from canopy.ir.verifier import contraction, control, elementwise, memory, shape, waiting
 from canopy.ir.verifier.table import RULES, require, rule, type_list
 
 __all__ = ["MAX_RANK", "MAX_TILE_SIZE", "RULES", "rule", "verify"]
 
-_FAMILIES = (contraction, control, elementwise, memory, shape)  # imported for their rules
+_FAMILIES = (contraction, control, elementwise, memory, shape, waiting)  # imported for their rules
 
 MAX_TILE_SIZE = 1 << 31  # lanes: beyond it 32-bit lane numbers overflow
 MAX_RANK = 32

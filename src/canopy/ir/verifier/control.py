@@ -8,6 +8,7 @@ from canopy.ir.control import (
     Condition,
     For,
     If,
+    NativeCall,
     NumPrograms,
     Print,
     ProgramId,
@@ -25,6 +26,7 @@ from canopy.ir.verifier.table import (
     region_yields,
     require,
     rule,
+    same_shape,
 )
 
 
@@ -96,3 +98,10 @@ def _assert(op: Assert) -> None:
 @rule(Print)
 def _print(op: Print) -> None:
     """Anything can be printed."""
+
+
+@rule(NativeCall)
+def _native_call(op: NativeCall) -> None:
+    of_kind(op, op.mask, is_bool, "a bool mask")
+    tiles = [value for value in op.arguments if value.is_tile]
+    same_shape(op, op.mask, *tiles)

@@ -21,7 +21,9 @@ typedef int32_t (*canopy_entry)(const void *args, const uint32_t grid[3], const 
 
 enum {
     CANOPY_ASSERTION_FAILED = 1,
+    CANOPY_TRAPPED = 2,
     CANOPY_OUT_OF_MEMORY = -1,
+    CANOPY_DEADLOCK = -2,
 };
 
 #endif

@@ -6,6 +6,7 @@
 
 #include "arguments.h"
 #include "clock.h"
+#include "output.h"
 #include "report.h"
 
 /* Handing the GIL over costs 50 to 100 ns when nobody waits, and a switch when somebody does. */
@@ -88,15 +89,25 @@ bool canopy_check_total(const uint32_t grid[3]) {
     return false;
 }
 
+/* Behind what Python has printed before. */
+static void show_output(void) {
+    if (!canopy_output_waits()) return;
+    PyObject *stream = PySys_GetObject("stdout");
+    PyObject *flushed = stream && stream != Py_None ? PyObject_CallMethod(stream, "flush", NULL) : NULL;
+    if (flushed) Py_DecRef(flushed);
+    else PyErr_Clear();
+    canopy_output_flush();
+}
+
 int32_t canopy_launch_from_python(const canopy_launch_request *request) {
     bool single = request->grid[0] == 1 && request->grid[1] == 1 && request->grid[2] == 1;
     uint64_t expected = canopy_expected_ns(request);
     /* A single program of unknown length keeps the GIL once; then its length is known. */
     bool keep = expected < KEEP_GIL_NS || (single && expected == UINT64_MAX);
-    if (keep) return canopy_launch(request);
-    PyThreadState *state = PyEval_SaveThread();
+    PyThreadState *state = keep ? NULL : PyEval_SaveThread();
     int32_t code = canopy_launch(request);
-    PyEval_RestoreThread(state);
+    if (state) PyEval_RestoreThread(state);
+    show_output();
     return code;
 }
 

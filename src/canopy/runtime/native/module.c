@@ -1,11 +1,14 @@
 /* The extension module canopy.runtime.native._native: the runtime as Python sees it. */
 #include "allocator.h"
+#include "apart.h"
 #include "arguments.h"
 #include "event.h"
 #include "half.h"
 #include "interpose.h"
 #include "launcher.h"
 #include "pool.h"
+#include "call.h"
+#include "output.h"
 #include "report.h"
 #include "stable_abi.h"
 #include "together.h"
@@ -83,7 +86,15 @@ static PyObject *symbols(PyObject *module, PyObject *unused) {
         SYMBOL(canopy_bfloat16_to_float), SYMBOL(canopy_event_record),
         SYMBOL(canopy_event_elapsed),     SYMBOL(canopy_alloc),
         SYMBOL(canopy_free),              SYMBOL(canopy_launch),
-        SYMBOL(canopy_run_together),
+        SYMBOL(canopy_run_together),      SYMBOL(canopy_output_flush),
+        SYMBOL(canopy_cuda_printf),       SYMBOL(canopy_cuda_assert),
+        SYMBOL(canopy_cuda_trap),         SYMBOL(canopy_cuda_malloc),
+        SYMBOL(canopy_cuda_free),         SYMBOL(canopy_cuda_sleep),
+        SYMBOL(canopy_run_apart),         SYMBOL(canopy_pause),
+        SYMBOL(canopy_grid_barrier),      SYMBOL(canopy_member),
+        SYMBOL(canopy_block_memory),      SYMBOL(canopy_block_barrier),
+        SYMBOL(canopy_block_arrive),
+        SYMBOL(canopy_cuda_memmove),
     };
     PyObject *result = PyDict_New();
     for (size_t at = 0; result && at < sizeof table / sizeof *table; at++) {

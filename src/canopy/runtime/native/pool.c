@@ -13,6 +13,7 @@
 
 #include "clock.h"
 #include "cpu_count.h"
+#include "output.h"
 #include "report.h"
 #include "scratch.h"
 
@@ -33,6 +34,7 @@ typedef struct {
     uint64_t own_ns, own_programs; /* the launching thread's share */
     _Atomic uint64_t next;
     _Atomic int32_t code;
+    canopy_meeting meeting;
     char message[CANOPY_MESSAGE_BYTES];
 } job;
 
@@ -124,6 +126,18 @@ static uint64_t take_chunk(job *work, uint64_t *first) {
     return size;
 }
 
+static _Thread_local job *shared; /* that this thread works on with others */
+
+canopy_meeting *canopy_launch_meeting(uint64_t *share) {
+    if (!shared) return NULL;
+    *share = (shared->total + (uint64_t)shared->threads - 1) / (uint64_t)shared->threads;
+    return &shared->meeting;
+}
+
+uint64_t canopy_take_programs(uint64_t *first) { return shared ? take_chunk(shared, first) : 0; }
+
+bool canopy_launch_has_failed(void) { return shared && atomic_load(&shared->code); }
+
 /* Returns the number of programs that this thread ran. */
 static uint64_t run_share(job *work) {
     const canopy_launch_request *request = work->request;
@@ -136,6 +150,7 @@ static uint64_t run_share(job *work) {
         fail(work, CANOPY_OUT_OF_MEMORY);
         return 0;
     }
+    shared = work;
     for (; size; size = take_chunk(work, &first)) {
         int32_t code = run_range(request, first, first + size, scratch);
         if (code) {
@@ -144,7 +159,9 @@ static uint64_t run_share(job *work) {
         }
         done += size;
     }
+    shared = NULL;
     canopy_scratch_give(scratch);
+    canopy_output_close(request);
     return done;
 }
 
@@ -353,6 +370,7 @@ static int32_t run_inline(const canopy_launch_request *request, uint64_t total) 
     int32_t code = run_range(request, 0, total, scratch);
     if (code == 0) note_cost(request, canopy_now_ns() - start, total);
     canopy_scratch_give(scratch);
+    canopy_output_close(request);
     return code;
 }
 
@@ -365,6 +383,7 @@ static void prepare(const canopy_launch_request *request, uint64_t total, int th
     current.total = total;
     current.threads = threads;
     current.min_chunk = min_chunk ? min_chunk : 1;
+    memset(&current.meeting, 0, sizeof current.meeting);
     current.float_control = get_float_control();
     atomic_store_explicit(&current.next, 0, memory_order_relaxed);
     atomic_store_explicit(&current.code, 0, memory_order_relaxed);
@@ -409,14 +428,20 @@ static int32_t run_parallel(const canopy_launch_request *request, uint64_t total
     return code;
 }
 
-int32_t canopy_launch(const canopy_launch_request *request) {
-    uint64_t total = get_total(request);
-    if (total == 0) return 0;
+static int32_t run_all(const canopy_launch_request *request, uint64_t total) {
     int threads = canopy_get_threads();
     if (total == 1 || threads == 1 || canopy_expected_ns(request) < INLINE_NS)
         return run_inline(request, total);
     if (atomic_exchange(&busy, true)) return run_inline(request, total);
     int32_t code = run_parallel(request, total, threads);
     atomic_store(&busy, false);
+    return code;
+}
+
+int32_t canopy_launch(const canopy_launch_request *request) {
+    uint64_t total = get_total(request);
+    if (total == 0) return 0;
+    int32_t code = run_all(request, total);
+    canopy_output_end(request);
     return code;
 }

@@ -6,6 +6,7 @@
 #ifndef CANOPY_POOL_H
 #define CANOPY_POOL_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 
 #include "entry.h"
@@ -26,6 +27,20 @@ typedef struct {
  * canopy_message() of the calling thread. A launch while another thread's launch has the workers
  * runs on the caller alone. An empty grid runs nothing. */
 CANOPY_EXPORT int32_t canopy_launch(const canopy_launch_request *request);
+
+/* What the threads of one launch count together, for programs that wait for each other. */
+typedef struct {
+    _Atomic uint64_t arrived, ended; /* at the grid barrier, and for good */
+    _Atomic uint32_t generation;     /* grid barriers that have opened */
+    _Atomic uint32_t inside, idle;   /* threads */
+} canopy_meeting;
+
+/* For a kernel that runs in a launch: what its threads share, and how many programs are one thread's
+ * fair share. NULL: this thread runs the launch alone. */
+canopy_meeting *canopy_launch_meeting(uint64_t *share);
+/* Takes further programs of the launch. Returns their number, 0: none is left. */
+uint64_t canopy_take_programs(uint64_t *first);
+bool canopy_launch_has_failed(void);
 
 /* Expected duration on one thread; UINT64_MAX where nothing is known. */
 CANOPY_EXPORT uint64_t canopy_expected_ns(const canopy_launch_request *request);

@@ -147,6 +147,8 @@ int PyErr_ExceptionMatches(PyObject *);
 void PyErr_SetObject(PyObject *type, PyObject *value);
 void PyErr_Fetch(PyObject **type, PyObject **value, PyObject **traceback);
 void PyErr_Clear(void);
+PyObject *PySys_GetObject(const char *name); /* borrowed */
+PyObject *PyObject_CallMethod(PyObject *object, const char *name, const char *format, ...);
 
 /* the GIL */
 typedef struct PyThreadState PyThreadState;

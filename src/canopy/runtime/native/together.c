@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "output.h"
 #include "report.h"
 #include "scratch.h"
 
@@ -57,6 +58,7 @@ static void *run(void *given) {
         all->entry(all->args, all->grid, all->block, own->program, own->program + 1, scratch);
     if (status) note(all, status, canopy_message());
     canopy_scratch_give(scratch);
+    canopy_output_close(all);
     return NULL;
 }
 
@@ -85,6 +87,8 @@ int32_t canopy_run_together(canopy_entry entry, const void *args, const uint32_t
     open_gate(&all, complete ? OPEN : CANCELLED);
     for (uint64_t at = 0; at < made; at++) pthread_join(members[at].thread, NULL);
     free(members);
+    canopy_output_end(&all);
+    canopy_output_flush();
     pthread_cond_destroy(&all.opened);
     pthread_mutex_destroy(&all.lock);
     if (all.status) canopy_report(all.message);

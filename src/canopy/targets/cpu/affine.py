@@ -14,6 +14,7 @@ from canopy.ir.types import U64, PointerType, ScalarType, element_type, is_float
 from canopy.targets.cpu.arithmetic import emit_elementwise, widen_index
 from canopy.targets.cpu.forms import Affine, Form, Prefix, Uniform
 from canopy.targets.cpu.llvm import I64, call_intrinsic, constant
+from canopy.targets.cpu.strides import period_of
 
 if TYPE_CHECKING:
     from canopy.targets.cpu.nest import Nest
@@ -40,6 +41,8 @@ def affine_rule(nest: Nest, op: ir.Op, forms: list[Form]) -> Form | None:
             return Affine(emit_elementwise(nest.builder, op, [base]), step)
         case ir.Compare(), [Affine(), Uniform()] | [Uniform(), Affine()]:
             return _bound(nest, op, forms)
+        case ir.And(), [Uniform(value=u), other] | [other, Uniform(value=u)] if _is_true(u):
+            return other
         case ir.And(), [Prefix(count=a), Prefix(count=b)]:
             return Prefix(call_intrinsic(nest.builder, "llvm.smin", I64, [a, b], [I64]))
         case ir.And(), [Prefix(count=a), Uniform(value=u)] | [
@@ -51,8 +54,16 @@ def affine_rule(nest: Nest, op: ir.Op, forms: list[Form]) -> Form | None:
             return other
         case ir.Rem() | ir.Div(), [Affine(step=1) as a, Uniform() as u] if nest.guards is not None:
             return _guarded_modulo(nest, op, a, u)
+        case ir.And() | ir.ShiftRight(), [Affine(step=1) as a, Uniform() as u] if (
+            nest.guards is not None and (period := period_of(op)) >= nest.lanes
+        ):
+            return _guarded_bits(nest, op, a, u, period)
         case ir.Select(), [Prefix() as p, chosen, _] if nest.assume_all(p):
             return chosen
+        case ir.Select(), [Uniform(value=u), chosen, other] if _is_known(u):
+            return chosen if _is_true(u) else other
+        case ir.Or(), [Uniform(value=u), other] | [other, Uniform(value=u)] if _is_false(u):
+            return other
         case _:
             return None
 
@@ -150,14 +161,15 @@ def _bound(nest: Nest, op: ir.Compare, forms: list[Form]) -> Form | None:
         assert isinstance(right, Affine)
         mirrored = {"lt": "gt", "le": "ge", "gt": "lt", "ge": "le"}
         progress, limit, predicate = right, left, mirrored.get(op.predicate, op.predicate)
-    if (
-        progress.step != 1
-        or predicate not in ("lt", "le")
-        or isinstance(element_type(op.lhs.type), PointerType)
-    ):
+    if progress.step != 1 or isinstance(element_type(op.lhs.type), PointerType):
         return None
     assert isinstance(limit, Uniform)
-    if not _widens(nest, op.lhs if progress is left else op.rhs, progress):
+    index = op.lhs if progress is left else op.rhs
+    if predicate in ("gt", "ge") and nest.guards is not None:
+        if nest.program.plan.has_complement(op):
+            return _beyond_no_bound(nest, index, progress, limit, predicate)
+        return _lower_bound(nest, index, progress, limit, predicate)
+    if predicate not in ("lt", "le") or not _widens(nest, index, progress):
         return None
     bounds = [widen_index(b, v, op.lhs) for v in (limit.value, progress.base)]
     if _integer(op.lhs) == U64:
@@ -168,6 +180,47 @@ def _bound(nest: Nest, op: ir.Compare, forms: list[Form]) -> Form | None:
     if predicate == "le":
         count = call_intrinsic(b, "llvm.sadd.sat", I64, [count, constant(I64, 1)], [I64])
     return Prefix(count)
+
+
+def _lower_bound(
+    nest: Nest, index: ir.Value, progress: Affine, limit: Uniform, predicate: str
+) -> Form | None:
+    """index >= bound, where the strip does not wrap: the first lane speaks for all."""
+    if not _widens(nest, index, progress):
+        return None
+    b = nest.builder
+    assert nest.guards is not None
+    compare = b.icmp_signed if is_signed(element_type(index.type)) else b.icmp_unsigned
+    sign = ">" if predicate == "gt" else ">="
+    nest.guards.append(compare(sign, progress.base, limit.value))
+    return Uniform(constant(ll.IntType(1), 1))
+
+
+def _beyond_no_bound(
+    nest: Nest, index: ir.Value, progress: Affine, limit: Uniform, predicate: str
+) -> Form | None:
+    """index >= bound where the kernel also asks index < bound: that one is expected to hold."""
+    if not _widens(nest, index, progress):
+        return None
+    b = nest.builder
+    assert nest.guards is not None
+    compare = b.icmp_signed if is_signed(element_type(index.type)) else b.icmp_unsigned
+    last = b.add(progress.base, constant(progress.base.type, nest.lanes - 1))
+    nest.guards.append(compare("<=" if predicate == "gt" else "<", last, limit.value))
+    return Uniform(constant(ll.IntType(1), 0))
+
+
+def _is_true(value: object) -> bool:
+    return _is_known(value) and bool(value.constant)  # type: ignore[attr-defined]
+
+
+def _is_false(value: object) -> bool:
+    return _is_known(value) and not value.constant  # type: ignore[attr-defined]
+
+
+def _is_known(value: object) -> bool:
+    """Whether a condition was decided by a guard."""
+    return isinstance(value, ll.Constant) and value.type == ll.IntType(1)
 
 
 def _guarded_modulo(nest: Nest, op: ir.Rem | ir.Div, progress: Affine, modulus: Uniform) -> Form:
@@ -184,6 +237,19 @@ def _guarded_modulo(nest: Nest, op: ir.Rem | ir.Div, progress: Affine, modulus: 
     if isinstance(op, ir.Rem):
         return Affine(remainder, 1)
     return Uniform(emit_elementwise(b, op, [progress.base, modulus.value]))
+
+
+def _guarded_bits(
+    nest: Nest, op: ir.And | ir.ShiftRight, progress: Affine, other: Uniform, period: int
+) -> Form:
+    """index & (2^k - 1) and index >> k of a strip that stays inside one period."""
+    b = nest.builder
+    assert nest.guards is not None
+    type_ = progress.base.type
+    low = b.and_(progress.base, constant(type_, period - 1))
+    nest.guards.append(b.icmp_unsigned("<=", low, constant(type_, period - nest.lanes)))
+    made = emit_elementwise(b, op, [progress.base, other.value])
+    return Affine(made, 1) if isinstance(op, ir.And) else Uniform(made)
 
 
 def _integer(value: ir.Value) -> ScalarType:

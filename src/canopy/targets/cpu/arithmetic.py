@@ -131,13 +131,26 @@ def _guarded_division(
         by_minus_one = builder.icmp_unsigned("==", rhs, ones)
         unsafe = builder.or_(by_zero, by_minus_one)
     divisor = builder.select(unsafe, one, rhs)
+    result = _truncated_quotient(builder, lhs, divisor, signed)
     if quotient:
-        result = builder.sdiv(lhs, divisor) if signed else builder.udiv(lhs, divisor)
         if signed:
             result = builder.select(by_minus_one, builder.sub(zero, lhs), result)
         return builder.select(by_zero, ones, result)
-    result = builder.srem(lhs, divisor) if signed else builder.urem(lhs, divisor)
+    result = builder.sub(lhs, builder.mul(result, divisor))
     return builder.select(by_zero, lhs, result)
+
+
+def _truncated_quotient(builder: Builder, lhs: LLValue, rhs: LLValue, signed: bool) -> LLValue:
+    """lhs / rhs towards zero, for a divisor that is neither 0 nor -1. No CPU divides vectors of
+    integers, but floats give the exact quotient: the next integer q + 1 is at least 1 / rhs away,
+    that is 1 / (lhs + rhs) of itself, which rounding keeps apart."""
+    bits = rhs.type.element.width if isinstance(rhs.type, ll.VectorType) else 64
+    if bits > 32:
+        return builder.sdiv(lhs, rhs) if signed else builder.udiv(lhs, rhs)
+    of_floats = ll.VectorType(ll.FloatType() if bits <= 16 else ll.DoubleType(), rhs.type.count)
+    to_float = builder.sitofp if signed else builder.uitofp
+    exact = builder.fdiv(to_float(lhs, of_floats), to_float(rhs, of_floats))
+    return (builder.fptosi if signed else builder.fptoui)(exact, rhs.type)
 
 
 def _is_safe_divisor(value: ll.Constant) -> bool:

@@ -13,7 +13,7 @@ from canopy.ir.types import element_type, is_float, is_signed
 from canopy.targets.cpu import memory
 from canopy.targets.cpu.arithmetic import emit_elementwise
 from canopy.targets.cpu.forms import Lanes, Uniform, all_true
-from canopy.targets.cpu.llvm import Builder, LLValue, as_pointer, constant
+from canopy.targets.cpu.llvm import I32, I64, Builder, LLValue, as_pointer, constant
 
 if TYPE_CHECKING:
     from canopy.targets.cpu.buffers import Buffer
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["AtomicRoot", "emit_scalar_atomic"]
 
 _ORDER = {"relaxed": "monotonic", "acquire": "acquire", "release": "release", "acq_rel": "acq_rel"}
+_BITWISE = {"and": "and_", "or": "or_", "xor": "xor"}
 AtomicOp = ir.AtomicRmw | ir.AtomicCas
 
 
@@ -58,6 +59,9 @@ class AtomicRoot:
             )
             nest.write(self.buffer, point, Uniform(old))
             return
+        if self._is_private_sum(nest) and mask is None:
+            self._add_lane_by_lane(nest, pointer, value)
+            return
         active = all_true(nest.lanes) if mask is None else nest.vector(mask)
         values = memory.to_memory(b, nest.vector(value), element)
         value_slot = memory.stack_slot(b, values.type)
@@ -77,11 +81,36 @@ class AtomicRoot:
                 expected = b.load(
                     b.gep(compare_slot, [lane], source_etype=lane_type), typ=lane_type
                 )
-            old = _atomic(b, op, place, new, expected)
+            old = _at_once(nest.program, op, place, new, expected)
             b.store(old, b.gep(old_slot, [lane], source_etype=lane_type))
 
         memory.each_active_lane(b, nest.vector(pointer), active, one_lane)
         nest.write(self.buffer, point, Lanes(b.load(old_slot, typ=values.type)))
+
+    def _is_private_sum(self, nest: Nest) -> bool:
+        """Whether it updates memory of this program alone, and nobody reads the old values."""
+        is_update = (
+            isinstance(self.op, ir.AtomicRmw) and self.op.result not in nest.program.plan.used
+        )
+        return is_update and _is_private(nest.program, self.op)
+
+    def _add_lane_by_lane(self, nest: Nest, pointer: Any, value: Any) -> None:
+        """All lanes in a straight line: bins of a histogram in shared memory."""
+        op, b = self.op, nest.builder
+        element = element_type(op.value.type)
+        addresses = nest.vector(pointer)
+        address_slot = memory.stack_slot(b, addresses.type)
+        b.store(addresses, address_slot)
+        values = (
+            None if isinstance(value, Uniform) else memory.to_memory(b, nest.vector(value), element)
+        )
+        same = value.value if isinstance(value, Uniform) else None
+        for lane in range(nest.lanes):
+            place = b.gep(address_slot, [constant(I64, lane)], source_etype=I64)
+            new = same
+            if values is not None:
+                new = b.extract_element(values, constant(I32, lane))
+            _plainly(b, op, as_pointer(b, b.load(place, typ=I64)), new, None)
 
 
 def _value(form: Any) -> LLValue | None:
@@ -109,10 +138,45 @@ def _masked(
         memory.constant_zero(value.type) if not _is_half(value) else constant(value.type, 0.0), slot
     )
     if mask is None:
-        return _atomic(b, op, as_pointer(b, address), value, compare)
+        return _at_once(program, op, as_pointer(b, address), value, compare)
     with b.if_then(mask):
-        b.store(_atomic(b, op, as_pointer(b, address), value, compare), slot)
+        b.store(_at_once(program, op, as_pointer(b, address), value, compare), slot)
     return b.load(slot, typ=value.type)
+
+
+def _is_private(program: Program, op: AtomicOp) -> bool:
+    """Whether the memory is the program's own: shared memory of a block, which one thread runs."""
+    origin = program.plan.bases.of(op.pointer)
+    return origin is not None and isinstance(origin.op, ir.Scratch)
+
+
+def _at_once(
+    program: Program, op: AtomicOp, pointer: LLValue, value: LLValue, compare: LLValue | None
+) -> LLValue:
+    """One update that no other thread sees half done; gives the old value."""
+    b = program.builder
+    if _is_private(program, op):
+        return _plainly(b, op, pointer, value, compare)
+    return _atomic(b, op, pointer, value, compare)
+
+
+def _plainly(
+    b: Builder, op: AtomicOp, pointer: LLValue, value: LLValue, compare: LLValue | None
+) -> LLValue:
+    """The update as a load and a store."""
+    element = element_type(op.value.type)
+    old = b.load(pointer, typ=value.type, align=element.bytes)
+    if isinstance(op, ir.AtomicCas):
+        assert compare is not None
+        bits = ll.IntType(element.bits if element.bits > 1 else 8)
+        equal = b.icmp_unsigned("==", _as_bits(b, old, bits), _as_bits(b, compare, bits))
+        new = b.select(equal, value, old)
+    elif op.kind in _BITWISE:
+        new = getattr(b, _BITWISE[op.kind])(old, value)
+    else:
+        new = value if op.kind == "exchange" else _updated(b, op, old, value)
+    b.store(new, pointer, align=element.bytes)
+    return old
 
 
 def _is_half(value: LLValue) -> bool:

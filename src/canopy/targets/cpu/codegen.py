@@ -25,6 +25,7 @@ from canopy.targets.cpu.memory import load_scalar
 from canopy.targets.cpu.plan import KernelPlan
 from canopy.targets.cpu.private_sums import PrivateSum, clear, find_private_sums, place_of
 from canopy.targets.cpu.program import Program
+from canopy.targets.cpu.waiting import lanes_of_members, runs_apart, wrap_entry
 
 __all__ = ["ENTRY_NAME", "Code", "Unit", "assemble", "assembly_of", "compile_cpu", "compile_unit"]
 
@@ -151,9 +152,16 @@ def _emit_kernel(
         if _same_body(versions[0][0], versions[1][0]):
             function, _ = versions.pop()
             del module.globals[function.name]
-    _emit_entry(kernel, module, [function for function, _ in versions], entry, flushes)
+    functions = [function for function, _ in versions]
     needed = [program.scratch_bytes for _, program in versions]
-    return max([*needed, *(flush.scratch_bytes for flush in flushes)])
+    scratch_bytes = max([*needed, *(flush.scratch_bytes for flush in flushes)])
+    if not runs_apart(kernel):
+        _emit_entry(kernel, module, functions, entry, flushes)
+        return scratch_bytes
+    one_program = _emit_entry(kernel, module, functions, f"{entry}.program", flushes)
+    one_program.linkage = "internal"
+    wrap_entry(module, entry, one_program, lanes_of_members(kernel), scratch_bytes)
+    return 0  # each fiber has its own
 
 
 def _same_body(first: Any, second: Any) -> bool:
@@ -217,7 +225,7 @@ def _program_function(module: Any, version: str) -> Any:
 
 def _emit_entry(
     kernel: ir.Kernel, module: Any, versions: list[Any], name: str, flushes: list[_Flush]
-) -> None:
+) -> Any:
     type_ = ll.FunctionType(I32, [POINTER, POINTER, POINTER, I64, I64, POINTER])
     function = ll.Function(module, type_, name)
     args, grid, _, first, last, scratch = function.args
@@ -269,6 +277,7 @@ def _emit_entry(
                 b.call(flush.function, [args, grid, *nothing, scratch, constant(I1, 0)])
     b.fence("seq_cst")  # non-temporal stores are ordered by no lock
     b.ret(constant(I32, 0))
+    return function
 
 
 def _call_version(

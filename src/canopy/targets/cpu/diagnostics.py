@@ -14,7 +14,7 @@ from canopy.targets.cpu.llvm import I8, I32, I64, POINTER, LLValue, constant
 if TYPE_CHECKING:
     from canopy.targets.cpu.program import Program
 
-__all__ = ["emit_assert", "emit_print"]
+__all__ = ["address_of", "declare", "emit_assert", "emit_print"]
 
 # The element kinds of canopy_print_values, in the order of runtime/native/report.h.
 _KINDS = ["i1", "i8", "i16", "i32", "i64", "u8", "u16", "u32", "u64", "f16", "bf16", "f32", "f64"]
@@ -29,7 +29,7 @@ def emit_assert(program: Program, op: ir.Assert) -> None:
     else:
         failed = b.not_(program.scalar(op.condition))
     with b.if_then(failed, likely=False):
-        function = _declare(
+        function = declare(
             program, "canopy_assert_fail", I32, [POINTER, POINTER, I32, I32, I32, I32]
         )
         message = text_constant(program, op.message)
@@ -48,10 +48,10 @@ def emit_print(program: Program, op: ir.Print) -> None:
     prefix = text_constant(program, op.prefix)
     if not op.values:
         b.call(
-            _declare(program, "canopy_print_text", ll.VoidType(), [POINTER, POINTER]), [ids, prefix]
+            declare(program, "canopy_print_text", ll.VoidType(), [POINTER, POINTER]), [ids, prefix]
         )
         return
-    function = _declare(
+    function = declare(
         program,
         "canopy_print_values",
         ll.VoidType(),
@@ -78,15 +78,15 @@ def _data_of(program: Program, value: ir.Value, in_hex: bool) -> tuple[int, LLVa
     """How the value is printed, and the address of its lanes. A float8 is printed as a float32."""
     element = element_type(value.type)
     if not isinstance(element, ScalarType):
-        return _POINTER_KIND, _stored(program, value, element)
+        return _POINTER_KIND, address_of(program, value, element)
     shown: ScalarType = element
     if element.name.startswith("f8") and not in_hex:
         shown = F32
     kind = "u8" if shown.name.startswith("f8") else shown.name
-    return _KINDS.index(kind), _stored(program, value, shown)
+    return _KINDS.index(kind), address_of(program, value, shown)
 
 
-def _stored(program: Program, value: ir.Value, wanted: ElementType) -> LLValue:
+def address_of(program: Program, value: ir.Value, wanted: ElementType) -> LLValue:
     """The address of the value's lanes in the type ``wanted``."""
     if value.is_tile:
         return program.kept_buffer(value, wanted).address
@@ -120,6 +120,6 @@ def _global(program: Program, content: Any, name: str) -> LLValue:
     return variable
 
 
-def _declare(program: Program, name: str, result: Any, arguments: list[Any]) -> Any:
+def declare(program: Program, name: str, result: Any, arguments: list[Any]) -> Any:
     known = program.module.globals.get(name)
     return known or ll.Function(program.module, ll.FunctionType(result, arguments), name)

@@ -28,7 +28,9 @@ __all__ = [
     "from_memory",
     "load_contiguous",
     "load_gather",
+    "load_reversed",
     "load_scalar",
+    "load_strided",
     "store_contiguous",
     "store_scatter",
 ]
@@ -73,6 +75,47 @@ def load_contiguous(
     )
     raw = builder.call(function, [pointer, constant(I32, element.bytes), mask, passthrough])
     return from_memory(builder, raw, element)
+
+
+MOST_STRIDE = 8  # elements; behind that a load of all between costs more than a gather
+
+
+def load_strided(
+    builder: Builder, address: LLValue, element: ElementType, lanes: int, stride: int
+) -> LLValue:
+    """Every ``stride``-th element from ``address`` (i64) on: a field of an array of structures.
+
+    Reads what lies between the first and the last of them as whole vectors, the last of which ends
+    at the last element, and picks.
+    """
+    memory_type = conversions.memory_type(element)
+    type_ = vector(memory_type, lanes)
+    starts = [chunk * lanes for chunk in range(stride - 1)] + [(lanes - 1) * (stride - 1)]
+    picked = None
+    for chunk, start in enumerate(starts):
+        place = builder.add(address, constant(I64, start * element.bytes))
+        loaded = builder.load(as_pointer(builder, place), typ=type_, align=element.bytes)
+        if picked is None:
+            order = [min(lane * stride, lanes - 1) for lane in range(lanes)]
+            picked = builder.shuffle_vector(loaded, loaded, _indices(order))
+            continue
+        here = [min(lane * stride // lanes, stride - 1) == chunk for lane in range(lanes)]
+        order = [lanes + lane * stride - start if here[lane] else lane for lane in range(lanes)]
+        picked = builder.shuffle_vector(picked, loaded, _indices(order))
+    return from_memory(builder, picked, element)
+
+
+def load_reversed(builder: Builder, address: LLValue, element: ElementType, lanes: int) -> LLValue:
+    """The elements from ``address`` (i64) backwards."""
+    first = builder.sub(address, constant(I64, (lanes - 1) * element.bytes))
+    type_ = vector(conversions.memory_type(element), lanes)
+    loaded = builder.load(as_pointer(builder, first), typ=type_, align=element.bytes)
+    turned = builder.shuffle_vector(loaded, loaded, _indices(list(range(lanes))[::-1]))
+    return from_memory(builder, turned, element)
+
+
+def _indices(order: list[int]) -> LLValue:
+    return ll.Constant(vector(I32, len(order)), order)
 
 
 def store_contiguous(

@@ -11,12 +11,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from canopy import ir
-from canopy.ir.types import element_type, is_float
+from canopy.ir.types import element_type, is_float, is_integer
 from canopy.passes.memory import WRITES, Bases, memory_ops
 from canopy.targets.cpu.combine import is_lane_by_lane
-from canopy.targets.cpu.strides import has_distinct_lanes
+from canopy.targets.cpu.strides import has_distinct_lanes, period_of
 
-__all__ = ["INLINE", "KernelPlan", "is_inline", "loads_reached"]
+__all__ = ["INLINE", "KernelPlan", "is_inline", "loads_reached", "own_cost"]
 
 # A value with several users is kept when one evaluation costs more than this many simple ops.
 KEEP_COST = 6
@@ -47,6 +47,7 @@ _STRUCTURAL = (
 SHORT_AXIS = 2
 _MOVES = (ir.Reshape, ir.Transpose, ir.Join, ir.Split, ir.Concat, ir.ExpandDims, ir.Gather)
 _CONTROL = (ir.For, ir.While, ir.If)
+_OPPOSITE = {"lt": "ge", "ge": "lt", "le": "gt", "gt": "le", "eq": "ne", "ne": "eq"}
 
 
 def is_inline(op: ir.Op | None) -> bool:
@@ -81,13 +82,22 @@ class KernelPlan:
     kept: set[ir.Value] = field(default_factory=set)
     dual: set[ir.Value] = field(default_factory=set)
     readers: dict[ir.Value, list[ir.Op]] = field(default_factory=dict)  # of loads: ops with a nest
+    used: set[ir.Value] = field(default_factory=set)
+    comparisons: set[tuple[str, ir.Value, ir.Value]] = field(default_factory=set)
     _structural: dict[ir.Value, bool] = field(default_factory=dict)
     _cost: dict[ir.Value, int] = field(default_factory=dict)
+    _period: dict[ir.Value, int] = field(default_factory=dict)
     _distinct: dict[ir.Value, bool] = field(default_factory=dict)
 
     @classmethod
     def of(cls, kernel: ir.Kernel, bases: Bases, *, disjoint: bool) -> KernelPlan:
         plan = cls(bases, disjoint)
+        plan.used = {value for op in ir.walk(kernel.body.ops) for value in op.operands}
+        plan.comparisons = {
+            (op.predicate, op.lhs, op.rhs)
+            for op in ir.walk(kernel.body.ops)
+            if isinstance(op, ir.Compare)
+        }
         plan._visit(kernel.body.ops)
         return plan
 
@@ -129,6 +139,25 @@ class KernelPlan:
         self.depends_on_aliasing |= answers[0] is not answers[1]
         return answers[self.assumes_disjoint]
 
+    def has_complement(self, op: ir.Compare) -> bool:
+        """Whether the kernel also compares the same values by the opposite predicate."""
+        return (_OPPOSITE[op.predicate], op.lhs, op.rhs) in self.comparisons
+
+    def shortest_period(self, value: ir.Value) -> int:
+        """The shortest number of lanes after which an index that evaluating ``value`` divides by a
+        constant, or masks, starts anew; a strip inside a period sees a progression. 0: none."""
+        known = self._period.get(value)
+        if known is None:
+            op = value.op
+            found = []
+            if value.is_tile and is_inline(op):
+                assert op is not None
+                found = [self.shortest_period(v) for v in op.operands if v not in self.kept]
+                if is_integer(value.type) and self.is_structural(value):
+                    found.append(period_of(op))
+            known = self._period[value] = min((p for p in found if p > 1), default=0)
+        return known
+
     def cost(self, value: ir.Value) -> int:
         """Simple ops that one evaluation of the value takes, kept values counting one."""
         if value in self.kept or not value.is_tile or not is_inline(value.op):
@@ -139,7 +168,7 @@ class KernelPlan:
             inputs = sum(self.cost(v) for v in value.op.operands if v.is_tile)
             if isinstance(value.op, ir.Reduce):
                 inputs *= value.op.sources[0].shape[value.op.axis]
-            known = self._cost[value] = _own_cost(value.op) + inputs
+            known = self._cost[value] = own_cost(value.op) + inputs
         return known
 
     def _visit(self, ops: list[ir.Op]) -> None:
@@ -150,7 +179,8 @@ class KernelPlan:
         _BlockPlanner(self, ops).decide()
 
 
-def _own_cost(op: ir.Op) -> int:
+def own_cost(op: ir.Op) -> int:
+    """Simple ops that the op takes, apart from its operands."""
     if isinstance(op, ir.MathCall):
         return 1 if op.function in ("abs", "neg", "floor", "ceil") else COSTLY_FUNCTION
     if isinstance(op, (ir.Div, ir.Rem)):
@@ -183,7 +213,7 @@ class _BlockPlanner:
                     for value in inner.operands:
                         self.users.setdefault(value, []).append((op, position, True))
         for inner in memory_ops(op):
-            if isinstance(inner, (*WRITES, ir.Barrier)):
+            if isinstance(inner, (*WRITES, ir.Ordering, ir.NativeCall)):
                 self.writes.append((position, inner))
 
     def decide(self) -> None:
@@ -250,7 +280,11 @@ class _BlockPlanner:
         for at, write in self.writes:
             if not position < at <= site.position:
                 continue
-            if isinstance(write, ir.Barrier):
+            if isinstance(write, ir.Ordering):
+                if self._is_own(load.pointer):
+                    continue  # nobody else writes it, and our own stores are in order
+                return True
+            if isinstance(write, ir.NativeCall):
                 return True
             assert isinstance(write, WRITES)
             if not self.plan.may_alias(load.pointer, write.pointer):
@@ -265,6 +299,11 @@ class _BlockPlanner:
             if not lane_to_lane:
                 return True
         return False
+
+    def _is_own(self, pointer: ir.Value) -> bool:
+        """Whether the memory is the program's scratch memory."""
+        origin = self.plan.bases.of(pointer)
+        return origin is not None and isinstance(origin.op, ir.Scratch)
 
     def _enters_loop(self, value: ir.Value) -> bool:
         """Whether the region of a control op needs the value, or what is computed from it."""

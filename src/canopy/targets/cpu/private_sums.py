@@ -50,6 +50,8 @@ def find_private_sums(kernel: ir.Kernel, plan: KernelPlan) -> list[PrivateSum]:
     """The additions whose results nobody can see before the launch has ended."""
     ops = list(ir.walk(kernel.body.ops))
     used = {value for op in ops for value in op.operands}
+    if any(isinstance(op, ir.NativeCall) for op in ops):
+        return []  # it may read them
     if any(isinstance(op, (ir.AtomicRmw, ir.AtomicCas)) and op.result in used for op in ops):
         return []  # a lock, or a count of who is done: its holder may read the sums
     candidates = [op for op in kernel.body.ops if isinstance(op, ir.AtomicRmw) and _fits(op)]

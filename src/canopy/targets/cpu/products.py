@@ -39,7 +39,7 @@ __all__ = ["emit_contraction", "emit_dot", "is_contraction", "packed_before"]
 
 # Bytes of a panel that stay in the first cache while the rows of the left operand pass by.
 PANEL_BYTES = 32 << 10
-_EFFECTS = (*WRITES, ir.Barrier, ir.Assert, ir.Print, ir.For, ir.While, ir.If)
+_EFFECTS = (*WRITES, ir.Ordering, ir.Assert, ir.Print, ir.NativeCall, ir.For, ir.While, ir.If)
 
 
 class Product:

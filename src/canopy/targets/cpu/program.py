@@ -39,6 +39,7 @@ from canopy.targets.cpu.llvm import (
     constant,
     in_entry_block,
 )
+from canopy.targets.cpu.native_calls import emit_native_call
 from canopy.targets.cpu.nest import Nest, Root
 from canopy.targets.cpu.packing import LeftOperand, RightOperand
 from canopy.targets.cpu.patterns import SLACK_BYTES
@@ -55,6 +56,8 @@ from canopy.targets.cpu.roots import (
     reduce_root,
 )
 from canopy.targets.cpu.strides import is_row_major
+from canopy.targets.cpu.table_rows import table_rows
+from canopy.targets.cpu.waiting import WAITING, emit_waiting
 
 __all__ = ["Program"]
 
@@ -62,6 +65,7 @@ ALIGNMENT = 64
 # A strip is this many vector registers wide: independent chains hide the latency of arithmetic.
 VECTORS_PER_STRIP = 4
 MAX_SCAN_LANES = 16
+MOST_VECTORS = 24  # of the roots of one nest
 # A last axis that is shorter fills no vector.
 SHORT_AXIS = 8
 _KEPT_OPERAND = (ir.For, ir.While, ir.If)
@@ -196,13 +200,16 @@ class Program:
         with b.if_then(mask):
             store()
 
-    def store_strip(
-        self, pointer: LLValue, address: LLValue, value: LLValue, element: ElementType
-    ) -> None:
-        """A whole strip; past the caches if the launch writes more than they hold."""
+    def store_strip(self, op: ir.Store, pointer: LLValue, address: LLValue, value: LLValue) -> None:
+        """A whole strip; past the caches if the launch writes more than they hold.
+
+        What the kernel reads as well (a gradient that many programs add to) stays in the caches.
+        """
         b = self.builder
+        element = element_type(op.value.type)
         size = value.type.count * element.bytes
-        if size % ALIGNMENT or element.bytes == 1:
+        is_read = self.plan.bases.of(op.pointer) in self.plan.bases.loaded
+        if is_read or size % ALIGNMENT or element.bytes == 1:
             memory.store_contiguous(b, pointer, value, element)
             return
         aligned = b.icmp_unsigned(
@@ -253,7 +260,17 @@ class Program:
 
     def _scalar_op(self, op: ir.Op) -> None:
         touches = isinstance(
-            op, (ir.Load, ir.Assert, ir.Print, ir.Barrier, ir.Unsplat, *WRITES, *_KEPT_OPERAND)
+            op,
+            (
+                ir.Load,
+                ir.Assert,
+                ir.Print,
+                ir.NativeCall,
+                ir.Ordering,
+                ir.Unsplat,
+                *WRITES,
+                *_KEPT_OPERAND,
+            ),
         )
         if touches or any(v in self._pending_results for v in op.operands):
             self.flush()
@@ -290,10 +307,14 @@ class Program:
                 self.scalars[op.result] = b.ptrtoint(self.allocate_bytes(op.bytes), I64)
             case ir.Barrier():
                 pass  # one thread walks all lanes; the flush above ordered them
+            case _ if isinstance(op, WAITING):
+                emit_waiting(self, op)
             case ir.Assert():
                 diagnostics.emit_assert(self, op)
             case ir.Print():
                 diagnostics.emit_print(self, op)
+            case ir.NativeCall():
+                emit_native_call(self, op)
             case _:
                 self.scalars[op.result] = emit_elementwise(
                     b, op, [self.scalar(v) for v in op.operands]
@@ -391,27 +412,28 @@ class Program:
         for store in stores:
             for value in root.inputs():
                 for load, same in loads_reached(self.plan, value):
-                    if self._conflicts(store, load.pointer, same):
+                    if self._conflicts(store, load, same):
                         return True
         if not isinstance(root, StoreRoot):
             return False
         for other in self._pending:
-            if isinstance(other, StoreRoot) and self._conflicts(
-                root.op, other.op.pointer, same=True
-            ):
+            if isinstance(other, StoreRoot) and self._conflicts(root.op, other.op, same=True):
                 return True
             for value in other.inputs():
                 for load, same in loads_reached(self.plan, value):
-                    if self._conflicts(root.op, load.pointer, same):
+                    if self._conflicts(root.op, load, same):
                         return True
         return False
 
-    def _conflicts(self, store: ir.Store, pointer: ir.Value, same: bool) -> bool:
+    def _conflicts(self, store: ir.Store, other: ir.Load | ir.Store, same: bool) -> bool:
         """Whether a store and another access in one nest may meet out of order; ``same``: the
         access is on the store's own lane."""
-        if not self.plan.may_alias(pointer, store.pointer):
+        lanes_are_threads = self.kernel.block is not None
+        if same and lanes_are_threads and not (store.volatile or other.volatile):
+            return False  # a thread's accesses stay in order; between barriers others' have none
+        if not self.plan.may_alias(other.pointer, store.pointer):
             return False
-        return not (same and pointer is store.pointer and self.plan.is_distinct(store))
+        return not (same and other.pointer is store.pointer and self.plan.is_distinct(store))
 
     def flush(self) -> None:
         """Emits the pending group as one loop nest."""
@@ -428,7 +450,9 @@ class Program:
             lane_axis = self._lane_axis(shape, roots)
             lanes = self._lanes(shape[lane_axis], roots)
         nest = Nest(self, shape, lane_axis, lanes, reduce_axis, merged)
-        nest.streams = streams_of(self, [root.op for root in roots if root.op is not None], shape)
+        ops = [root.op for root in roots if root.op is not None]
+        inputs = [value for root in roots for value in root.inputs()]
+        nest.streams = [*streams_of(self, ops, shape), *table_rows(self.plan, nest, inputs)]
         nest.run(roots)
         for root in roots:
             if isinstance(root, ReduceRoot) and root.buffers is None:
@@ -473,10 +497,26 @@ class Program:
         limit = min(self.vector_bytes // 4 * VECTORS_PER_STRIP, self.vector_bytes * 8 // widest)
         if any(isinstance(root, ScanRoot) for root in roots):
             limit = min(limit, MAX_SCAN_LANES)
+        limit = self._within_registers(self._within_periods(limit, roots), len(roots))
         lanes = 1
         while lanes * 2 <= limit and extent % (lanes * 2) == 0:
             lanes *= 2
         return lanes
+
+    def _within_periods(self, limit: int, roots: list[Root]) -> int:
+        """As many lanes as fit the periods of the indices: a warp, where lanes are numbered by
+        `threadIdx.x % 32`. Shorter than a vector is not worth it."""
+        shortest = self.vector_bytes // 4
+        periods = [self.plan.shortest_period(v) for root in roots for v in root.inputs()]
+        fitting = [p & -p for p in periods if p & -p >= shortest]
+        return min([limit, *fitting])
+
+    def _within_registers(self, limit: int, roots: int) -> int:
+        """Many roots have one vector each at a time, that sums stay in registers."""
+        shortest = self.vector_bytes // 4
+        while limit > shortest and roots * limit // shortest > MOST_VECTORS:
+            limit //= 2
+        return limit
 
     # ---- roots -----------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from canopy import ir
 
-__all__ = ["has_distinct_lanes", "is_row_major"]
+__all__ = ["has_distinct_lanes", "is_row_major", "period_of"]
 
 Strides = tuple[int, ...]  # what one step along each axis adds
 
@@ -32,6 +32,21 @@ def is_row_major(pointer: ir.Value, size: int) -> bool:
     """Whether the lanes of ``pointer`` are known to follow each other, ``size`` bytes apart."""
     strides = _Strides().of(pointer)
     return strides is not None and _linear_step(strides, pointer.shape) == size
+
+
+def period_of(op: ir.Op | None) -> int:
+    """After how many steps of its index an op by a constant starts anew; 0 if it does not."""
+    if not isinstance(op, (ir.Rem, ir.Div, ir.And, ir.ShiftRight)):
+        return 0
+    known = op.rhs.op
+    if not isinstance(known, ir.Constant) or not isinstance(known.value, int):
+        return 0
+    number = int(known.value)
+    if isinstance(op, ir.ShiftRight):
+        return 1 << number if 0 <= number < 31 else 0
+    if isinstance(op, ir.And):
+        return number + 1 if number > 0 and not number & (number + 1) else 0
+    return max(number, 0)
 
 
 class _Strides:

@@ -37,6 +37,22 @@ CANOPY_VECTORS(unsigned long long, ulonglong, 16, 16)
 CANOPY_VECTORS(float, float, 8, 16)
 CANOPY_VECTORS(double, double, 16, 16)
 #undef CANOPY_VECTORS
+// CUDA 13's names for four 8-byte components at a stated alignment.
+#define CANOPY_FOUR(T, name)                                                                                     \
+  typedef struct name##4 name##4_16a;                                                                            \
+  struct CANOPY_ALIGNED(32) name##4_32a { T x, y, z, w; };                                                       \
+  CANOPY_TYPE(name##4_32a)                                                                                       \
+  CANOPY_HD struct name##4 make_##name##4_16a(T x, T y, T z, T w) { return make_##name##4(x, y, z, w); }         \
+  CANOPY_HD struct name##4_32a make_##name##4_32a(T x, T y, T z, T w) {                                          \
+    struct name##4_32a v = {x, y, z, w};                                                                         \
+    return v;                                                                                                    \
+  }
+CANOPY_FOUR(long, long)
+CANOPY_FOUR(unsigned long, ulong)
+CANOPY_FOUR(long long, longlong)
+CANOPY_FOUR(unsigned long long, ulonglong)
+CANOPY_FOUR(double, double)
+#undef CANOPY_FOUR
 #undef CANOPY_ALIGNED
 #undef CANOPY_TYPE
 

@@ -78,6 +78,9 @@ static void describe(struct cudaDeviceProp *prop) {
     prop->directManagedMemAccessFromHost = 1;
     prop->maxBlocksPerMultiProcessor = 32;
     prop->reservedSharedMemPerBlock = 1024;
+    prop->memoryPoolsSupported = 1;
+    prop->hostRegisterSupported = 1;
+    memcpy(prop->uuid.bytes, "canopy-cpu-0", 12);
 }
 
 cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *prop, int device) {
@@ -150,8 +153,14 @@ static bool attribute_of(const struct cudaDeviceProp *p, enum cudaDeviceAttr att
     IS(cudaDevAttrMaxSharedMemoryPerBlockOptin, sharedMemPerBlockOptin);
     IS(cudaDevAttrMaxBlocksPerMultiprocessor, maxBlocksPerMultiProcessor);
     IS(cudaDevAttrReservedSharedMemoryPerBlock, reservedSharedMemPerBlock);
+    IS(cudaDevAttrMemoryPoolsSupported, memoryPoolsSupported);
+    IS(cudaDevAttrHostRegisterSupported, hostRegisterSupported);
+    IS(cudaDevAttrPageableMemoryAccessUsesHostPageTables, pageableMemoryAccessUsesHostPageTables);
+    IS(cudaDevAttrDirectManagedMemAccessFromHost, directManagedMemAccessFromHost);
+    IS(cudaDevAttrMaxPersistingL2CacheSize, persistingL2CacheMaxSize);
+    IS(cudaDevAttrMaxAccessPolicyWindowSize, accessPolicyMaxWindowSize);
+    IS(cudaDevAttrClusterLaunch, clusterLaunch);
 #undef IS
-    case cudaDevAttrMemoryPoolsSupported: *value = 1; return true;
     default: return false;
     }
 }
@@ -192,6 +201,7 @@ cudaError_t cudaThreadSynchronize(void) { return cudaDeviceSynchronize(); }
 
 cudaError_t cudaDeviceReset(void) {
     canopy_cuda_wait_all();
+    canopy_cuda_destroy_streams();
     canopy_cuda_free_all();
     canopy_cuda_unstick();
     return cudaSuccess;
@@ -262,6 +272,52 @@ cudaError_t cudaDeviceEnablePeerAccess(int peer, unsigned int flags) {
 cudaError_t cudaDeviceDisablePeerAccess(int peer) {
     (void)peer;
     return canopy_cuda_result(cudaErrorPeerAccessNotEnabled);
+}
+
+cudaError_t cudaDeviceGetP2PAttribute(int *value, enum cudaDeviceP2PAttr attribute, int from, int to) {
+    if (!value || (int)attribute < 1 || (int)attribute > 4) return canopy_cuda_result(cudaErrorInvalidValue);
+    (void)from, (void)to;
+    return canopy_cuda_result(cudaErrorInvalidDevice); /* it takes two devices */
+}
+
+cudaError_t cudaDeviceGetByPCIBusId(int *device, const char *id) {
+    if (!device || !id) return canopy_cuda_result(cudaErrorInvalidValue);
+    if (strcmp(id, "0000:00:00.0") && strcmp(id, "00:00.0")) return canopy_cuda_result(cudaErrorInvalidDevice);
+    *device = 0;
+    return canopy_cuda_result(cudaSuccess);
+}
+
+cudaError_t cudaSetValidDevices(int *devices, int count) {
+    if (!devices || count < 0) return canopy_cuda_result(cudaErrorInvalidValue);
+    for (int at = 0; at < count; at++)
+        if (devices[at]) return canopy_cuda_result(cudaErrorInvalidDevice);
+    return canopy_cuda_result(cudaSuccess);
+}
+
+cudaError_t cudaInitDevice(int device, unsigned int flags, unsigned int more) {
+    if (device) return canopy_cuda_result(cudaErrorInvalidDevice);
+    return canopy_cuda_result(flags > 31 || more > 1 ? cudaErrorInvalidValue : cudaSuccess);
+}
+
+cudaError_t cudaCtxResetPersistingL2Cache(void) { return canopy_cuda_result(cudaSuccess); }
+
+/* ---- other processes: there is no device memory that they could open ---- */
+
+cudaError_t cudaIpcGetMemHandle(cudaIpcMemHandle_t *handle, void *pointer) {
+    return canopy_cuda_result(handle && pointer ? cudaErrorNotSupported : cudaErrorInvalidValue);
+}
+
+cudaError_t cudaIpcOpenMemHandle(void **pointer, cudaIpcMemHandle_t handle, unsigned int flags) {
+    (void)handle, (void)flags;
+    return canopy_cuda_result(pointer ? cudaErrorNotSupported : cudaErrorInvalidValue);
+}
+
+cudaError_t cudaIpcCloseMemHandle(void *pointer) {
+    return canopy_cuda_result(pointer ? cudaErrorNotSupported : cudaErrorInvalidValue);
+}
+
+cudaError_t cudaIpcGetEventHandle(cudaIpcEventHandle_t *handle, cudaEvent_t event) {
+    return canopy_cuda_result(handle && event ? cudaErrorNotSupported : cudaErrorInvalidValue);
 }
 
 cudaError_t cudaRuntimeGetVersion(int *version) {

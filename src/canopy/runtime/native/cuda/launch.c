@@ -19,6 +19,7 @@ typedef struct {
     const void *key; /* a stub, or a shadow variable */
     const char *module, *name;
     const void *found; /* canopy_cuda_kernel or canopy_cuda_variable, once looked up */
+    unsigned int dynamic_shared, carveout; /* as cudaFuncSetAttribute set them, plus 1 */
 } entry;
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -55,7 +56,7 @@ static void register_entry(const void *key, const char *module, const char *name
     }
     entry *slot = slot_of(entries, entry_room, key);
     entry_count += !slot->key;
-    *slot = (entry){key, module, name, NULL};
+    *slot = (entry){key, module, name, NULL, 0, 0};
     pthread_mutex_unlock(&lock);
 }
 
@@ -89,6 +90,22 @@ static const canopy_cuda_variable *variable_of(const void *shadow) {
     }
     pthread_mutex_unlock(&lock);
     return found;
+}
+
+bool canopy_cuda_find_variable(const void *address, canopy_cuda_allocation *found) {
+    const char *wanted = address;
+    bool inside = false;
+    pthread_mutex_lock(&lock);
+    for (const link *at = modules; at && !inside; at = at->next)
+        for (uint64_t number = 0; number < at->module->variable_count && !inside; number++) {
+            const canopy_cuda_variable *variable = &at->module->variables[number];
+            const char *start = variable->address;
+            inside = wanted >= start && wanted < start + variable->size;
+            if (inside) *found = (canopy_cuda_allocation){
+                .pointer = variable->address, .bytes = variable->size, .type = cudaMemoryTypeDevice};
+        }
+    pthread_mutex_unlock(&lock);
+    return inside;
 }
 
 /* What clang's host half calls before main. The "fat binary" is the module's id as text. */
@@ -194,13 +211,16 @@ cudaError_t __cudaPopCallConfiguration(dim3 *grid, dim3 *block, size_t *shared_b
 typedef struct {
     canopy_cuda_task task;
     canopy_launch_request request;
-    const char *name;
+    const canopy_cuda_kernel *kernel;
+    const void *function;
+    unsigned int shared_bytes;
     uint64_t slots[];
 } launch_task;
 
 static void fail(const char *kernel, int32_t code) {
     const char *message = canopy_message();
-    fprintf(stderr, "%s%s%s\n", message[0] ? message : "a kernel failed: ", message[0] ? " in " : "", kernel);
+    if (code != CANOPY_ASSERTION_FAILED) /* which has said so, thread by thread */
+        fprintf(stderr, "%s%s%s\n", message[0] ? message : "a kernel failed: ", message[0] ? " in " : "", kernel);
     canopy_cuda_stick(code == CANOPY_ASSERTION_FAILED  ? cudaErrorAssert
                       : code == CANOPY_OUT_OF_MEMORY ? cudaErrorMemoryAllocation
                                                      : cudaErrorLaunchFailure);
@@ -210,7 +230,7 @@ static void run(canopy_cuda_task *task) {
     launch_task *launch = (launch_task *)task;
     fflush(stdout); /* what kernels print comes behind what the program printed before */
     int32_t code = canopy_launch(&launch->request);
-    if (code) fail(launch->name, code);
+    if (code) fail(launch->kernel->name, code);
 }
 
 static void release(canopy_cuda_task *task) { free(task); }
@@ -241,6 +261,35 @@ static cudaError_t check_shape(const canopy_cuda_kernel *kernel, dim3 grid, dim3
     return cudaSuccess;
 }
 
+/* Dynamic shared memory beyond 48 KB is asked for by cudaFuncSetAttribute first. */
+static size_t dynamic_shared_limit(const void *stub, const canopy_cuda_kernel *kernel) {
+    pthread_mutex_lock(&lock);
+    const entry *slot = slot_of(entries, entry_room, stub);
+    unsigned int asked = slot->dynamic_shared;
+    pthread_mutex_unlock(&lock);
+    uint64_t used = kernel->shared_bytes < CANOPY_CUDA_STATIC_SHARED ? kernel->shared_bytes : CANOPY_CUDA_STATIC_SHARED;
+    return asked ? asked - 1 : CANOPY_CUDA_STATIC_SHARED - used;
+}
+
+/* Whether memory that the kernel writes through one parameter may be reached through another one.
+ * Only what was allocated as a whole has a known end. Variables are no part of allocations. */
+static bool may_alias(const canopy_cuda_kernel *kernel, void **args) {
+    canopy_cuda_allocation left, right;
+    for (uint32_t at = 0; at < kernel->parameter_count; at++) {
+        uint32_t kind = kernel->parameters[at].kind;
+        const char *first = kind >= CANOPY_CUDA_READ ? *(const char **)args[at] : NULL;
+        if (!first) continue;
+        if (!canopy_cuda_find(first, &left)) return true;
+        for (uint32_t other = 0; other < at; other++) {
+            uint32_t other_kind = kernel->parameters[other].kind;
+            if (other_kind < CANOPY_CUDA_READ || (kind | other_kind) != CANOPY_CUDA_WRITTEN) continue;
+            const char *second = *(const char **)args[other];
+            if (second && canopy_cuda_find(second, &right) && left.pointer == right.pointer) return true;
+        }
+    }
+    return false;
+}
+
 /* Slots: parameters, addresses of variables, the block's extents, the pool's may_alias. */
 static launch_task *pack(const canopy_cuda_kernel *kernel, const canopy_cuda_variant *variant, dim3 block,
                          void **args) {
@@ -253,7 +302,7 @@ static launch_task *pack(const canopy_cuda_kernel *kernel, const canopy_cuda_var
     uint64_t *slot = launch->slots, *copy = launch->slots + slots;
     for (uint32_t at = 0; at < kernel->parameter_count; at++) {
         const canopy_cuda_parameter *parameter = &kernel->parameters[at];
-        if (parameter->kind == CANOPY_CUDA_SCALAR) {
+        if (parameter->kind != CANOPY_CUDA_BY_VALUE) {
             memcpy(slot++, args[at], parameter->size);
             continue;
         }
@@ -269,22 +318,27 @@ static launch_task *pack(const canopy_cuda_kernel *kernel, const canopy_cuda_var
         *slot++ = block.y;
         *slot++ = block.z;
     }
-    *slot = 1; /* pointers of a CUDA program may alias */
+    *slot = may_alias(kernel, args);
     return launch;
 }
 
-static cudaError_t launch(const void *stub, dim3 grid, dim3 block, void **args, size_t shared_bytes,
-                          cudaStream_t stream) {
+cudaError_t canopy_cuda_prepare_launch(const void *stub, dim3 grid, dim3 block, void **args,
+                                       size_t shared_bytes, canopy_cuda_task **made) {
     const canopy_cuda_kernel *kernel = kernel_of(stub);
     if (!kernel) return cudaErrorInvalidDeviceFunction;
+    if (!args && kernel->parameter_count) return cudaErrorInvalidValue;
     cudaError_t problem = check_shape(kernel, grid, block, shared_bytes);
     if (problem != cudaSuccess) return problem;
+    if (shared_bytes > dynamic_shared_limit(stub, kernel)) return cudaErrorInvalidValue;
     const canopy_cuda_variant *variant = variant_for(kernel, block);
     if (!variant) return cudaErrorNoKernelImageForDevice;
     launch_task *task = pack(kernel, variant, block, args);
     if (!task) return cudaErrorMemoryAllocation;
-    task->task = (canopy_cuda_task){NULL, run, release, true};
-    task->name = kernel->name;
+    task->task = (canopy_cuda_task){.run = run, .release = release, .skip_after_failure = true,
+                                    .type = cudaGraphNodeTypeKernel};
+    task->kernel = kernel;
+    task->function = stub;
+    task->shared_bytes = (unsigned int)shared_bytes;
     task->request = (canopy_launch_request){
         .entry = variant->entry,
         .args = task->slots,
@@ -292,7 +346,36 @@ static cudaError_t launch(const void *stub, dim3 grid, dim3 block, void **args, 
         .block = {block.x, block.y, block.z},
         .scratch_bytes = variant->scratch_bytes,
     };
-    return canopy_cuda_submit(stream, &task->task);
+    *made = &task->task;
+    return cudaSuccess;
+}
+
+uint32_t canopy_cuda_parameter_count(const canopy_cuda_task *task) {
+    return ((const launch_task *)task)->kernel->parameter_count;
+}
+
+void canopy_cuda_describe_launch(const canopy_cuda_task *task, struct cudaKernelNodeParams *found,
+                                 void **params) {
+    launch_task *launch = (launch_task *)task;
+    const uint32_t *grid = launch->request.grid, *block = launch->request.block;
+    for (uint32_t at = 0; at < launch->kernel->parameter_count; at++) {
+        bool by_value = launch->kernel->parameters[at].kind == CANOPY_CUDA_BY_VALUE;
+        params[at] = by_value ? (void *)(uintptr_t)launch->slots[at] : (void *)&launch->slots[at];
+    }
+    *found = (struct cudaKernelNodeParams){
+        .func = (void *)launch->function,
+        .gridDim = {grid[0], grid[1], grid[2]},
+        .blockDim = {block[0], block[1], block[2]},
+        .sharedMemBytes = launch->shared_bytes,
+        .kernelParams = params,
+    };
+}
+
+static cudaError_t launch(const void *stub, dim3 grid, dim3 block, void **args, size_t shared_bytes,
+                          cudaStream_t stream) {
+    canopy_cuda_task *task;
+    cudaError_t problem = canopy_cuda_prepare_launch(stub, grid, block, args, shared_bytes, &task);
+    return problem != cudaSuccess ? problem : canopy_cuda_submit(stream, task);
 }
 
 cudaError_t cudaLaunchKernel(const void *function, dim3 grid, dim3 block, void **args,
@@ -300,13 +383,24 @@ cudaError_t cudaLaunchKernel(const void *function, dim3 grid, dim3 block, void *
     return canopy_cuda_result(launch(function, grid, block, args, shared_bytes, stream));
 }
 
+/* A processor holds 2,048 threads and 228 KB of shared memory, as devices of this capability do. */
+static int resident_blocks(const canopy_cuda_kernel *kernel, uint64_t threads, size_t shared_bytes) {
+    if (threads == 0 || threads > kernel->max_threads) return 0;
+    int fit = (int)(64 / ((threads + 31) / 32));
+    uint64_t shared = kernel->shared_bytes + shared_bytes;
+    if (fit > 32) fit = 32;
+    if (shared && (uint64_t)fit > (228u << 10) / shared) fit = (int)((228u << 10) / shared);
+    return fit;
+}
+
 cudaError_t cudaLaunchCooperativeKernel(const void *function, dim3 grid, dim3 block, void **args,
                                         size_t shared_bytes, cudaStream_t stream) {
     const canopy_cuda_kernel *kernel = kernel_of(function);
     uint64_t blocks = (uint64_t)grid.x * grid.y * grid.z;
     if (!kernel) return canopy_cuda_result(cudaErrorInvalidDeviceFunction);
-    if (blocks > (uint64_t)canopy_cuda_processors()) return canopy_cuda_result(cudaErrorCooperativeLaunchTooLarge);
-    if (kernel->is_cooperative && blocks > 1) return canopy_cuda_result(cudaErrorNotSupported);
+    uint64_t threads = (uint64_t)block.x * block.y * block.z;
+    uint64_t resident = (uint64_t)resident_blocks(kernel, threads, shared_bytes) * canopy_cuda_processors();
+    if (blocks > resident) return canopy_cuda_result(cudaErrorCooperativeLaunchTooLarge);
     return canopy_cuda_result(launch(function, grid, block, args, shared_bytes, stream));
 }
 
@@ -316,14 +410,18 @@ cudaError_t cudaFuncGetAttributes(struct cudaFuncAttributes *attributes, const v
     const canopy_cuda_kernel *kernel = kernel_of(function);
     if (!attributes) return canopy_cuda_result(cudaErrorInvalidValue);
     if (!kernel) return canopy_cuda_result(cudaErrorInvalidDeviceFunction);
+    pthread_mutex_lock(&lock);
+    const entry *slot = slot_of(entries, entry_room, function);
+    int carveout = slot->carveout ? (int)slot->carveout - 2 : -1;
+    pthread_mutex_unlock(&lock);
     *attributes = (struct cudaFuncAttributes){
         .sharedSizeBytes = kernel->shared_bytes,
         .maxThreadsPerBlock = (int)kernel->max_threads,
         .numRegs = 32,
         .ptxVersion = 80,
         .binaryVersion = 80,
-        .maxDynamicSharedSizeBytes = (int)(CANOPY_CUDA_DYNAMIC_SHARED - kernel->shared_bytes),
-        .preferredShmemCarveout = -1,
+        .maxDynamicSharedSizeBytes = (int)dynamic_shared_limit(function, kernel),
+        .preferredShmemCarveout = carveout,
     };
     return canopy_cuda_result(cudaSuccess);
 }
@@ -331,12 +429,24 @@ cudaError_t cudaFuncGetAttributes(struct cudaFuncAttributes *attributes, const v
 cudaError_t cudaFuncSetAttribute(const void *function, enum cudaFuncAttribute attribute, int value) {
     const canopy_cuda_kernel *kernel = kernel_of(function);
     if (!kernel) return canopy_cuda_result(cudaErrorInvalidDeviceFunction);
-    if (attribute == cudaFuncAttributeMaxDynamicSharedMemorySize) {
-        int64_t most = (int64_t)CANOPY_CUDA_DYNAMIC_SHARED - (int64_t)kernel->shared_bytes;
-        return canopy_cuda_result(value >= 0 && value <= most ? cudaSuccess : cudaErrorInvalidValue);
-    }
-    bool right = attribute == cudaFuncAttributePreferredSharedMemoryCarveout && value >= -1 && value <= 100;
-    return canopy_cuda_result(right ? cudaSuccess : cudaErrorInvalidValue);
+    int64_t most = (int64_t)CANOPY_CUDA_DYNAMIC_SHARED - (int64_t)kernel->shared_bytes;
+    bool is_size = attribute == cudaFuncAttributeMaxDynamicSharedMemorySize && value >= 0 && value <= most;
+    bool is_share = attribute == cudaFuncAttributePreferredSharedMemoryCarveout && value >= -1 && value <= 100;
+    if (!is_size && !is_share) return canopy_cuda_result(cudaErrorInvalidValue);
+    pthread_mutex_lock(&lock);
+    entry *slot = slot_of(entries, entry_room, function);
+    if (is_size) slot->dynamic_shared = (unsigned int)value + 1;
+    else slot->carveout = (unsigned int)(value + 2);
+    pthread_mutex_unlock(&lock);
+    return canopy_cuda_result(cudaSuccess);
+}
+
+cudaError_t cudaFuncGetName(const char **name, const void *function) {
+    const canopy_cuda_kernel *kernel = kernel_of(function);
+    if (!name) return canopy_cuda_result(cudaErrorInvalidValue);
+    if (!kernel) return canopy_cuda_result(cudaErrorInvalidDeviceFunction);
+    *name = kernel->name;
+    return canopy_cuda_result(cudaSuccess);
 }
 
 cudaError_t cudaFuncSetCacheConfig(const void *function, enum cudaFuncCache config) {
@@ -349,24 +459,62 @@ cudaError_t cudaFuncSetSharedMemConfig(const void *function, enum cudaSharedMemC
     return canopy_cuda_result((int)config >= 0 && (int)config <= 2 ? cudaSuccess : cudaErrorInvalidValue);
 }
 
-/* A processor holds 2,048 threads and 228 KB of shared memory, as devices of this capability do;
- * cooperative kernels get one block per thread of the pool. */
 cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(int *blocks, const void *function,
                                                                    int threads, size_t shared_bytes,
                                                                    unsigned int flags) {
     const canopy_cuda_kernel *kernel = kernel_of(function);
     if (!blocks || threads <= 0 || flags > 1) return canopy_cuda_result(cudaErrorInvalidValue);
     if (!kernel) return canopy_cuda_result(cudaErrorInvalidDeviceFunction);
-    int warps = (threads + 31) / 32, fit = 64 / warps;
-    uint64_t shared = kernel->shared_bytes + shared_bytes;
-    if (fit > 32) fit = 32;
-    if (shared && (uint64_t)fit > (228u << 10) / shared) fit = (int)((228u << 10) / shared);
-    if (kernel->is_cooperative && fit > 1) fit = 1;
-    *blocks = (uint32_t)threads > kernel->max_threads ? 0 : fit;
+    *blocks = resident_blocks(kernel, (uint64_t)threads, shared_bytes);
     return canopy_cuda_result(cudaSuccess);
 }
 
 cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int *blocks, const void *function, int threads,
                                                           size_t shared_bytes) {
     return cudaOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(blocks, function, threads, shared_bytes, 0);
+}
+
+/* The shared memory that is left to each block when so many share a processor. */
+cudaError_t cudaOccupancyAvailableDynamicSMemPerBlock(size_t *bytes, const void *function, int blocks, int threads) {
+    const canopy_cuda_kernel *kernel = kernel_of(function);
+    if (!bytes || blocks <= 0 || threads <= 0 || threads > 1024) return canopy_cuda_result(cudaErrorInvalidValue);
+    if (!kernel) return canopy_cuda_result(cudaErrorInvalidDeviceFunction);
+    size_t share = (228u << 10) / (unsigned)blocks;
+    if (share > CANOPY_CUDA_DYNAMIC_SHARED) share = CANOPY_CUDA_DYNAMIC_SHARED;
+    *bytes = share > kernel->shared_bytes ? share - kernel->shared_bytes : 0;
+    return canopy_cuda_result(cudaSuccess);
+}
+
+/* ---- launches with attributes ---- */
+
+static cudaError_t check_attributes(const cudaLaunchConfig_t *config, bool *is_cooperative) {
+    if (config->numAttrs && !config->attrs) return cudaErrorInvalidValue;
+    for (unsigned int at = 0; at < config->numAttrs; at++) {
+        const cudaLaunchAttribute *attribute = &config->attrs[at];
+        const unsigned int *cluster = &attribute->val.clusterDim.x;
+        switch (attribute->id) {
+        case cudaLaunchAttributeCooperative: *is_cooperative = attribute->val.cooperative != 0; break;
+        case cudaLaunchAttributeClusterDimension:
+            if (cluster[0] * cluster[1] * cluster[2] != 1) return cudaErrorNotSupported;
+            break;
+        case cudaLaunchAttributeIgnore:
+        case cudaLaunchAttributeAccessPolicyWindow:
+        case cudaLaunchAttributeSynchronizationPolicy:
+        case cudaLaunchAttributeProgrammaticStreamSerialization: /* all allow less than full order */
+        case cudaLaunchAttributePriority:
+        case cudaLaunchAttributeMemSyncDomain:
+        case cudaLaunchAttributeMemSyncDomainMap: break;
+        default: return cudaErrorInvalidValue;
+        }
+    }
+    return cudaSuccess;
+}
+
+cudaError_t cudaLaunchKernelExC(const cudaLaunchConfig_t *config, const void *function, void **args) {
+    bool is_cooperative = false;
+    if (!config) return canopy_cuda_result(cudaErrorInvalidValue);
+    cudaError_t problem = check_attributes(config, &is_cooperative);
+    if (problem != cudaSuccess) return canopy_cuda_result(problem);
+    return (is_cooperative ? cudaLaunchCooperativeKernel : cudaLaunchKernel)(
+        function, config->gridDim, config->blockDim, args, config->dynamicSmemBytes, config->stream);
 }

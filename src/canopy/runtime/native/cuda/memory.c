@@ -8,6 +8,7 @@
 #include "state.h"
 
 #define ALIGNMENT 512u /* what CUDA promises is 256; rows of cudaMallocPitch start at 512 */
+#define LARGE_BYTES (64u << 20) /* from here on the machine is asked what is left */
 
 /* Allocations sorted by address. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -59,6 +60,10 @@ bool canopy_cuda_find(const void *pointer, canopy_cuda_allocation *found) {
     return at != NULL;
 }
 
+bool canopy_cuda_find_any(const void *pointer, canopy_cuda_allocation *found) {
+    return canopy_cuda_find(pointer, found) || canopy_cuda_find_variable(pointer, found);
+}
+
 static void forget(canopy_cuda_allocation *at) {
     size_t index = (size_t)(at - known);
     memmove(known + index, known + index + 1, (known_count - index - 1) * sizeof *known);
@@ -87,10 +92,50 @@ static uint64_t total_memory(void) {
     return total = group < bytes ? group : bytes;
 }
 
+/* A number of a file of lines like "MemAvailable:   1234 kB" or "inactive_file 1234". */
+static uint64_t field_of(const char *path, const char *name) {
+    char line[128];
+    uint64_t number = UINT64_MAX;
+    FILE *file = fopen(path, "r");
+    while (file && number == UINT64_MAX && fgets(line, sizeof line, file))
+        if (!strncmp(line, name, strlen(name))) number = strtoull(line + strlen(name), NULL, 10);
+    if (file) fclose(file);
+    return number;
+}
+
+/* What can be had without swapping or being killed, cached blocks of our own included. */
+static uint64_t available_memory(void) {
+    canopy_memory_stats stats;
+    canopy_alloc_stats(&stats);
+    uint64_t kilobytes = field_of("/proc/meminfo", "MemAvailable:");
+    uint64_t bytes = kilobytes == UINT64_MAX ? total_memory() : kilobytes * 1024;
+    uint64_t limit = number_in("/sys/fs/cgroup/memory.max"), used = number_in("/sys/fs/cgroup/memory.current");
+    if (limit != UINT64_MAX && used != UINT64_MAX) {
+        uint64_t files = field_of("/sys/fs/cgroup/memory.stat", "inactive_file ");
+        if (files != UINT64_MAX) used = used > files ? used - files : 0;
+        uint64_t left = limit > used ? limit - used : 0;
+        if (left < bytes) bytes = left;
+    }
+    return bytes + stats.cached_bytes;
+}
+
+/* Memory of the device: what was available when the program first asked. Pages are given when they
+ * are touched, so what was promised is counted, and large requests look at the machine again. */
+static uint64_t capacity(void) {
+    static uint64_t bytes;
+    if (!bytes) bytes = available_memory();
+    return bytes;
+}
+
+static bool is_available(uint64_t bytes) {
+    if (bytes > capacity() || used_bytes > capacity() - bytes) return false;
+    return bytes < LARGE_BYTES || bytes <= available_memory();
+}
+
 void canopy_cuda_memory(uint64_t *free_bytes, uint64_t *total_bytes) {
     pthread_mutex_lock(&lock);
     *total_bytes = total_memory();
-    *free_bytes = used_bytes < *total_bytes ? *total_bytes - used_bytes : 0;
+    *free_bytes = used_bytes < capacity() ? capacity() - used_bytes : 0;
     pthread_mutex_unlock(&lock);
 }
 
@@ -105,22 +150,37 @@ cudaError_t cudaMemGetInfo(size_t *free_bytes, size_t *total_bytes) {
 
 /* ---- allocation ---- */
 
-static cudaError_t allocate(void **pointer, uint64_t bytes, enum cudaMemoryType type,
-                            unsigned int flags) {
+/* Counts bytes as used, if they are to be had. */
+static bool reserve(uint64_t bytes, cudaMemPool_t pool) {
+    pthread_mutex_lock(&lock);
+    bool fits = is_available(bytes);
+    if (fits) {
+        used_bytes += bytes;
+        canopy_cuda_count_in_pool(pool, (int64_t)bytes);
+    }
+    pthread_mutex_unlock(&lock);
+    return fits;
+}
+
+static void unreserve(uint64_t bytes, cudaMemPool_t pool) {
+    pthread_mutex_lock(&lock);
+    used_bytes -= bytes;
+    canopy_cuda_count_in_pool(pool, -(int64_t)bytes);
+    pthread_mutex_unlock(&lock);
+}
+
+cudaError_t canopy_cuda_allocate(void **pointer, uint64_t bytes, enum cudaMemoryType type,
+                                 unsigned int flags, cudaMemPool_t pool) {
     if (!pointer) return cudaErrorInvalidValue;
     *pointer = NULL;
     if (canopy_cuda_sticky() != cudaSuccess) return canopy_cuda_sticky();
     if (bytes == 0) return cudaSuccess;
-    pthread_mutex_lock(&lock);
-    bool fits = bytes <= total_memory() && used_bytes <= total_memory() - bytes;
-    if (fits) used_bytes += bytes;
-    pthread_mutex_unlock(&lock);
-    if (!fits) return cudaErrorMemoryAllocation;
+    if (!reserve(bytes, pool)) return cudaErrorMemoryAllocation;
     char *block = canopy_alloc(bytes + ALIGNMENT);
     bool kept = false;
     if (block) {
         char *start = block + (ALIGNMENT - (uintptr_t)block % ALIGNMENT) % ALIGNMENT;
-        canopy_cuda_allocation fresh = {start, bytes, block, type, flags};
+        canopy_cuda_allocation fresh = {start, bytes, block, type, flags, pool};
         pthread_mutex_lock(&lock);
         kept = insert(fresh);
         pthread_mutex_unlock(&lock);
@@ -128,13 +188,15 @@ static cudaError_t allocate(void **pointer, uint64_t bytes, enum cudaMemoryType 
         else canopy_free(block);
     }
     if (kept) return cudaSuccess;
-    pthread_mutex_lock(&lock);
-    used_bytes -= bytes;
-    pthread_mutex_unlock(&lock);
+    unreserve(bytes, pool);
     return cudaErrorMemoryAllocation;
 }
 
-static cudaError_t release(void *pointer, bool host) {
+static cudaError_t allocate(void **pointer, uint64_t bytes, enum cudaMemoryType type, unsigned int flags) {
+    return canopy_cuda_allocate(pointer, bytes, type, flags, NULL);
+}
+
+cudaError_t canopy_cuda_release(void *pointer, bool host) {
     if (!pointer) return cudaSuccess;
     pthread_mutex_lock(&lock);
     canopy_cuda_allocation *at = holder(pointer);
@@ -144,6 +206,7 @@ static cudaError_t release(void *pointer, bool host) {
     if (valid) {
         block = at->block;
         used_bytes -= at->bytes;
+        canopy_cuda_count_in_pool(at->pool, -(int64_t)at->bytes);
         forget(at);
     }
     pthread_mutex_unlock(&lock);
@@ -192,42 +255,21 @@ cudaError_t cudaMalloc3D(struct cudaPitchedPtr *pointer, struct cudaExtent exten
 
 cudaError_t cudaFree(void *pointer) {
     if (pointer) canopy_cuda_wait_all(); /* work that was queued may still use it */
-    return canopy_cuda_result(release(pointer, false));
+    return canopy_cuda_result(canopy_cuda_release(pointer, false));
 }
 
 cudaError_t cudaFreeHost(void *pointer) {
     if (pointer) canopy_cuda_wait_all();
-    return canopy_cuda_result(release(pointer, true));
-}
-
-cudaError_t cudaMallocAsync(void **pointer, size_t bytes, cudaStream_t stream) {
-    if (!canopy_cuda_is_stream(stream)) return canopy_cuda_result(cudaErrorInvalidResourceHandle);
-    return canopy_cuda_result(allocate(pointer, bytes, cudaMemoryTypeDevice, 0));
-}
-
-typedef struct {
-    canopy_cuda_task task;
-    void *pointer;
-} free_task;
-
-static void run_free(canopy_cuda_task *task) { release(((free_task *)task)->pointer, false); }
-static void drop(canopy_cuda_task *task) { free(task); }
-
-cudaError_t cudaFreeAsync(void *pointer, cudaStream_t stream) {
-    canopy_cuda_allocation found;
-    if (!pointer || !canopy_cuda_find(pointer, &found) || found.pointer != pointer)
-        return canopy_cuda_result(cudaErrorInvalidValue);
-    free_task *task = calloc(1, sizeof *task);
-    if (!task) return canopy_cuda_result(cudaErrorMemoryAllocation);
-    task->task = (canopy_cuda_task){NULL, run_free, drop, false};
-    task->pointer = pointer;
-    return canopy_cuda_result(canopy_cuda_submit(stream, &task->task));
+    return canopy_cuda_result(canopy_cuda_release(pointer, true));
 }
 
 void canopy_cuda_free_all(void) {
     pthread_mutex_lock(&lock);
-    for (size_t at = 0; at < known_count; at++)
-        if (known[at].block) canopy_free(known[at].block);
+    for (size_t at = 0; at < known_count; at++) {
+        if (!known[at].block) continue;
+        canopy_cuda_count_in_pool(known[at].pool, -(int64_t)known[at].bytes);
+        canopy_free(known[at].block);
+    }
     known_count = 0;
     used_bytes = 0;
     pthread_mutex_unlock(&lock);
@@ -239,7 +281,7 @@ cudaError_t cudaHostRegister(void *pointer, size_t bytes, unsigned int flags) {
     if (!pointer || !bytes || flags > 15) return canopy_cuda_result(cudaErrorInvalidValue);
     pthread_mutex_lock(&lock);
     bool taken = holder(pointer) || holder((char *)pointer + bytes - 1);
-    canopy_cuda_allocation fresh = {pointer, bytes, NULL, cudaMemoryTypeHost, flags};
+    canopy_cuda_allocation fresh = {pointer, bytes, NULL, cudaMemoryTypeHost, flags, NULL};
     bool kept = !taken && insert(fresh);
     pthread_mutex_unlock(&lock);
     if (taken) return canopy_cuda_result(cudaErrorHostMemoryAlreadyRegistered);
@@ -276,7 +318,7 @@ cudaError_t cudaPointerGetAttributes(struct cudaPointerAttributes *attributes, c
     if (!attributes) return canopy_cuda_result(cudaErrorInvalidValue);
     canopy_cuda_allocation found;
     memset(attributes, 0, sizeof *attributes);
-    if (!canopy_cuda_find(pointer, &found)) {
+    if (!canopy_cuda_find_any(pointer, &found)) {
         attributes->type = cudaMemoryTypeUnregistered;
         attributes->device = cudaInvalidDeviceId;
         attributes->hostPointer = (void *)pointer;

@@ -8,7 +8,12 @@
 #include "../entry.h"
 
 /* How a parameter fills its slot. */
-enum { CANOPY_CUDA_SCALAR = 0, CANOPY_CUDA_BY_VALUE = 1 };
+enum {
+    CANOPY_CUDA_SCALAR = 0,
+    CANOPY_CUDA_BY_VALUE = 1,
+    CANOPY_CUDA_READ = 2,   /* a pointer to what the kernel only reads */
+    CANOPY_CUDA_WRITTEN = 3 /* a pointer to what it may write */
+};
 
 typedef struct {
     uint32_t size; /* bytes, as cudaLaunchKernel's args point at */

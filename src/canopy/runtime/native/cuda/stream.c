@@ -3,31 +3,67 @@
  * The default stream waits for every blocking stream and then works on the calling thread, so what
  * is submitted to any stream afterwards starts behind it, as CUDA's legacy default stream has it.
  */
-#include "stream.h"
+#include "graph.h"
 
-#include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 static pthread_mutex_t list_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_mutex_t legacy_lock = PTHREAD_MUTEX_INITIALIZER; /* host threads share one default stream */
 static cudaStream_t streams;
+static _Atomic unsigned int stream_count; /* in the list */
+static _Atomic unsigned long long next_id = 3;
+static _Thread_local bool in_callback;
 
 void canopy_cuda_lock_streams(void) { pthread_mutex_lock(&list_lock); }
 void canopy_cuda_unlock_streams(void) { pthread_mutex_unlock(&list_lock); }
+cudaStream_t canopy_cuda_first_stream(void) { return streams; }
+bool canopy_cuda_in_callback(void) { return in_callback; }
 
-static bool is_default(cudaStream_t stream) {
-    return !stream || stream == cudaStreamLegacy || stream == cudaStreamPerThread;
-}
+static bool is_legacy(cudaStream_t stream) { return !stream || stream == cudaStreamLegacy; }
 
 bool canopy_cuda_is_stream(cudaStream_t stream) {
-    if (is_default(stream)) return true;
+    if (is_legacy(stream) || stream == cudaStreamPerThread) return true;
     canopy_cuda_lock_streams();
     cudaStream_t at = streams;
     while (at && at != stream) at = at->next;
+    bool found = at && !at->is_destroyed;
     canopy_cuda_unlock_streams();
-    return at != NULL;
+    return found;
+}
+
+/* ---- tasks ---- */
+
+canopy_cuda_task *canopy_cuda_keep_task(canopy_cuda_task *task) {
+    if (task) __atomic_add_fetch(&task->owners, 1, __ATOMIC_RELAXED);
+    return task;
+}
+
+void canopy_cuda_drop_task(canopy_cuda_task *task) {
+    if (task && __atomic_fetch_sub(&task->owners, 1, __ATOMIC_ACQ_REL) == 0) task->release(task);
+}
+
+static void run_task(canopy_cuda_task *task) {
+    if (canopy_cuda_sticky() == cudaSuccess || !task->skip_after_failure) task->run(task);
+    canopy_cuda_drop_task(task);
 }
 
 /* ---- the thread of a stream ---- */
+
+/* A destroyed stream is freed by the last who uses it: its thread, or one that waits for it. */
+static void free_if_unused(cudaStream_t stream) {
+    if (!stream->is_over || stream->pins) return;
+    cudaStream_t *link = &streams;
+    while (*link && *link != stream) link = &(*link)->next;
+    if (*link) {
+        *link = stream->next;
+        atomic_fetch_sub(&stream_count, 1);
+    }
+    pthread_cond_destroy(&stream->changed);
+    pthread_mutex_destroy(&stream->lock);
+    free(stream->frontier.at);
+    free(stream);
+}
 
 static void *work(void *argument) {
     cudaStream_t stream = argument;
@@ -38,110 +74,215 @@ static void *work(void *argument) {
         if (!task) break;
         stream->first = task->next;
         if (!stream->first) stream->last = NULL;
-        stream->busy = true;
         pthread_mutex_unlock(&stream->lock);
-        if (canopy_cuda_sticky() == cudaSuccess || !task->skip_after_failure) task->run(task);
-        task->release(task);
+        run_task(task);
         pthread_mutex_lock(&stream->lock);
-        stream->busy = false;
+        stream->finished++;
         pthread_cond_broadcast(&stream->changed);
     }
     pthread_mutex_unlock(&stream->lock);
+    canopy_cuda_lock_streams();
+    stream->is_over = true;
+    free_if_unused(stream);
+    canopy_cuda_unlock_streams();
     return NULL;
 }
 
+static bool is_idle(cudaStream_t stream) {
+    pthread_mutex_lock(&stream->lock);
+    bool idle = stream->finished == stream->submitted;
+    pthread_mutex_unlock(&stream->lock);
+    return idle;
+}
+
+/* Waits for what was submitted until now. */
 static void wait_idle(cudaStream_t stream) {
     pthread_mutex_lock(&stream->lock);
-    while (stream->first || stream->busy) pthread_cond_wait(&stream->changed, &stream->lock);
+    uint64_t wanted = stream->submitted;
+    while (stream->finished < wanted) pthread_cond_wait(&stream->changed, &stream->lock);
     pthread_mutex_unlock(&stream->lock);
+    canopy_output_flush(); /* synchronising is when what kernels print appears */
 }
 
-/* Streams cannot be destroyed while they are waited for here: the list stays locked. */
+/* Takes a pin of a stream that has work. The list's lock is held. */
+static cudaStream_t busy_stream(bool blocking_only) {
+    for (cudaStream_t at = streams; at; at = at->next) {
+        if (blocking_only && at->flags & cudaStreamNonBlocking) continue;
+        if (!is_idle(at)) {
+            at->pins++;
+            return at;
+        }
+    }
+    return NULL;
+}
+
+/* The list is not locked meanwhile: other threads go on submitting. */
 static void wait_for_streams(bool blocking_only) {
+    cudaStream_t at = NULL;
+    if (!atomic_load(&stream_count)) {
+        canopy_output_flush();
+        return;
+    }
     canopy_cuda_lock_streams();
-    for (cudaStream_t at = streams; at; at = at->next)
-        if (!blocking_only || !(at->flags & cudaStreamNonBlocking)) wait_idle(at);
+    while ((at = busy_stream(blocking_only))) {
+        canopy_cuda_unlock_streams();
+        wait_idle(at);
+        canopy_cuda_lock_streams();
+        at->pins--;
+        free_if_unused(at);
+    }
     canopy_cuda_unlock_streams();
+    canopy_output_flush(); /* synchronising is when what kernels print appears */
 }
 
-void canopy_cuda_wait_all(void) { wait_for_streams(false); }
+void canopy_cuda_wait_all(void) {
+    if (!in_callback) wait_for_streams(false);
+}
 
-static bool any_capture(void) {
-    canopy_cuda_lock_streams();
-    bool found = false;
-    for (cudaStream_t at = streams; at; at = at->next) found |= at->graph != NULL;
-    canopy_cuda_unlock_streams();
-    return found;
+void canopy_cuda_wait_stream(cudaStream_t handle) {
+    cudaStream_t stream = canopy_cuda_stream_of(handle);
+    if (stream) wait_idle(stream);
+    else wait_for_streams(true);
 }
 
 cudaError_t canopy_cuda_synchronize(void) {
-    if (any_capture()) return cudaErrorStreamCaptureUnsupported;
+    if (in_callback) return cudaErrorNotPermitted;
+    if (canopy_cuda_any_capture()) return cudaErrorStreamCaptureUnsupported;
     wait_for_streams(false);
     return cudaSuccess;
 }
 
 /* ---- submitting ---- */
 
-static void append(canopy_cuda_task **first, canopy_cuda_task **last, canopy_cuda_task *task) {
-    task->next = NULL;
-    if (*last) (*last)->next = task;
-    else *first = task;
-    *last = task;
-}
-
-cudaGraph_t canopy_cuda_graph_of(cudaStream_t stream) {
-    return is_default(stream) ? NULL : stream->graph;
-}
-
-bool canopy_cuda_is_capturing(cudaStream_t stream) { return canopy_cuda_graph_of(stream) != NULL; }
-
-cudaError_t canopy_cuda_submit(cudaStream_t stream, canopy_cuda_task *task) {
-    cudaError_t problem = canopy_cuda_sticky();
-    if (problem == cudaSuccess && !canopy_cuda_is_stream(stream)) problem = cudaErrorInvalidResourceHandle;
-    if (problem == cudaSuccess && is_default(stream) && stream != cudaStreamPerThread && any_capture())
-        problem = cudaErrorStreamCaptureImplicit;
-    if (problem != cudaSuccess) {
-        task->release(task);
-        return problem;
-    }
-    if (is_default(stream)) {
-        wait_for_streams(true);
-        task->run(task);
-        task->release(task);
-        return canopy_cuda_sticky();
-    }
-    if (stream->graph) {
-        append(&stream->graph->first, &stream->graph->last, task);
-        stream->graph->count++;
-        return cudaSuccess;
-    }
+static void append(cudaStream_t stream, canopy_cuda_task *task) {
     pthread_mutex_lock(&stream->lock);
-    append(&stream->first, &stream->last, task);
+    task->next = NULL;
+    if (stream->last) stream->last->next = task;
+    else stream->first = task;
+    stream->last = task;
+    stream->submitted++;
     pthread_cond_broadcast(&stream->changed);
     pthread_mutex_unlock(&stream->lock);
+}
+
+/* A capture whose stream the default stream would have to wait for. */
+static bool blocks_default_stream(void) {
+    if (!canopy_cuda_any_capture()) return false;
+    bool found = false;
+    canopy_cuda_lock_streams();
+    for (cudaStream_t at = streams; at; at = at->next)
+        found |= at->graph && !(at->flags & cudaStreamNonBlocking);
+    canopy_cuda_unlock_streams();
+    return found;
+}
+
+static cudaError_t check_submission(cudaStream_t stream) {
+    if (canopy_cuda_sticky() != cudaSuccess) return canopy_cuda_sticky();
+    if (in_callback) return cudaErrorNotPermitted;
+    if (!canopy_cuda_is_stream(stream)) return cudaErrorInvalidResourceHandle;
+    if (is_legacy(stream) && blocks_default_stream()) return cudaErrorStreamCaptureImplicit;
     return cudaSuccess;
 }
 
-/* ---- the API ---- */
+cudaError_t canopy_cuda_submit(cudaStream_t handle, canopy_cuda_task *task) {
+    cudaError_t problem = check_submission(handle);
+    if (problem != cudaSuccess) {
+        canopy_cuda_drop_task(task);
+        return problem;
+    }
+    cudaStream_t stream = canopy_cuda_stream_of(handle);
+    if (!stream) {
+        wait_for_streams(true);
+        pthread_mutex_lock(&legacy_lock);
+        run_task(task);
+        pthread_mutex_unlock(&legacy_lock);
+        return canopy_cuda_sticky();
+    }
+    if (stream->graph) return canopy_cuda_capture_task(stream, task);
+    append(stream, task);
+    return cudaSuccess;
+}
 
-cudaError_t cudaStreamCreateWithPriority(cudaStream_t *stream, unsigned int flags, int priority) {
-    if (!stream || flags > cudaStreamNonBlocking) return canopy_cuda_result(cudaErrorInvalidValue);
+/* ---- making and destroying ---- */
+
+static cudaError_t create(cudaStream_t *stream, unsigned int flags, int priority) {
     cudaStream_t fresh = calloc(1, sizeof *fresh);
-    if (!fresh) return canopy_cuda_result(cudaErrorMemoryAllocation);
+    if (!fresh) return cudaErrorMemoryAllocation;
     fresh->flags = flags;
     fresh->priority = priority > 0 ? 0 : priority < -5 ? -5 : priority;
+    fresh->id = atomic_fetch_add(&next_id, 1);
     pthread_mutex_init(&fresh->lock, NULL);
     pthread_cond_init(&fresh->changed, NULL);
-    if (pthread_create(&fresh->thread, NULL, work, fresh)) {
-        free(fresh);
-        return canopy_cuda_result(cudaErrorOperatingSystem);
-    }
     canopy_cuda_lock_streams();
     fresh->next = streams;
     streams = fresh;
+    atomic_fetch_add(&stream_count, 1);
     canopy_cuda_unlock_streams();
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, work, fresh)) {
+        canopy_cuda_lock_streams();
+        fresh->is_over = true;
+        free_if_unused(fresh);
+        canopy_cuda_unlock_streams();
+        return cudaErrorOperatingSystem;
+    }
+    pthread_detach(thread);
     *stream = fresh;
-    return canopy_cuda_result(cudaSuccess);
+    return cudaSuccess;
+}
+
+/* Its thread finishes what was submitted, and ends. False where there is no such stream. */
+static bool destroy(cudaStream_t stream) {
+    canopy_cuda_lock_streams();
+    cudaStream_t at = streams;
+    while (at && at != stream) at = at->next;
+    bool found = at && !at->is_destroyed;
+    if (found) {
+        stream->is_destroyed = true;
+        pthread_mutex_lock(&stream->lock);
+        stream->stop = true;
+        pthread_cond_broadcast(&stream->changed);
+        pthread_mutex_unlock(&stream->lock);
+    }
+    canopy_cuda_unlock_streams();
+    return found;
+}
+
+/* The stream of cudaStreamPerThread, made when a thread first uses it. */
+static pthread_once_t key_once = PTHREAD_ONCE_INIT;
+static pthread_key_t own_key;
+
+static void destroy_own(void *stream) { destroy(stream); }
+static void make_key(void) { pthread_key_create(&own_key, destroy_own); }
+
+static cudaStream_t own_stream(void) {
+    pthread_once(&key_once, make_key);
+    cudaStream_t own = pthread_getspecific(own_key);
+    if (own && canopy_cuda_is_stream(own)) return own;
+    if (create(&own, cudaStreamDefault, 0) != cudaSuccess) return NULL;
+    pthread_setspecific(own_key, own);
+    return own;
+}
+
+cudaStream_t canopy_cuda_stream_of(cudaStream_t handle) {
+    if (is_legacy(handle)) return NULL;
+    return handle == cudaStreamPerThread ? own_stream() : handle;
+}
+
+void canopy_cuda_destroy_streams(void) {
+    for (;;) {
+        canopy_cuda_lock_streams();
+        cudaStream_t at = streams;
+        while (at && at->is_destroyed) at = at->next;
+        canopy_cuda_unlock_streams();
+        if (!at) return;
+        destroy(at);
+    }
+}
+
+cudaError_t cudaStreamCreateWithPriority(cudaStream_t *stream, unsigned int flags, int priority) {
+    if (!stream || flags > cudaStreamNonBlocking) return canopy_cuda_result(cudaErrorInvalidValue);
+    return canopy_cuda_result(create(stream, flags, priority));
 }
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned int flags) {
@@ -152,60 +293,50 @@ cudaError_t cudaStreamCreate(cudaStream_t *stream) {
     return cudaStreamCreateWithPriority(stream, cudaStreamDefault, 0);
 }
 
+cudaError_t cudaStreamDestroy(cudaStream_t stream) {
+    bool own = !is_legacy(stream) && stream != cudaStreamPerThread;
+    return canopy_cuda_result(own && destroy(stream) ? cudaSuccess : cudaErrorInvalidResourceHandle);
+}
+
+/* ---- asking and waiting ---- */
+
 cudaError_t cudaStreamGetFlags(cudaStream_t stream, unsigned int *flags) {
     if (!flags) return canopy_cuda_result(cudaErrorInvalidValue);
     if (!canopy_cuda_is_stream(stream)) return canopy_cuda_result(cudaErrorInvalidResourceHandle);
-    *flags = is_default(stream) ? cudaStreamDefault : stream->flags;
+    cudaStream_t at = canopy_cuda_stream_of(stream);
+    *flags = at ? at->flags : cudaStreamDefault;
     return canopy_cuda_result(cudaSuccess);
 }
 
 cudaError_t cudaStreamGetPriority(cudaStream_t stream, int *priority) {
     if (!priority) return canopy_cuda_result(cudaErrorInvalidValue);
     if (!canopy_cuda_is_stream(stream)) return canopy_cuda_result(cudaErrorInvalidResourceHandle);
-    *priority = is_default(stream) ? 0 : stream->priority;
+    cudaStream_t at = canopy_cuda_stream_of(stream);
+    *priority = at ? at->priority : 0;
     return canopy_cuda_result(cudaSuccess);
 }
 
-/* Removes a stream from the list, so that nobody else finds it. */
-static bool unlist(cudaStream_t stream) {
-    canopy_cuda_lock_streams();
-    cudaStream_t *link = &streams;
-    while (*link && *link != stream) link = &(*link)->next;
-    bool found = *link != NULL;
-    if (found) *link = stream->next;
-    canopy_cuda_unlock_streams();
-    return found;
-}
-
-cudaError_t cudaStreamDestroy(cudaStream_t stream) {
-    if (is_default(stream) || !unlist(stream)) return canopy_cuda_result(cudaErrorInvalidResourceHandle);
-    pthread_mutex_lock(&stream->lock);
-    stream->stop = true;
-    pthread_cond_broadcast(&stream->changed);
-    pthread_mutex_unlock(&stream->lock);
-    pthread_join(stream->thread, NULL); /* what was submitted is finished first */
-    pthread_cond_destroy(&stream->changed);
-    pthread_mutex_destroy(&stream->lock);
-    free(stream);
+cudaError_t cudaStreamGetId(cudaStream_t stream, unsigned long long *id) {
+    if (!id) return canopy_cuda_result(cudaErrorInvalidValue);
+    if (!canopy_cuda_is_stream(stream)) return canopy_cuda_result(cudaErrorInvalidResourceHandle);
+    cudaStream_t at = canopy_cuda_stream_of(stream);
+    *id = at ? at->id : 1;
     return canopy_cuda_result(cudaSuccess);
 }
 
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
     if (!canopy_cuda_is_stream(stream)) return canopy_cuda_result(cudaErrorInvalidResourceHandle);
+    if (in_callback) return canopy_cuda_result(cudaErrorNotPermitted);
     if (canopy_cuda_is_capturing(stream)) return canopy_cuda_result(cudaErrorStreamCaptureUnsupported);
-    if (is_default(stream)) wait_for_streams(true);
-    else wait_idle(stream);
+    canopy_cuda_wait_stream(stream);
     return canopy_cuda_result(cudaSuccess);
 }
 
 cudaError_t cudaStreamQuery(cudaStream_t stream) {
     if (!canopy_cuda_is_stream(stream)) return canopy_cuda_result(cudaErrorInvalidResourceHandle);
     if (canopy_cuda_is_capturing(stream)) return canopy_cuda_result(cudaErrorStreamCaptureUnsupported);
-    if (is_default(stream)) return canopy_cuda_result(cudaSuccess);
-    pthread_mutex_lock(&stream->lock);
-    bool idle = !stream->first && !stream->busy;
-    pthread_mutex_unlock(&stream->lock);
-    return canopy_cuda_result(idle ? cudaSuccess : cudaErrorNotReady);
+    cudaStream_t at = canopy_cuda_stream_of(stream);
+    return canopy_cuda_result(!at || is_idle(at) ? cudaSuccess : cudaErrorNotReady);
 }
 
 cudaError_t cudaDeviceGetStreamPriorityRange(int *least, int *greatest) {
@@ -218,166 +349,58 @@ cudaError_t cudaDeviceGetStreamPriorityRange(int *least, int *greatest) {
 
 typedef struct {
     canopy_cuda_task task;
-    cudaHostFn_t function;
     cudaStreamCallback_t callback;
     cudaStream_t stream;
     void *data;
+} callback_task;
+
+static void run_callback(canopy_cuda_task *task) {
+    callback_task *host = (callback_task *)task;
+    in_callback = true;
+    host->callback(host->stream, canopy_cuda_sticky(), host->data);
+    in_callback = false;
+}
+
+typedef struct {
+    canopy_cuda_task task;
+    struct cudaHostNodeParams call;
 } host_task;
 
 static void run_host(canopy_cuda_task *task) {
     host_task *host = (host_task *)task;
-    if (host->function) host->function(host->data);
-    else host->callback(host->stream, canopy_cuda_sticky(), host->data);
+    in_callback = true;
+    host->call.fn(host->call.userData);
+    in_callback = false;
 }
 
 static void release_host(canopy_cuda_task *task) { free(task); }
 
-static cudaError_t submit_host(cudaStream_t stream, cudaHostFn_t function,
-                               cudaStreamCallback_t callback, void *data) {
+cudaError_t canopy_cuda_prepare_host(const struct cudaHostNodeParams *wanted, canopy_cuda_task **task) {
+    if (!wanted || !wanted->fn) return cudaErrorInvalidValue;
     host_task *host = calloc(1, sizeof *host);
     if (!host) return cudaErrorMemoryAllocation;
-    *host = (host_task){{NULL, run_host, release_host, function != NULL}, function, callback, stream, data};
-    return canopy_cuda_submit(stream, &host->task);
+    *host = (host_task){{.run = run_host, .release = release_host, .skip_after_failure = true,
+                         .type = cudaGraphNodeTypeHost}, *wanted};
+    *task = &host->task;
+    return cudaSuccess;
+}
+
+void canopy_cuda_describe_host(const canopy_cuda_task *task, struct cudaHostNodeParams *found) {
+    *found = ((const host_task *)task)->call;
 }
 
 cudaError_t cudaLaunchHostFunc(cudaStream_t stream, cudaHostFn_t function, void *data) {
-    if (!function) return canopy_cuda_result(cudaErrorInvalidValue);
-    return canopy_cuda_result(submit_host(stream, function, NULL, data));
+    canopy_cuda_task *task;
+    cudaError_t problem = canopy_cuda_prepare_host(&(struct cudaHostNodeParams){function, data}, &task);
+    return canopy_cuda_result(problem != cudaSuccess ? problem : canopy_cuda_submit(stream, task));
 }
 
 cudaError_t cudaStreamAddCallback(cudaStream_t stream, cudaStreamCallback_t callback, void *data,
                                   unsigned int flags) {
     if (!callback || flags) return canopy_cuda_result(cudaErrorInvalidValue);
     if (canopy_cuda_is_capturing(stream)) return canopy_cuda_result(cudaErrorStreamCaptureUnsupported);
-    return canopy_cuda_result(submit_host(stream, NULL, callback, data));
-}
-
-/* ---- graphs ---- */
-
-struct CUgraphExec_st {
-    cudaGraph_t graph;
-};
-
-typedef struct {
-    canopy_cuda_task task;
-    cudaGraph_t graph;
-} graph_task;
-
-static void drop_graph(cudaGraph_t graph) {
-    canopy_cuda_lock_streams();
-    bool last = --graph->references == 0;
-    canopy_cuda_unlock_streams();
-    if (!last) return;
-    for (canopy_cuda_task *task = graph->first; task;) {
-        canopy_cuda_task *next = task->next;
-        task->release(task);
-        task = next;
-    }
-    free(graph);
-}
-
-static void keep_graph(cudaGraph_t graph) {
-    canopy_cuda_lock_streams();
-    graph->references++;
-    canopy_cuda_unlock_streams();
-}
-
-static void run_graph(canopy_cuda_task *task) {
-    for (canopy_cuda_task *at = ((graph_task *)task)->graph->first; at; at = at->next)
-        if (canopy_cuda_sticky() == cudaSuccess) at->run(at);
-}
-
-static void release_graph(canopy_cuda_task *task) {
-    drop_graph(((graph_task *)task)->graph);
-    free(task);
-}
-
-cudaError_t cudaStreamBeginCapture(cudaStream_t stream, enum cudaStreamCaptureMode mode) {
-    if ((int)mode < 0 || (int)mode > 2) return canopy_cuda_result(cudaErrorInvalidValue);
-    if (is_default(stream)) return canopy_cuda_result(cudaErrorStreamCaptureUnsupported);
-    if (!canopy_cuda_is_stream(stream)) return canopy_cuda_result(cudaErrorInvalidResourceHandle);
-    if (stream->graph) return canopy_cuda_result(cudaErrorIllegalState);
-    cudaGraph_t graph = calloc(1, sizeof *graph);
-    if (!graph) return canopy_cuda_result(cudaErrorMemoryAllocation);
-    graph->references = 1;
-    stream->graph = graph;
-    stream->captured_by = stream;
-    return canopy_cuda_result(cudaSuccess);
-}
-
-void canopy_cuda_join_capture(cudaStream_t stream, cudaStream_t origin) {
-    if (is_default(stream) || stream->graph) return;
-    stream->graph = origin->graph;
-    stream->captured_by = origin->captured_by;
-}
-
-cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *graph) {
-    if (!graph) return canopy_cuda_result(cudaErrorInvalidValue);
-    *graph = NULL;
-    if (!canopy_cuda_is_stream(stream)) return canopy_cuda_result(cudaErrorInvalidResourceHandle);
-    if (!canopy_cuda_is_capturing(stream)) return canopy_cuda_result(cudaErrorIllegalState);
-    if (stream->captured_by != stream) return canopy_cuda_result(cudaErrorStreamCaptureUnmatched);
-    cudaGraph_t captured = stream->graph;
-    canopy_cuda_lock_streams();
-    for (cudaStream_t at = streams; at; at = at->next)
-        if (at->graph == captured) at->graph = NULL;
-    canopy_cuda_unlock_streams();
-    *graph = captured;
-    return canopy_cuda_result(cudaSuccess);
-}
-
-cudaError_t cudaStreamIsCapturing(cudaStream_t stream, enum cudaStreamCaptureStatus *status) {
-    if (!status) return canopy_cuda_result(cudaErrorInvalidValue);
-    if (!canopy_cuda_is_stream(stream)) return canopy_cuda_result(cudaErrorInvalidResourceHandle);
-    *status = canopy_cuda_is_capturing(stream) ? cudaStreamCaptureStatusActive : cudaStreamCaptureStatusNone;
-    return canopy_cuda_result(cudaSuccess);
-}
-
-cudaError_t cudaGraphInstantiateWithFlags(cudaGraphExec_t *exec, cudaGraph_t graph,
-                                          unsigned long long flags) {
-    (void)flags;
-    if (!exec || !graph) return canopy_cuda_result(cudaErrorInvalidValue);
-    cudaGraphExec_t fresh = calloc(1, sizeof *fresh);
-    if (!fresh) return canopy_cuda_result(cudaErrorMemoryAllocation);
-    keep_graph(graph);
-    fresh->graph = graph;
-    *exec = fresh;
-    return canopy_cuda_result(cudaSuccess);
-}
-
-cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream) {
-    if (!exec) return canopy_cuda_result(cudaErrorInvalidValue);
-    graph_task *task = calloc(1, sizeof *task);
-    if (!task) return canopy_cuda_result(cudaErrorMemoryAllocation);
-    *task = (graph_task){{NULL, run_graph, release_graph, true}, exec->graph};
-    keep_graph(exec->graph);
-    return canopy_cuda_result(canopy_cuda_submit(stream, &task->task));
-}
-
-cudaError_t cudaGraphUpload(cudaGraphExec_t exec, cudaStream_t stream) {
-    if (!exec) return canopy_cuda_result(cudaErrorInvalidValue);
-    if (!canopy_cuda_is_stream(stream)) return canopy_cuda_result(cudaErrorInvalidResourceHandle);
-    return canopy_cuda_result(cudaSuccess);
-}
-
-cudaError_t cudaGraphGetNodes(cudaGraph_t graph, cudaGraphNode_t *nodes, size_t *count) {
-    if (!graph || !count) return canopy_cuda_result(cudaErrorInvalidValue);
-    size_t at = 0;
-    for (canopy_cuda_task *task = graph->first; nodes && task && at < *count; task = task->next)
-        nodes[at++] = (cudaGraphNode_t)task;
-    *count = nodes ? at : graph->count;
-    return canopy_cuda_result(cudaSuccess);
-}
-
-cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
-    if (!graph) return canopy_cuda_result(cudaErrorInvalidValue);
-    drop_graph(graph);
-    return canopy_cuda_result(cudaSuccess);
-}
-
-cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec) {
-    if (!exec) return canopy_cuda_result(cudaErrorInvalidValue);
-    drop_graph(exec->graph);
-    free(exec);
-    return canopy_cuda_result(cudaSuccess);
+    callback_task *host = calloc(1, sizeof *host);
+    if (!host) return canopy_cuda_result(cudaErrorMemoryAllocation);
+    *host = (callback_task){{.run = run_callback, .release = release_host}, callback, stream, data};
+    return canopy_cuda_result(canopy_cuda_submit(stream, &host->task));
 }

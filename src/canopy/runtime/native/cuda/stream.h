@@ -6,30 +6,49 @@
 
 #include "state.h"
 
-struct CUgraph_st {
-    canopy_cuda_task *first, *last;
-    size_t count;
-    size_t references; /* the graph itself and what was instantiated from it */
-};
+/* Nodes that something depends on. */
+typedef struct {
+    cudaGraphNode_t *at;
+    size_t count, room;
+} canopy_cuda_nodes;
 
 struct CUstream_st {
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    pthread_t thread;
     canopy_cuda_task *first, *last;
-    bool busy, stop;
+    uint64_t submitted, finished; /* tasks */
+    bool stop;
     unsigned int flags;
     int priority;
-    cudaGraph_t graph;          /* while it captures */
-    cudaStream_t captured_by;   /* the stream whose capture this one has joined */
-    struct CUstream_st *next;   /* in the list of all streams */
+    unsigned long long id;
+    unsigned int pins;            /* threads that wait for it; guarded by the list's lock */
+    bool is_destroyed, is_over;   /* the program let go of it; its thread has ended */
+    struct CUstream_st *next;     /* in the list of all streams */
+    /* while it captures: */
+    cudaGraph_t graph;
+    cudaStream_t origin;          /* where the capture began */
+    unsigned long long capture;   /* number of the capture */
+    enum cudaStreamCaptureMode mode;
+    canopy_cuda_nodes frontier;   /* what its next node depends on */
 };
 
+/* The stream behind a handle: NULL for the legacy default stream, this thread's own for
+ * cudaStreamPerThread. */
+cudaStream_t canopy_cuda_stream_of(cudaStream_t handle);
 void canopy_cuda_lock_streams(void);
 void canopy_cuda_unlock_streams(void);
-/* The graph that a stream captures into, or NULL. */
-cudaGraph_t canopy_cuda_graph_of(cudaStream_t stream);
-/* A stream that waits for work of a capture joins it. */
-void canopy_cuda_join_capture(cudaStream_t stream, cudaStream_t origin);
+cudaStream_t canopy_cuda_first_stream(void); /* of the locked list */
+
+/* ---- capture.c ---- */
+
+bool canopy_cuda_any_capture(void);
+/* Whether the calling thread is inside a function that a stream called. */
+bool canopy_cuda_in_callback(void);
+cudaError_t canopy_cuda_capture_task(cudaStream_t stream, canopy_cuda_task *task);
+/* What an event remembers of a capture, and what a stream that waits for it does with that. */
+unsigned long long canopy_cuda_capture_point(cudaStream_t stream, canopy_cuda_nodes *point);
+bool canopy_cuda_capture_is_active(unsigned long long capture);
+cudaError_t canopy_cuda_join_capture(cudaStream_t stream, unsigned long long capture,
+                                     const canopy_cuda_nodes *point);
 
 #endif

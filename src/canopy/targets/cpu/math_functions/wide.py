@@ -14,7 +14,6 @@ from functools import partial
 from canopy.targets.cpu.math_functions import coefficients as fit
 from canopy.targets.cpu.math_functions import exponentials as e
 from canopy.targets.cpu.math_functions.lanes import Lanes, constant
-from canopy.targets.cpu.math_functions.libm import call_libm
 
 Body = Callable[..., Lanes]
 INFINITY, NAN = math.inf, math.nan
@@ -221,8 +220,21 @@ def _negative_base(x: Lanes, power: Lanes) -> Lanes:
     return magnitude.equals(INFINITY).where(power, special)
 
 
+def cbrt_full(x: Lanes) -> Lanes:
+    """An estimate, and one of Newton's steps from the exact error of its cube."""
+    tiny = x.abs() < 2.0**-900  # whose errors would underflow
+    size = tiny.where(x.abs() * 2.0**600, x.abs())
+    root = e.exp2(e.log2(size) * (1 / 3))
+    square = root * root
+    error = square.fma(root, -size) + root.fma(root, -square) * root
+    root = root - error / (square * 3.0)
+    root = tiny.where(root * 2.0**-200, root)
+    root = (size < INFINITY).where(root, size)
+    return size.equals(0.0).where(size, root).copysign(x)
+
+
 def rcbrt_full(x: Lanes) -> Lanes:
-    return 1.0 / call_libm("cbrt", x)
+    return 1.0 / cbrt_full(x)
 
 
 # Up to here the power series of I0 and I1 (all terms positive), from here on the asymptotic one.
@@ -291,6 +303,7 @@ THROUGH_F64: dict[str, Body] = {
 FULL_F64: dict[str, Body] = {
     "i0": partial(_bessel_i, 0),
     "i1": partial(_bessel_i, 1),
+    "cbrt": cbrt_full,
     "rcbrt": rcbrt_full,
     "erfc": erfc,
     "erfcx": erfcx,

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from canopy.frontends.libdevice.emitter import Emitter
 from canopy.ir import (
     Add,
     And,
@@ -29,9 +30,6 @@ from canopy.ir import (
 )
 from canopy.ir.types import BOOL, F32, F64, Type, element_type, with_element
 
-if TYPE_CHECKING:
-    from canopy.frontends.triton.reader import Reader
-
 __all__ = ["DIRECTED_CAST", "DIRECTED_OPERATION", "cast_directed", "operate_directed"]
 
 DIRECTED_OPERATION = re.compile(r"^([fd])(add|sub|mul|div|rcp|sqrt)_(rd|ru|rz)$|^fmaf?_(rd|ru|rz)$")
@@ -43,24 +41,24 @@ Pair = tuple[Value, Value]
 
 
 def operate_directed(
-    reader: Reader, values: tuple[Value, ...], wanted: Type, match: re.Match[str]
+    match: re.Match[str], emitter: Emitter, values: tuple[Value, ...], wanted: Type
 ) -> Value:
     name, mode = (match[2], match[3]) if match[2] else ("fma", match[4])
-    return _Directed(reader, element_type(wanted), mode).operate(name, values)
+    return _Directed(emitter, element_type(wanted), mode).operate(name, values)
 
 
 def cast_directed(
-    reader: Reader, values: tuple[Value, ...], wanted: Type, match: re.Match[str]
+    match: re.Match[str], emitter: Emitter, values: tuple[Value, ...], wanted: Type
 ) -> Value:
-    source = reader.as_unsigned(values[0]) if match[1].startswith("u") else values[0]
-    return _Directed(reader, element_type(wanted), match[3]).cast(source)
+    source = emitter.as_unsigned(values[0]) if match[1].startswith("u") else values[0]
+    return _Directed(emitter, element_type(wanted), match[3]).cast(source)
 
 
 class _Directed:
     """One operation under construction."""
 
-    def __init__(self, reader: Reader, element: Any, mode: str) -> None:
-        self.reader = reader
+    def __init__(self, emitter: Emitter, element: Any, mode: str) -> None:
+        self.emitter = emitter
         self.element = element
         self.mode = mode
 
@@ -92,9 +90,9 @@ class _Directed:
         element = element_type(source.type)
         if element == F64 or element.bits < 64:
             return self.rounded(high := self.to(source, F64), self.number(0.0, high))
-        half = self.reader.constant(32, source.type)
+        half = self.emitter.constant(32, source.type)
         top = self.to(self.op(ShiftRight, source, half), F64)
-        mask = self.reader.constant(0xFFFFFFFF, source.type)
+        mask = self.emitter.constant(0xFFFFFFFF, source.type)
         bottom = self.to(self.op(And, source, mask), F64)
         return self.rounded(*self.two_sum(self.op(Mul, top, self.number(2.0**32, top)), bottom))
 
@@ -180,30 +178,30 @@ class _Directed:
     # ---- ops -----------------------------------------------------------------------------------
 
     def op(self, kind: type[Any], lhs: Value, rhs: Value) -> Value:
-        return self.reader.add(kind, lhs=lhs, rhs=rhs)
+        return self.emitter.add(kind, lhs=lhs, rhs=rhs)
 
     def fma(self, a: Value, b: Value, c: Value) -> Value:
-        return self.reader.add(Fma, a=a, b=b, c=c)
+        return self.emitter.add(Fma, a=a, b=b, c=c)
 
     def call(self, name: str, value: Value, answer: Any = None, *others: Value) -> Value:
-        return self.reader.add(MathCall, function=name, arguments=(value, *others), type=answer)
+        return self.emitter.add(MathCall, function=name, arguments=(value, *others), type=answer)
 
     def compare(self, predicate: str, lhs: Value, rhs: Value) -> Value:
-        return self.reader.add(Compare, predicate=predicate, lhs=lhs, rhs=rhs)
+        return self.emitter.add(Compare, predicate=predicate, lhs=lhs, rhs=rhs)
 
     def is_zero(self, value: Value) -> Value:
         return self.compare("eq", value, self.number(0.0, value))
 
     def where(self, condition: Value, yes: Value, no: Value) -> Value:
-        return self.reader.add(Select, condition=condition, if_true=yes, if_false=no)
+        return self.emitter.add(Select, condition=condition, if_true=yes, if_false=no)
 
     def number(self, content: float, like: Value) -> Value:
-        return self.reader.constant(content, like.type)
+        return self.emitter.constant(content, like.type)
 
     def to(self, value: Value, element: Any) -> Value:
         if value.type == with_element(value.type, element):
             return value
-        return self.reader.add(Cast, source=value, type=element)
+        return self.emitter.add(Cast, source=value, type=element)
 
     def negated(self, value: Value) -> Value:
         return self.call("neg", value)

@@ -1,0 +1,3 @@
+// The same as nvToolsExt.h. Written for Canopy.
+#pragma once
+#include "nvToolsExt.h"
