@@ -45,7 +45,7 @@ def _decay(*shape: int) -> Tensor:
 def linear(
     q: Tensor, k: Tensor, v: Tensor, g: Tensor | None = None, bonus: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """S = exp(g) S + k v'; o = S'q. With ``bonus`` the new pair counts that much, and decays later."""
+    """S = exp(g) S + k v'; o = S'q. With ``bonus`` u, S'q + (u k'q) v instead."""
     state = q.new_zeros(q.shape[0], q.shape[2], q.shape[3], v.shape[3])
     out = []
     for t in range(q.shape[1]):
@@ -62,7 +62,7 @@ def linear(
 def delta(
     q: Tensor, k: Tensor, v: Tensor, g: Tensor | None, beta: Tensor, seen_by: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """S = exp(g) S; S += beta k (v - S'k)'; o = S'q. With ``seen_by`` p it is S'p, before S decays."""
+    """S = exp(g) S; S += beta k (v - S'k)'; o = S'q. With ``seen_by`` p, S'p before S decays."""
     state = q.new_zeros(q.shape[0], q.shape[2], q.shape[3], v.shape[3])
     out = []
     for t in range(q.shape[1]):

@@ -18,8 +18,8 @@ Row = tuple[str, Callable[..., Any], Callable[..., Any]]
 
 
 def _gems() -> Any:
-    """The package, told which vendor's kernels to take, and to launch as with Triton 3.6, the newest
-    that it knows; without the block pointers that it would generate, which Triton 3.9 has removed."""
+    """The package, told which vendor's kernels to take, to launch as with Triton 3.6, the newest
+    that it knows, and to generate no block pointers, which Triton 3.9 has removed."""
     os.environ.setdefault("GEMS_VENDOR", "nvidia")
     import flag_gems
     from flag_gems.utils.codegen_config_utils import CODEGEN_COFIGS
