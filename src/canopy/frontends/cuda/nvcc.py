@@ -31,6 +31,7 @@ from canopy.frontends.cuda.toolchain import (
     host_cpu,
     host_flags,
 )
+from canopy.frontends.cuda.units import units_in
 
 __all__ = [
     "CUDA_SUFFIXES",
@@ -117,7 +118,7 @@ def build(line: CommandLine) -> int:
     if line.action in {"preprocess", "dependencies"}:
         return _print_sources(line)
     if line.action == "device-link":
-        return _empty_object(_output(line, "a_dlink.o"))
+        return _link_device_code(line, _output(line, "a_dlink.o"))
     with tempfile.TemporaryDirectory(prefix="canopy-") as folder:
         made = compile_inputs(line, Path(folder))
         if line.action == "compile":
@@ -185,6 +186,7 @@ def _options(line: CommandLine) -> Options:
         standard=line.standard,
         optimization=line.optimization,
         warnings=tuple(word for word in warnings if word != "-Wl"),
+        relocatable=line.relocatable,
     )
 
 
@@ -309,15 +311,26 @@ def _archive(objects: Sequence[Path | str], output: Path) -> None:
         raise CompileError(f"the archive {output} cannot be written: {done.stderr.strip()}")
 
 
-def _empty_object(output: Path) -> int:
-    """-dlink: device code was linked when it was compiled, so there is nothing left to do."""
-    with tempfile.TemporaryDirectory(prefix="canopy-") as folder:
-        source = Path(folder) / "empty.c"
+def _link_device_code(line: CommandLine, output: Path) -> int:
+    """-dlink: what the objects carry of device code, or an empty object where that is nothing."""
+    with tempfile.TemporaryDirectory(prefix="canopy-") as name:
+        inputs = compile_inputs(line, Path(name)) if _has_sources(line) else line.inputs
+        units = units_in(inputs, line.library_folders)
+        if units:
+            from canopy.frontends.cuda.build import link_device_code
+
+            link_device_code(units, output)
+            return 0
+        source = Path(name) / "empty.c"
         source.write_text("", encoding="utf-8")
         command = host_compiler_command()
         command[1] = "cc"
         subprocess.run([*command, "-fPIC", "-c", str(source), "-o", str(output)], check=True)
     return 0
+
+
+def _has_sources(line: CommandLine) -> bool:
+    return any(_kind(line, name) != "linked" for name in line.inputs)
 
 
 def _link_flags(line: CommandLine) -> list[str]:
@@ -339,7 +352,16 @@ def link_objects(line: CommandLine, objects: Sequence[Path | str]) -> None:
     output.parent.mkdir(parents=True, exist_ok=True)
     if line.verbose:
         _trace_link(line)
-    link(chosen.objects, output, _link_flags(line))
+    units = units_in(objects, line.library_folders)
+    if not units:
+        link(chosen.objects, output, _link_flags(line))
+        return
+    from canopy.frontends.cuda.build import link_device_code
+
+    with tempfile.TemporaryDirectory(prefix="canopy-") as folder:
+        device = Path(folder) / "device.o"
+        link_device_code(units, device)
+        link([device, *chosen.objects], output, _link_flags(line))
 
 
 def _run_result(line: CommandLine) -> int:
