@@ -125,7 +125,7 @@ def test_a_makefile_that_links_device_code_and_then_calls_gxx(project: Path) -> 
 
 def test_without_it_what_another_source_defines_is_an_error_with_its_line(project: Path) -> None:
     shown = canopy(project, "nvcc", "main.cu", "other.cu", "-o", "app", status=1).stderr
-    assert "main.cu:7" in shown
+    assert "main.cu:6" in shown
     assert "-rdc=true" in shown
 
 
