@@ -19,7 +19,12 @@ from pathlib import Path
 
 from canopy.errors import CanopyError, CompileError, UnsupportedError
 from canopy.frontends.cuda.clang import ClangError, clang_error
-from canopy.frontends.cuda.command_line import CommandLine, UsageError, read_command_line
+from canopy.frontends.cuda.command_line import (
+    OPENMP_NOTE,
+    CommandLine,
+    UsageError,
+    read_command_line,
+)
 from canopy.frontends.cuda.dependencies import dependency_rule
 from canopy.frontends.cuda.libraries import wanted_libraries
 from canopy.frontends.cuda.linking import host_compiler_command, link, link_command
@@ -31,7 +36,7 @@ from canopy.frontends.cuda.toolchain import (
     host_cpu,
     host_flags,
 )
-from canopy.frontends.cuda.units import units_in
+from canopy.frontends.cuda.units import Unit, units_in
 
 __all__ = [
     "CUDA_SUFFIXES",
@@ -112,6 +117,8 @@ def build(line: CommandLine) -> int:
     """Carries out a command line. Raises CanopyError, ClangError among them."""
     _report_environment(line)
     check(line)
+    if OPENMP_NOTE in line.noted and not line.verbose:
+        print(f"nvcc warning : {OPENMP_NOTE}", file=sys.stderr)
     if line.dry_run:
         _trace_link(line)
         return 0
@@ -352,16 +359,32 @@ def link_objects(line: CommandLine, objects: Sequence[Path | str]) -> None:
     output.parent.mkdir(parents=True, exist_ok=True)
     if line.verbose:
         _trace_link(line)
+    from canopy.frontends.cuda.prepare import is_prepared, mark_prepared
+
+    is_first = not is_prepared()
+    if is_first:
+        print(f"canopy: {_FIRST_LINK}", file=sys.stderr)
     units = units_in(objects, line.library_folders)
-    if not units:
+    if units:
+        _link_with_device_code(line, units, chosen.objects, output)
+    else:
         link(chosen.objects, output, _link_flags(line))
-        return
+    if is_first:
+        mark_prepared()
+
+
+_FIRST_LINK = "the first link builds the C++ library, which takes a minute; `canopy setup cuda` does that ahead"
+
+
+def _link_with_device_code(
+    line: CommandLine, units: Sequence[Unit], objects: Sequence[Path | str], output: Path
+) -> None:
     from canopy.frontends.cuda.build import link_device_code
 
     with tempfile.TemporaryDirectory(prefix="canopy-") as folder:
         device = Path(folder) / "device.o"
         link_device_code(units, device)
-        link([device, *chosen.objects], output, _link_flags(line))
+        link([device, *objects], output, _link_flags(line))
 
 
 def _run_result(line: CommandLine) -> int:
