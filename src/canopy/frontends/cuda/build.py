@@ -19,6 +19,7 @@ from canopy.frontends.cuda.aot import ANY_SHAPE, Shape, device_objects
 from canopy.frontends.cuda.clang import Half, run_half
 from canopy.frontends.cuda.launches import launch_shapes
 from canopy.frontends.cuda.linking import link
+from canopy.frontends.cuda.managed import with_device_variables
 from canopy.frontends.cuda.module import CudaModule, compile_cuda
 from canopy.frontends.cuda.options import Options
 from canopy.frontends.cuda.toolchain import find_zig, host_cpu, host_flags, host_triple
@@ -57,7 +58,8 @@ def compile_object(path: Path, options: Options) -> Compiled:
         host = pool.submit(_host_ir, source, str(path), module_id, folder, options)
         device = pool.submit(_device_module, source, str(path), folder, options)
         host_half = host.result()  # its errors come first: they are clang's own for both halves
-        host_object = pool.submit(_host_object, host_half.text, folder, options)
+        host_ir = with_device_variables(host_half.text)
+        host_object = pool.submit(_host_object, host_ir, folder, options)
         shapes = _shapes(launch_shapes(host_half.text))
         parts = []
         for number, code in enumerate(device_objects(device.result(), module_id, shapes)):

@@ -27,6 +27,7 @@ from canopy.frontends.cuda.llvm_values import (
 from canopy.frontends.cuda.memory_calls import SHARED_ADDRESSES
 from canopy.frontends.cuda.pipeline import parse_and_prepare
 from canopy.frontends.cuda.placement import Placement
+from canopy.frontends.cuda.returned import keep_returned
 from canopy.frontends.cuda.structure import emit_function
 from canopy.frontends.cuda.translator import Translator
 from canopy.frontends.cuda.uniformity import Uniformity
@@ -169,6 +170,7 @@ def _lower(function: Function, block: tuple[int, int, int], shared_bytes: int) -
         extents = [t.constant(extent, I32) for extent in block]
         t.set_extents(extents, is_line=block[1] * block[2] == 1)
     static_bytes = _shared_memory(t, flow)
+    keep_returned(t)
     emit_function(t, flow)
     kernel = ir.Kernel(function.display_name, tuple(parameters), t.body, function.location, lanes)
     return LoweredKernel(kernel, tuple(variables), function.arguments, static_bytes)
