@@ -29,12 +29,11 @@ def host_definition(variable: Global, known: Collection[str]) -> str:
     text = re.sub(r"addrspace\(\d+\) ?", "", variable.text)
     text = _CAST.sub(r"\1", text)
     _, _, definition = text.partition(" = ")
-    internal = re.match(r"(?:dso_local )?(?:internal|private)\b", definition) is not None
     definition = _LINKAGE.sub("global ", definition)  # a __constant__ is written by copies
-    linkage = "internal" if internal else "weak"
     definition = _NAME.sub(lambda m: _address(m[1].strip('"'), known), definition)
     definition = re.sub(r", (comdat|section \"[^\"]*\"|!dbg !\d+).*?(?=, align|$)", "", definition)
-    return f'@"{host_symbol(variable.name)}" = {linkage} {definition}'
+    # Another source may have a variable of this name: each module has its own, as on a GPU.
+    return f'@"{host_symbol(variable.name)}" = internal {definition}'
 
 
 def _address(name: str, known: Collection[str]) -> str:
