@@ -35,6 +35,9 @@ class Bases:
         self.written = {
             self.of(op.pointer) for op in ir.walk(kernel.body.ops) if isinstance(op, WRITES)
         }
+        self.loaded = {
+            self.of(op.pointer) for op in ir.walk(kernel.body.ops) if isinstance(op, ir.Load)
+        }
 
     def of(self, pointer: ir.Value) -> Origin:
         """The parameter or scratch value that ``pointer`` derives from; None if unknown."""

@@ -28,6 +28,7 @@ class Case:
     dtype: torch.dtype = torch.float32
     kept: Sequence[int] = field(default_factory=tuple)  # leaves that stay in their own type
     differentiable: bool = True
+    device: str = "cpu"  # where ``run`` wants its leaves: "cuda" under `canopy.cuda_as`
 
 
 CASES: dict[str, Callable[[], Case]] = {}
@@ -50,7 +51,7 @@ def normal(*shape: int) -> Tensor:
 
 
 def one_configuration(monkeypatch: Any, seed: int) -> None:
-    """Autotuning picks any configuration, unmeasured: each must be right, and one compile is fast."""
+    """Autotuning picks any configuration, unmeasured: each must be right, one compiles fast."""
     from triton.runtime.autotuner import Autotuner
 
     chooser = random.Random(seed)
@@ -90,22 +91,28 @@ def _results(
     made: Case, function: Callable[..., Any], leaves: Sequence[Tensor], weights: Sequence[Tensor]
 ) -> list[Tensor]:
     """Results and, where there are ``weights`` for them, the gradients of the leaves."""
-    leaves = [leaf.detach().clone() for leaf in leaves]
+    place = made.device if function is made.run else "cpu"
+    leaves = [leaf.detach().clone().to(place) for leaf in leaves]
     differentiable = made.differentiable and bool(weights)
     for leaf in leaves:
         leaf.requires_grad_(differentiable and leaf.is_floating_point())
     results = function(*leaves)
     results = [r for r in (results if isinstance(results, tuple) else (results,)) if r is not None]
     if not differentiable:
-        return [result.detach() for result in results]
+        return [result.detach().cpu() for result in results]
     results = results[: len(weights)]
-    total = [w.to(r.dtype) for w, r in zip(weights, results, strict=True)]
+    total = [w.to(r.dtype).to(r.device) for w, r in zip(weights, results, strict=True)]
     torch.autograd.backward(results, total)
     gradients = [leaf.grad for leaf in leaves if leaf.grad is not None]
-    return [r.detach() for r in results] + gradients
+    return [result.detach().cpu() for result in [*results, *gradients]]
 
 
 def _relative(ours: Tensor, theirs: Tensor) -> float:
     assert ours.shape == theirs.shape, f"shape {tuple(ours.shape)} for {tuple(theirs.shape)}"
-    scale = max(float(theirs.double().abs().max()), 1e-3) if theirs.numel() else 1.0
-    return float((ours.double() - theirs.double()).abs().max()) / scale if theirs.numel() else 0.0
+    if not theirs.numel():
+        return 0.0
+    ours, theirs = ours.double(), theirs.double()
+    same = (ours == theirs) | (ours.isnan() & theirs.isnan())
+    finite = theirs[theirs.isfinite()].abs()
+    scale = max(float(finite.max()) if finite.numel() else 0.0, 1e-3)
+    return float(torch.where(same, 0.0, (ours - theirs).abs()).max()) / scale

@@ -1,8 +1,8 @@
 """Runs the cases of other packages, each in a process of its own, and keeps what came out.
 
-    python -m tests.triton.packages.runner                     all that have not passed yet
-    python -m tests.triton.packages.runner fla                 one package
-    python -m tests.triton.packages.runner fla.rotary --seed 3 one case, other configurations
+python -m tests.triton.packages.runner                     all that have not passed yet
+python -m tests.triton.packages.runner fla                 one package
+python -m tests.triton.packages.runner fla.rotary --seed 3 one case, other configurations
 """
 
 from __future__ import annotations

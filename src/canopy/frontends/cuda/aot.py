@@ -54,6 +54,7 @@ def device_objects(
     """
     objects: list[bytes] = []
     tables: dict[str, _Table] = {}
+    own_id = "" if registrations else module_id
     for function in module.kernels:
         variants = []
         lowered = None
@@ -66,10 +67,11 @@ def device_objects(
             written = code.written
             variants.append(_Variant(block, entry, code.scratch_bytes))
         if lowered is not None:
-            table = _kernel_table(function, lowered, written, variants, len(tables))
+            symbols = [host_symbol(v.name, own_id) for v in lowered.variables]
+            table = _kernel_table(function, lowered, written, variants, symbols, len(tables))
             tables[function.name] = table
     parts = registrations or [_whole(module, module_id)]
-    objects.append(assemble(_registration(module, parts, tables)))
+    objects.append(assemble(_registration(module, parts, tables, own_id)))
     return objects
 
 
@@ -99,13 +101,14 @@ def _kernel_table(
     lowered: LoweredKernel,
     written: Sequence[bool],
     variants: list[_Variant],
+    symbols: list[str],
     number: int,
 ) -> _Table:
     parameters = [
         f"{{i32, i32}} {{i32 {_size(a)}, i32 {_kind(a, is_written)}}}"
         for a, is_written in zip(lowered.arguments, written, strict=False)
     ]
-    variables = [f'ptr @"{host_symbol(v.name)}"' for v in lowered.variables]
+    variables = [f'ptr @"{symbol}"' for symbol in symbols]
     rows = [
         f"{_VARIANT} {{[3 x i32] [{', '.join(f'i32 {n}' for n in v.block)}], i32 0, "
         f'ptr @"{v.entry}", i64 {v.scratch_bytes}}}'
@@ -163,16 +166,19 @@ def _array(name: str, type_: str, items: list[str]) -> str:
 
 
 def _registration(
-    module: CudaModule, parts: Sequence[Registration], tables: Mapping[str, _Table]
+    module: CudaModule,
+    parts: Sequence[Registration],
+    tables: Mapping[str, _Table],
+    own_id: str,
 ) -> str:
     known = {v.name: size_of(v.content) for v in module.variables}
     lines = [
         *module.type_lines,
-        *(host_definition(v, known) for v in module.variables),
+        *(host_definition(v, known, own_id) for v in module.variables),
         *(line for table in tables.values() for line in table.definitions),
     ]
     for number, part in enumerate(parts):
-        lines += _module_lines(f"module.{number}", part, tables, known)
+        lines += _module_lines(f"module.{number}", part, tables, known, own_id)
     calls = [
         f"  call void @canopy_cuda_register_module(ptr @module.{number})"
         for number in range(len(parts))
@@ -191,7 +197,11 @@ def _registration(
 
 
 def _module_lines(
-    name: str, part: Registration, tables: Mapping[str, _Table], known: Mapping[str, int]
+    name: str,
+    part: Registration,
+    tables: Mapping[str, _Table],
+    known: Mapping[str, int],
+    own_id: str,
 ) -> list[str]:
     kernels = [(as_known, tables[own]) for as_known, own in part.kernels.items() if own in tables]
     variables = [(as_known, own) for as_known, own in part.variables.items() if own in known]
@@ -200,7 +210,7 @@ def _module_lines(
     ]
     variable_rows = [
         f"{{ptr, ptr, i64}} {{ptr @{name}.variable.{i}, "
-        f'ptr @"{host_symbol(own)}", i64 {known[own]}}}'
+        f'ptr @"{host_symbol(own, own_id)}", i64 {known[own]}}}'
         for i, (_, own) in enumerate(variables)
     ]
     return [

@@ -5,6 +5,7 @@ from __future__ import annotations
 from canopy import ir
 from canopy.errors import UnsupportedError
 from canopy.frontends.cuda import (  # noqa: F401  (they register their rules)
+    barrier_calls,
     math_calls,
     memory_calls,
     output_calls,
@@ -30,6 +31,13 @@ def translate_call(t: Translator, i: Instruction, mask: Mask) -> ir.Value | None
             hint="write it in CUDA C++, or guard it for GPUs with #ifndef __CANOPY__",
         )
     rule = find_rule(i.callee) or math_calls.rule_of_name(i.callee)
+    if rule is None and i.callee.startswith("_Z"):
+        raise UnsupportedError(
+            f"the device function {i.callee} calls itself, or no source that it was compiled with "
+            "defines it",
+            location=i.location,
+            hint="recursion other than in the last call: a loop with an array as its stack",
+        )
     if rule is None:
         raise UnsupportedError(
             f"the device function {i.callee or 'called through a pointer'} is not supported yet",

@@ -306,7 +306,7 @@ def _alloca(t: Translator, i: Instruction, mask: Mask) -> ir.Value:
     assert i.source_type is not None
     size = size_of(i.source_type)
     base = t.add(ir.Scratch, bytes=max(size, 1) * t.lanes)
-    return t.add(ir.Offset, pointer=t.as_tile(base), index=t.linear_index(), scale=size)
+    return t.add(ir.Offset, pointer=t.as_tile(base), index=t.lane_index(), scale=size)
 
 
 _ATOMICS = {
@@ -367,9 +367,14 @@ def _extract(t: Translator, i: Instruction, mask: Mask) -> ir.Value:
     return found
 
 
-@_rule("fence", "br", "ret", "unreachable")
+@_rule("fence")
+def _fence(t: Translator, i: Instruction, mask: Mask) -> None:
+    t.builder.effect(ir.Fence)
+
+
+@_rule("br", "ret", "unreachable")
 def _nothing(t: Translator, i: Instruction, mask: Mask) -> None:
-    """Branches are emitted by `structure`; a program's memory operations happen in order anyway."""
+    """Branches are emitted by `structure`."""
 
 
 @_rule("call")

@@ -39,6 +39,7 @@ from canopy.frontends.cuda.llvm_values import (
     Number,
     Undefined,
 )
+from canopy.frontends.cuda.odd_integers import widen_odd_integers
 from canopy.frontends.cuda.pipeline import is_kernel
 
 __all__ = ["read_module"]
@@ -167,6 +168,7 @@ class _Reader:
             for successor in dict.fromkeys(block.successors):
                 successor.predecessors.append(block)
         split_aggregates(list(blocks.values()))
+        widen_odd_integers(list(blocks.values()))
         copy_changed_arguments(tuple(arguments), list(blocks.values()))
         _resolve_trivial_phis(list(blocks.values()))
         subprogram = re.search(r"!dbg !(\d+)", define)

@@ -27,9 +27,11 @@ from canopy.frontends.cuda.llvm_values import (
 from canopy.frontends.cuda.memory_calls import SHARED_ADDRESSES
 from canopy.frontends.cuda.pipeline import parse_and_prepare
 from canopy.frontends.cuda.placement import Placement
+from canopy.frontends.cuda.returned import keep_returned
 from canopy.frontends.cuda.structure import emit_function
 from canopy.frontends.cuda.translator import Translator
 from canopy.frontends.cuda.uniformity import Uniformity
+from canopy.frontends.cuda.waits import WARP_WIDE, Waits
 from canopy.ir.types import I32, PTR
 
 __all__ = ["CudaModule", "LoweredKernel", "compile_cuda", "module_of"]
@@ -161,8 +163,9 @@ def _lower(function: Function, block: tuple[int, int, int], shared_bytes: int) -
     uniformity = Uniformity(flow)
     placement = Placement(flow, uniformity)
     shared = _shared_pointers(flow)
-    lanes = _lanes(flow, block)
-    t = Translator(function, lanes, shared_bytes, uniformity, placement, shared)
+    waits = Waits(flow, uniformity)
+    lanes = (waits.grain, 1, 1) if waits.grain else _lanes(flow, block)
+    t = Translator(function, lanes, shared_bytes, uniformity, placement, shared, waits)
     variables = _variables(flow, 0, 1, 4)
     for variable in variables:
         if variable.is_external:
@@ -178,18 +181,10 @@ def _lower(function: Function, block: tuple[int, int, int], shared_bytes: int) -
         extents = [t.constant(extent, I32) for extent in block]
         t.set_extents(extents, is_line=block[1] * block[2] == 1)
     static_bytes = _shared_memory(t, flow)
+    keep_returned(t)
     emit_function(t, flow)
     kernel = ir.Kernel(function.display_name, tuple(parameters), t.body, function.location, lanes)
     return LoweredKernel(kernel, tuple(variables), function.arguments, static_bytes)
-
-
-_WARP_WIDE = (
-    "llvm.nvvm.vote.",
-    "llvm.nvvm.match.",
-    "llvm.nvvm.redux.",
-    "llvm.nvvm.activemask",
-    "llvm.nvvm.shfl.",
-)
 
 
 def _lanes(flow: ControlFlow, block: tuple[int, int, int]) -> tuple[int, int, int]:
@@ -199,7 +194,7 @@ def _lanes(flow: ControlFlow, block: tuple[int, int, int]) -> tuple[int, int, in
     if z == 0:
         return (x, 1, 1)
     calls = (i.callee for b in flow.order for i in b.instructions if i.callee)
-    if x * y * z % WARP == 0 or not any(c.startswith(_WARP_WIDE) for c in calls):
+    if x * y * z % WARP == 0 or not any(c.startswith(WARP_WIDE) for c in calls):
         return block
     return (-(-x * y * z // WARP) * WARP, 1, 1)
 
@@ -233,8 +228,8 @@ def _shared_memory(t: Translator, flow: ControlFlow) -> int:
     """One Scratch per __shared__ variable that the kernel uses; the bytes of the static ones."""
     static = 0
     if any(i.callee in SHARED_ADDRESSES for b in flow.order for i in b.instructions):
-        t.env["shared base"] = t.add(ir.Scratch, bytes=16)
-    for variable in _variables(flow, 3):
+        t.env["shared base"] = _block_memory(t, 0, 16, 16)
+    for index, variable in enumerate(_variables(flow, 3), start=1):
         size = size_of(variable.content)
         static += size
         bytes_ = t.shared_bytes if size == 0 else size
@@ -244,8 +239,15 @@ def _shared_memory(t: Translator, flow: ControlFlow) -> int:
                 location=t.function.location,
                 hint="give shared_bytes, the third launch parameter",
             )
-        t.env[variable] = t.add(ir.Scratch, bytes=bytes_, alignment=max(variable.alignment, 16))
+        t.env[variable] = _block_memory(t, index, bytes_, max(variable.alignment, 16))
     return static
+
+
+def _block_memory(t: Translator, index: int, bytes_: int, alignment: int) -> ir.Value:
+    """Memory of a block: of its one program, or of all its members."""
+    if t.waits.grain:
+        return t.add(ir.BlockMemory, index=index, bytes=bytes_)
+    return t.add(ir.Scratch, bytes=bytes_, alignment=alignment)
 
 
 def _variables(flow: ControlFlow, *spaces: int) -> list[Global]:

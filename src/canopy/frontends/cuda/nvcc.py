@@ -373,7 +373,7 @@ def link_objects(line: CommandLine, objects: Sequence[Path | str]) -> None:
         mark_prepared()
 
 
-_FIRST_LINK = "the first link builds the C++ library, which takes a minute; `canopy setup cuda` does that ahead"
+_FIRST_LINK = "the first link builds the C++ library (a minute); `canopy setup cuda` does so ahead"
 
 
 def _link_with_device_code(

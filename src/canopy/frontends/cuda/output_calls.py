@@ -38,6 +38,9 @@ def _trap(t: Translator, i: Instruction, mask: Mask) -> None:
 
 @calls("canopy_sleep")
 def _sleep(t: Translator, i: Instruction, mask: Mask) -> None:
+    if t.waits.loops:  # others have a turn sooner
+        t.builder.effect(ir.Pause)
+        return
     call_native(t, "canopy_cuda_sleep", [t.operand(i.operands[0], i)], mask, I32)
 
 

@@ -40,7 +40,7 @@ from canopy.frontends.cuda.packing import RefusalError, kind_of, packer_for
 from canopy.runtime import trace
 from canopy.runtime.observers import launch_observers
 
-__all__ = ["Function", "RawKernel", "RawModule"]
+__all__ = ["Function", "RawKernel", "RawModule", "raw_function"]
 
 MAX_THREADS = 1024
 STATIC_SHARED_BYTES = 48 << 10
@@ -348,6 +348,16 @@ def _check_backend(backend: str) -> None:
         raise CompileError(f"backend is 'nvrtc' or 'nvcc', not {backend!r}")
 
 
+def raw_function(
+    code: str, name: str, options: Sequence[str], filename: str, check_layout: bool = False
+) -> Function:
+    """The kernel ``name``, which may have template arguments, of a source that messages call
+    ``filename``. ``check_layout``: arrays with gaps between their elements are refused."""
+    expressions = (name,) if "<" in name else ()
+    module = jit_module(Source(code, filename, _options(options), expressions))
+    return Function(module, module.find(name), check_layout)
+
+
 class RawKernel:
     """A kernel given by its source.
 
@@ -389,11 +399,8 @@ class RawKernel:
     def kernel(self) -> Function:
         """The compiled kernel."""
         if self._function is None:
-            expressions = (self.name,) if "<" in self.name else ()
             filename = f"<RawKernel {self.name}>"
-            source = Source(self.code, filename, _options(self.options), expressions)
-            module = jit_module(source)
-            self._function = Function(module, module.find(self.name))
+            self._function = raw_function(self.code, self.name, self.options, filename, True)
         return self._function
 
     def __call__(

@@ -16,6 +16,7 @@ from canopy.frontends.cuda.counted import Counted, find_counted
 from canopy.frontends.cuda.instructions import translate
 from canopy.frontends.cuda.llvm_values import Block, Instruction
 from canopy.frontends.cuda.placement import Again, Next, Pending, PendingKind, VariableKey
+from canopy.frontends.cuda.returned import note_return
 from canopy.frontends.cuda.translator import Mask, Translator
 from canopy.ir.types import TileType
 
@@ -105,6 +106,7 @@ class _Structurer:
     ) -> None:
         """The threads of ``mask`` for which ``condition`` is ``holds`` go to ``target``."""
         changes_nothing = not self.placement.edge_variables(source, target)
+        changes_nothing &= self.t.returned is None
         if changes_nothing and not self._is_in_place(source, target):
             return
         condition = condition if holds else self.t.inverted(condition)
@@ -128,6 +130,7 @@ class _Structurer:
         for key in self.placement.edge_variables(source, target):
             if isinstance(key, Pending | Again):
                 self._note_going(key, mask)
+        note_return(self.t, target, mask)
         if self._is_in_place(source, target):
             self.node(target, mask)
 
@@ -270,6 +273,7 @@ class _Structurer:
 
         def trip() -> list[ir.Value]:
             self._bind([*carried, *extras], body)
+            self._pause_in(loop)
             active = self._begin_trip(loop, mask)
             stay, _ = self._header_targets(loop)
             self.edge(header, stay, active)
@@ -325,6 +329,7 @@ class _Structurer:
 
         def trip() -> list[ir.Value]:
             self._bind([*carried, *extras], body)
+            self._pause_in(loop)
             self._keep_phis(loop)
             stay, _ = self._header_targets(loop)
             self.edge(header, stay, None)
@@ -356,6 +361,7 @@ class _Structurer:
         condition, *values = self._inside(before, trip)
         before.ops.append(_condition(condition, values, header))
         body.args = _arguments(values)
+        self._inside(body, lambda: self._pause_in(loop))
         body.ops.append(ir.Yield(values=body.args, location=header.terminator.location))
 
     def _counted(
@@ -400,6 +406,12 @@ class _Structurer:
         self.t.env.update(zip(carried, made.results, strict=True))
         _, leave = self._header_targets(loop)
         self.edge(header, leave, mask)
+
+    def _pause_in(self, loop: Loop) -> Sequence[ir.Value]:
+        """Before another trip of a loop that waits, those have a turn whom it waits for."""
+        if loop in self.t.waits.loops:
+            self.t.builder.effect(ir.Pause)
+        return ()
 
     def _bind(self, keys: Sequence[Hashable], region: ir.Region) -> None:
         self.t.env.update(zip(keys, region.args, strict=True))

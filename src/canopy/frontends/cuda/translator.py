@@ -6,7 +6,7 @@ extent 1; a uniform value is a scalar. A mask is None (all threads) or a bool ti
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 from canopy import ir
@@ -34,6 +34,7 @@ from canopy.frontends.cuda.llvm_values import (
 )
 from canopy.frontends.cuda.placement import Again, LiveOut, Next, Pending, PendingKind, Placement
 from canopy.frontends.cuda.uniformity import Uniformity
+from canopy.frontends.cuda.waits import Waits
 from canopy.ir.elementwise import Predicate
 from canopy.ir.types import (
     BF16,
@@ -82,6 +83,7 @@ class Translator:
         uniformity: Uniformity,
         placement: Placement,
         shared_pointers: set[LlvmValue],
+        waits: Waits,
     ) -> None:
         self.function = function
         self.block = block
@@ -89,6 +91,7 @@ class Translator:
         self.uniformity = uniformity
         self.placement = placement
         self.shared_pointers = shared_pointers
+        self.waits = waits
         self.shape = _lane_shape(block)
         self.extents: tuple[ir.Value, ...] = ()  # x, y, z of a block known at the launch only
         self.is_line = True  # whether y and z are 1
@@ -96,9 +99,16 @@ class Translator:
         self.body = ir.Region()
         self.builder = ir.Builder(self.body, function.location)
         self.env: dict[Hashable, ir.Value] = {}
+        self.returned: ir.Value | None = None  # where it is noted; see `returned`
+        self.first_thread: ir.Value | None = None  # of a member of the block; None: 0
+        if waits.grain:
+            member = self.add(ir.MemberId, lanes=waits.grain)
+            grain = self.constant(waits.grain, I32)
+            self.first_thread = self.add(ir.Mul, lhs=member, rhs=grain)
 
     @property
     def lanes(self) -> int:
+        """The threads, idle ones included, that a program runs."""
         x, y, z = self.block
         return x * y * z
 
@@ -112,7 +122,8 @@ class Translator:
             return _FLOATS[type_.name]
         if isinstance(type_, PtrType):
             return SHARED_PTR if type_.space == 3 else PTR
-        raise UnsupportedError(f"values of type {type_} are not supported yet", location=location)
+        name = f"i{type_.bits}" if isinstance(type_, IntType) else str(type_)
+        raise UnsupportedError(f"values of type {name} are not supported yet", location=location)
 
     def element_of(self, value: LlvmValue, location: Location) -> ElementType:
         if value in self.shared_pointers:
@@ -255,6 +266,29 @@ class Translator:
             self.env[key] = self.add(ir.AnyLane, source=mask)
         return self.env[key]
 
+    def when_any(
+        self,
+        mask: Mask,
+        emit: Callable[[], ir.Value | None],
+        otherwise: ir.Value | None = None,
+    ) -> ir.Value | None:
+        """What ``emit`` does and gives where a thread of ``mask`` is; else ``otherwise``."""
+        if mask is None or mask is self.living:
+            return emit()
+        condition = self.any_active(mask)
+        location, outer, env = self.builder.location, self.builder.region, self.env
+        regions = ir.Region(), ir.Region()
+        self.builder.region, self.env = regions[0], dict(env)
+        made = emit()
+        self.builder.region, self.env = outer, env
+        for region, value in zip(regions, (made, otherwise), strict=True):
+            values = () if value is None else (value,)
+            region.ops.append(ir.Yield(values=values, location=location))
+        done = self.builder.effect(
+            ir.If, condition=condition, then_region=regions[0], else_region=regions[1]
+        )
+        return done.results[0] if done.results else None
+
     def flat(self, value: ir.Value) -> ir.Value:
         """A tile of lanes as one dimension, in the order of CUDA's linear thread index."""
         if len(self.shape) == 1:
@@ -302,8 +336,16 @@ class Translator:
             return self.extents[axis]
         return self.constant(self.block[axis], I32)
 
-    def linear_index(self) -> ir.Value:
+    def lane_index(self) -> ir.Value:
+        """Which of the program's threads."""
         return self.from_flat(self.add(ir.Range, start=0, end=self.lanes, type=I32))
+
+    def linear_index(self) -> ir.Value:
+        """Which of the block's threads, x fastest."""
+        index = self.lane_index()
+        if self.first_thread is None:
+            return index
+        return self.add(ir.Add, lhs=self.as_tile(self.first_thread), rhs=index)
 
     # ---- operands
 

@@ -31,6 +31,7 @@ class PatchSet:
     def __init__(self) -> None:
         self._changes: list[tuple[Callable[[], None], Callable[[], None]]] = []
         self._at_undo: list[Callable[[], None]] = []
+        self._awaited: dict[str, Callable[[PatchSet, Any], None]] = {}
         self._is_suspended = False
 
     def set(self, owner: Any, name: str, value: Any) -> None:
@@ -70,6 +71,19 @@ class PatchSet:
         """Makes any change that knows how to be made and unmade."""
         apply()
         self._changes.append((apply, revert))
+
+    def when_imported(self, name: str, patch: Callable[[PatchSet, Any], None]) -> None:
+        """Has ``patch(patches, module)`` called for a module, now or when it is imported."""
+        if name in sys.modules:
+            patch(self, sys.modules[name])
+        else:
+            self._awaited[name] = patch
+
+    def note_import(self, module: Any) -> None:
+        """Patches a module that has just been imported, if somebody waits for it."""
+        patch = self._awaited.pop(module.__name__, None)
+        if patch is not None:
+            patch(self, module)
 
     def on_undo(self, action: Callable[[], None]) -> None:
         """Runs ``action`` when the patches are undone for good."""
@@ -140,3 +154,4 @@ class _PristineLoader(importlib.machinery.SourceFileLoader):
     def exec_module(self, module: types.ModuleType) -> None:
         with self._patches.suspended():
             super().exec_module(module)
+        self._patches.note_import(module)

@@ -33,6 +33,7 @@ class _Session:
             compiling,
             cuda_module,
             distributed,
+            extensions,
             optimizers,
             processes,
             serialization,
@@ -51,6 +52,7 @@ class _Session:
             serialization.patch_serialization(self.patches)
             distributed.patch_distributed(self.patches)
             compiling.patch_compile(self.patches)
+            extensions.patch_extensions(self.patches)
             optimizers.patch_optimizers(self.patches)
             processes.patch_processes(self.patches, self.mode, target)
             _select_triton(self.patches)

@@ -322,7 +322,10 @@ static bool may_start(const scheduler *s) {
 }
 
 static bool take_program(scheduler *s) {
-    if (s->next == s->last && s->meeting != &s->own) s->last = s->next + canopy_take_programs(&s->next);
+    if (s->next == s->last && s->meeting != &s->own) {
+        uint64_t count = canopy_take_programs(&s->next);
+        s->last = s->next + count;
+    }
     return s->next < s->last;
 }
 

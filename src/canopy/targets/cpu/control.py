@@ -13,6 +13,7 @@ from canopy.targets.cpu.buffers import Buffer
 from canopy.targets.cpu.llvm import POINTER, LLValue
 from canopy.targets.cpu.plan import is_inline
 from canopy.targets.cpu.products import emit_contraction, is_contraction, packed_before
+from canopy.targets.cpu.sweep import emit_sweep, is_sweep
 
 if TYPE_CHECKING:
     from canopy.targets.cpu.program import Program
@@ -23,6 +24,9 @@ __all__ = ["emit_for", "emit_if", "emit_while"]
 def emit_for(program: Program, op: ir.For) -> None:
     if is_contraction(program, op):
         emit_contraction(program, op)
+        return
+    if is_sweep(program, op):
+        emit_sweep(program, op)
         return
     with packed_before(program, op.body):
         _emit_for(program, op)

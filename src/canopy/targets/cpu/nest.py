@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from canopy.targets.cpu.buffers import Buffer
     from canopy.targets.cpu.prefetch import Stream
     from canopy.targets.cpu.program import Program
+    from canopy.targets.cpu.table_rows import TableRows
 
 __all__ = ["Nest", "Point", "Root"]
 
@@ -110,10 +111,12 @@ class Nest:
         self.lane_axis = lane_axis
         self.lanes = lanes
         self.reduce_axis = reduce_axis
-        self.streams: list[Stream] = []
+        self.streams: list[Stream | TableRows] = []
         self.fast = False
         self.guards: list[LLValue] | None = None  # a list while they are collected
-        self._assumed: dict[int, LLValue] = {}  # counts of prefixes that this strip's guards check
+        self._assumed: dict[
+            int, LLValue
+        ] = {}  # counts of prefixes, and masks, that this strip's guards check
         self._fixed: dict[int, Index] = {}
         self.point: list[Index] = [self.fixed(0) for _ in shape]
         self._levels: list[Any] = []  # the block of each level that is not the innermost
@@ -130,6 +133,8 @@ class Nest:
 
     def run(self, roots: list[Root]) -> None:
         """Emits the loops with the roots inside; the builder then stands behind them."""
+        for stream in self.streams:
+            stream.begin(self)
         self._walk(0, roots)
 
     def fixed(self, value: int) -> Index:
@@ -157,20 +162,27 @@ class Nest:
             self._enter(axis, constant(I64, 0), len(self._levels))
             self._walk(depth + 1, roots)
         else:
-            outside = self.builder.block
-            self._levels.append(outside)
-            self._caches.append({})
-            self._fast_caches.append({})
             extent = constant(I64, self._walked[axis])
-            with counted_loop(self.builder, extent, f"axis{axis}", self.step_of(axis)) as position:
+            with (
+                self.deeper(),
+                counted_loop(self.builder, extent, f"axis{axis}", self.step_of(axis)) as position,
+            ):
                 self._enter(axis, position, len(self._levels))
                 self._walk(depth + 1, roots)
-            self._levels.pop()
-            self._caches.pop()
-            self._fast_caches.pop()
         if reducing:
             for root in roots:
                 root.end(self)
+
+    @contextmanager
+    def deeper(self) -> Iterator[None]:
+        """Inside, the builder emits a loop that is entered from the block where it stands."""
+        self._levels.append(self.builder.block)
+        self._caches.append({})
+        self._fast_caches.append({})
+        yield
+        self._levels.pop()
+        self._caches.pop()
+        self._fast_caches.pop()
 
     def _enter(self, axis: int, position: LLValue, level: int) -> None:
         fixed = isinstance(position, ll.Constant)
@@ -229,9 +241,11 @@ class Nest:
         seen: set[tuple[ir.Value, Point]] = set()
         points = self.guarded_points()
         for root in roots:
-            for value in root.inputs():
-                for point in points:
+            for point in points:
+                for value in root.inputs():
                     self._collect(value, point, seen)
+                if isinstance(root.op, ir.Store):
+                    self._collect_mask(root.op.mask, point)
         guards, self.guards = self.guards, None
         self.fast = False
         if not guards:  # nothing was assumed: all of it holds
@@ -254,6 +268,12 @@ class Nest:
             return
         for operand, at in self.operand_points(value, point):
             self._collect(operand, at, seen)
+        if isinstance(value.op, ir.Load):
+            self._collect_mask(value.op.mask, point)
+
+    def _collect_mask(self, mask: ir.Value | None, point: Point) -> None:
+        if mask is not None and self.program.plan.is_structural(mask):
+            self.mask_form(mask, point)
 
     # ---- values ----------------------------------------------------------------------------
 
@@ -261,7 +281,7 @@ class Nest:
         """The value at ``point``, which has one index per axis of the value."""
         if not value.is_tile:
             return Uniform(self.program.scalar(value))
-        level = max((index.level for index in point), default=0)
+        level = self.level_of(value, point)
         cache: dict[tuple[ir.Value, Point], Form] = self.cache_of(level)
         key = (value, point)
         known = cache.get(key)
@@ -271,6 +291,10 @@ class Nest:
             form = self._compute(value, point)
         cache[key] = form
         return form
+
+    def level_of(self, value: ir.Value, point: Point) -> int:
+        """The outermost loop level at which the value at a point is known."""
+        return max((index.level for index in point), default=0)
 
     def remember(self, value: ir.Value, point: Point, form: Form) -> None:
         """Makes later pulls of a value at a point use what was just computed there."""
@@ -330,18 +354,20 @@ class Nest:
                     return all_true(self.lanes)
                 return prefix_mask(self.builder, count, self.lanes)
 
-    def assume_all(self, mask: Prefix) -> bool:
+    def assume_all(self, mask: Prefix | Uniform) -> bool:
         """Whether this version of the strip may take every lane of the mask to be true.
 
         It may where a guard checks so: one is asked for here while guards are collected. Forms come
         from outer loop levels too, so that only the strip itself can tell.
         """
-        if self.guards is not None and id(mask.count) not in self._assumed:
+        value = mask.count if isinstance(mask, Prefix) else mask.value
+        if self.guards is not None and id(value) not in self._assumed:
+            full = isinstance(mask, Prefix)
             self.guards.append(
-                self.builder.icmp_signed(">=", mask.count, constant(I64, self.lanes))
+                self.builder.icmp_signed(">=", value, constant(I64, self.lanes)) if full else value
             )
-            self._assumed[id(mask.count)] = mask.count
-        return self.fast and id(mask.count) in self._assumed
+            self._assumed[id(value)] = value
+        return self.fast and id(value) in self._assumed
 
     def _compute(self, value: ir.Value, point: Point) -> Form:
         buffer = self.program.buffer_of(value)
@@ -580,13 +606,15 @@ class Nest:
         form = self.pull(mask, point)
         if isinstance(form, Prefix) and self.assume_all(form):
             return None
-        if (
-            isinstance(form, Uniform)
-            and isinstance(form.value, ll.Constant)
-            and form.value.constant == 1
-        ):
+        if isinstance(form, Uniform) and self._is_on(form):
             return None
         return form
+
+    def _is_on(self, mask: Uniform) -> bool:
+        """Whether one scalar that switches a whole strip is true, or taken to be."""
+        if isinstance(mask.value, ll.Constant):
+            return bool(mask.value.constant == 1)
+        return self.lanes > 1 and self.assume_all(mask)
 
     def _load(self, op: ir.Load, point: Point) -> Form:
         b = self.builder

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from canopy.targets.cpu.plan import KernelPlan
     from canopy.targets.cpu.program import Program
 
-__all__ = ["PrefetchPlan", "Stream", "streams_of", "streams_of_loop"]
+__all__ = ["LINE_BYTES", "PrefetchPlan", "Stream", "prefetch", "streams_of", "streams_of_loop"]
 
 LINE_BYTES = 64
 # A larger tile would push out of a usual L2 what this program still reads.
@@ -54,6 +54,9 @@ class Stream:
     distance: LLValue
     is_far: bool = False  # read so much later that L1 would not keep it
 
+    def begin(self, nest: Nest) -> None:
+        pass
+
     def fetch(self, nest: Nest) -> None:
         """Fetches the lines of the strip where the nest stands."""
         form = nest.pull(self.load.pointer, tuple(nest.point))
@@ -65,7 +68,7 @@ class Stream:
         near = _tile_bytes(self.load) <= MAX_L1_TILE_BYTES and not self.is_far
         level = 3 if near else 2
         for offset in range(0, nest.lanes * size, LINE_BYTES):
-            _prefetch(b, as_pointer(b, b.add(start, constant(I64, offset))), level)
+            prefetch(b, as_pointer(b, b.add(start, constant(I64, offset))), level)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +82,8 @@ class PrefetchPlan:
     @classmethod
     def of(cls, kernel: ir.Kernel, plan: KernelPlan) -> PrefetchPlan:
         by_op: dict[ir.Op, list[Prefetch]] = {}
-        for reader, prefetch in _find_prefetches(kernel, plan):
-            by_op.setdefault(reader, []).append(prefetch)
+        for reader, planned in _find_prefetches(kernel, plan):
+            by_op.setdefault(reader, []).append(planned)
         initial: dict[ir.Value, ir.Value] = {}
         for op in ir.walk(kernel.body.ops) if by_op else ():
             if isinstance(op, ir.For):
@@ -136,12 +139,12 @@ def streams_of(program: Program, ops: list[ir.Op], shape: tuple[int, ...]) -> li
     """What to fetch ahead in a nest over ``shape`` that runs ``ops``."""
     streams = []
     for op in ops:
-        for prefetch in program.prefetches.by_op.get(op, ()):
-            if prefetch.load.result.shape != shape:
+        for planned in program.prefetches.by_op.get(op, ()):
+            if planned.load.result.shape != shape:
                 continue
-            distance = _Ahead(program, prefetch.loop).distance(prefetch.load.pointer)
+            distance = _Ahead(program, planned.loop).distance(planned.load.pointer)
             if distance is not None:
-                streams.append(Stream(prefetch.load, distance))
+                streams.append(Stream(planned.load, distance))
     return streams
 
 
@@ -255,7 +258,8 @@ def _following_ids(program: Program) -> tuple[LLValue, ...]:
     return tuple(ids)
 
 
-def _prefetch(builder: Any, pointer: LLValue, level: int) -> None:
+def prefetch(builder: Any, pointer: LLValue, level: int) -> None:
+    """Brings a line into the caches from ``level`` (3: the first, 2: the second) on."""
     name = "llvm.prefetch.p0"
     function = builder.module.globals.get(name)
     if function is None:

@@ -56,6 +56,7 @@ from canopy.targets.cpu.roots import (
     reduce_root,
 )
 from canopy.targets.cpu.strides import is_row_major
+from canopy.targets.cpu.table_rows import table_rows
 from canopy.targets.cpu.waiting import WAITING, emit_waiting
 
 __all__ = ["Program"]
@@ -199,13 +200,16 @@ class Program:
         with b.if_then(mask):
             store()
 
-    def store_strip(
-        self, pointer: LLValue, address: LLValue, value: LLValue, element: ElementType
-    ) -> None:
-        """A whole strip; past the caches if the launch writes more than they hold."""
+    def store_strip(self, op: ir.Store, pointer: LLValue, address: LLValue, value: LLValue) -> None:
+        """A whole strip; past the caches if the launch writes more than they hold.
+
+        What the kernel reads as well (a gradient that many programs add to) stays in the caches.
+        """
         b = self.builder
+        element = element_type(op.value.type)
         size = value.type.count * element.bytes
-        if size % ALIGNMENT or element.bytes == 1:
+        is_read = self.plan.bases.of(op.pointer) in self.plan.bases.loaded
+        if is_read or size % ALIGNMENT or element.bytes == 1:
             memory.store_contiguous(b, pointer, value, element)
             return
         aligned = b.icmp_unsigned(
@@ -446,7 +450,9 @@ class Program:
             lane_axis = self._lane_axis(shape, roots)
             lanes = self._lanes(shape[lane_axis], roots)
         nest = Nest(self, shape, lane_axis, lanes, reduce_axis, merged)
-        nest.streams = streams_of(self, [root.op for root in roots if root.op is not None], shape)
+        ops = [root.op for root in roots if root.op is not None]
+        inputs = [value for root in roots for value in root.inputs()]
+        nest.streams = [*streams_of(self, ops, shape), *table_rows(self.plan, nest, inputs)]
         nest.run(roots)
         for root in roots:
             if isinstance(root, ReduceRoot) and root.buffers is None:

@@ -100,7 +100,7 @@ class StoreRoot:
         if isinstance(pointer, Affine) and pointer.step == element.bytes:
             address = as_pointer(b, pointer.base)
             if active is None:
-                nest.program.store_strip(address, pointer.base, data, element)
+                nest.program.store_strip(op, address, pointer.base, data)
             else:
                 memory.store_contiguous(b, address, data, element, active)
             return

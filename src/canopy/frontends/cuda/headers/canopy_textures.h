@@ -59,8 +59,8 @@ struct cudaTextureDesc {
 #define cudaArrayTextureGather 0x08
 
 #ifdef __cplusplus
-template <class T, int kind = cudaTextureType1D, int mode = cudaReadModeElementType> struct CANOPY_NO_TEXTURES texture;
-template <class T, int kind = cudaTextureType1D> struct CANOPY_NO_TEXTURES surface;
+template <class T, int kind = cudaTextureType1D, int mode = cudaReadModeElementType> struct CANOPY_NO_TEXTURES texture {};
+template <class T, int kind = cudaTextureType1D> struct CANOPY_NO_TEXTURES surface {};
 
 #ifdef __CUDA__
 #define CANOPY_TEXTURE(result, name)                                                                             \

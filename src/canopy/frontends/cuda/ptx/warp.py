@@ -20,7 +20,13 @@ def _barrier(code: Lowering, i: Instruction) -> None:
     if i.has("warp"):
         code.call("void", "llvm.nvvm.bar.warp.sync", ("i32", code.read(i.operands[0], "i32")))
     elif i.has("sync") and len(i.operands) == 1:
-        code.call("void", "llvm.nvvm.barrier.cta.sync.aligned.all", ("i32", "0"))
+        number = code.read(i.operands[0], "i32")
+        code.call("void", "llvm.nvvm.barrier.cta.sync.aligned.all", ("i32", number))
+    elif i.has("sync", "arrive") and len(i.operands) == 2:
+        kind = "sync" if i.has("sync") else "arrive"
+        barrier = ("i32", code.read(i.operands[0], "i32"))
+        threads = ("i32", code.read(i.operands[1], "i32"))
+        code.call("void", f"llvm.nvvm.barrier.cta.{kind}.aligned.count", barrier, threads)
     elif i.has("red") and len(i.operands) == 3:
         _voting_barrier(code, i)
     else:

@@ -6,6 +6,7 @@
 
 #include "../pool.h"
 #include "../report.h"
+#include "fault.h"
 #include "state.h"
 
 /* ---- modules, stubs and shadow variables ---- */
@@ -219,9 +220,9 @@ typedef struct {
 
 static void fail(const char *kernel, int32_t code) {
     const char *message = canopy_message();
-    if (code != CANOPY_ASSERTION_FAILED) /* which has said so, thread by thread */
+    if (code != CANOPY_THREADS_ASSERTED)
         fprintf(stderr, "%s%s%s\n", message[0] ? message : "a kernel failed: ", message[0] ? " in " : "", kernel);
-    canopy_cuda_stick(code == CANOPY_ASSERTION_FAILED  ? cudaErrorAssert
+    canopy_cuda_stick(code == CANOPY_THREADS_ASSERTED ? cudaErrorAssert
                       : code == CANOPY_OUT_OF_MEMORY ? cudaErrorMemoryAllocation
                                                      : cudaErrorLaunchFailure);
 }
@@ -229,7 +230,9 @@ static void fail(const char *kernel, int32_t code) {
 static void run(canopy_cuda_task *task) {
     launch_task *launch = (launch_task *)task;
     fflush(stdout); /* what kernels print comes behind what the program printed before */
+    canopy_cuda_kernel_begins(launch->kernel->name);
     int32_t code = canopy_launch(&launch->request);
+    canopy_cuda_kernel_ends();
     if (code) fail(launch->kernel->name, code);
 }
 
@@ -383,13 +386,24 @@ cudaError_t cudaLaunchKernel(const void *function, dim3 grid, dim3 block, void *
     return canopy_cuda_result(launch(function, grid, block, args, shared_bytes, stream));
 }
 
+/* A processor holds 2,048 threads and 228 KB of shared memory, as devices of this capability do. */
+static int resident_blocks(const canopy_cuda_kernel *kernel, uint64_t threads, size_t shared_bytes) {
+    if (threads == 0 || threads > kernel->max_threads) return 0;
+    int fit = (int)(64 / ((threads + 31) / 32));
+    uint64_t shared = kernel->shared_bytes + shared_bytes;
+    if (fit > 32) fit = 32;
+    if (shared && (uint64_t)fit > (228u << 10) / shared) fit = (int)((228u << 10) / shared);
+    return fit;
+}
+
 cudaError_t cudaLaunchCooperativeKernel(const void *function, dim3 grid, dim3 block, void **args,
                                         size_t shared_bytes, cudaStream_t stream) {
     const canopy_cuda_kernel *kernel = kernel_of(function);
     uint64_t blocks = (uint64_t)grid.x * grid.y * grid.z;
     if (!kernel) return canopy_cuda_result(cudaErrorInvalidDeviceFunction);
-    if (blocks > (uint64_t)canopy_cuda_processors()) return canopy_cuda_result(cudaErrorCooperativeLaunchTooLarge);
-    if (kernel->is_cooperative && blocks > 1) return canopy_cuda_result(cudaErrorNotSupported);
+    uint64_t threads = (uint64_t)block.x * block.y * block.z;
+    uint64_t resident = (uint64_t)resident_blocks(kernel, threads, shared_bytes) * canopy_cuda_processors();
+    if (blocks > resident) return canopy_cuda_result(cudaErrorCooperativeLaunchTooLarge);
     return canopy_cuda_result(launch(function, grid, block, args, shared_bytes, stream));
 }
 
@@ -448,20 +462,13 @@ cudaError_t cudaFuncSetSharedMemConfig(const void *function, enum cudaSharedMemC
     return canopy_cuda_result((int)config >= 0 && (int)config <= 2 ? cudaSuccess : cudaErrorInvalidValue);
 }
 
-/* A processor holds 2,048 threads and 228 KB of shared memory, as devices of this capability do;
- * cooperative kernels get one block per thread of the pool. */
 cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(int *blocks, const void *function,
                                                                    int threads, size_t shared_bytes,
                                                                    unsigned int flags) {
     const canopy_cuda_kernel *kernel = kernel_of(function);
     if (!blocks || threads <= 0 || flags > 1) return canopy_cuda_result(cudaErrorInvalidValue);
     if (!kernel) return canopy_cuda_result(cudaErrorInvalidDeviceFunction);
-    int warps = (threads + 31) / 32, fit = 64 / warps;
-    uint64_t shared = kernel->shared_bytes + shared_bytes;
-    if (fit > 32) fit = 32;
-    if (shared && (uint64_t)fit > (228u << 10) / shared) fit = (int)((228u << 10) / shared);
-    if (kernel->is_cooperative && fit > 1) fit = 1;
-    *blocks = (uint32_t)threads > kernel->max_threads ? 0 : fit;
+    *blocks = resident_blocks(kernel, (uint64_t)threads, shared_bytes);
     return canopy_cuda_result(cudaSuccess);
 }
 
