@@ -14,7 +14,7 @@ from canopy.compiler import assemble, compile_kernel
 from canopy.frontends.cuda.llvm_types import PtrType, size_of
 from canopy.frontends.cuda.llvm_values import Argument, Function
 from canopy.frontends.cuda.module import CudaModule, LoweredKernel
-from canopy.frontends.cuda.variables import host_definition, host_symbol
+from canopy.frontends.cuda.variables import host_definition, host_symbol, module_symbol
 
 __all__ = ["ANY_SHAPE", "Registration", "Shape", "device_objects"]
 
@@ -54,7 +54,6 @@ def device_objects(
     """
     objects: list[bytes] = []
     tables: dict[str, _Table] = {}
-    own_id = "" if registrations else module_id
     for function in module.kernels:
         variants = []
         lowered = None
@@ -67,11 +66,10 @@ def device_objects(
             written = code.written
             variants.append(_Variant(block, entry, code.scratch_bytes))
         if lowered is not None:
-            symbols = [host_symbol(v.name, own_id) for v in lowered.variables]
-            table = _kernel_table(function, lowered, written, variants, symbols, len(tables))
+            table = _kernel_table(function, lowered, written, variants, len(tables))
             tables[function.name] = table
     parts = registrations or [_whole(module, module_id)]
-    objects.append(assemble(_registration(module, parts, tables, own_id)))
+    objects.append(assemble(_registration(module, parts, tables)))
     return objects
 
 
@@ -101,14 +99,13 @@ def _kernel_table(
     lowered: LoweredKernel,
     written: Sequence[bool],
     variants: list[_Variant],
-    symbols: list[str],
     number: int,
 ) -> _Table:
     parameters = [
         f"{{i32, i32}} {{i32 {_size(a)}, i32 {_kind(a, is_written)}}}"
         for a, is_written in zip(lowered.arguments, written, strict=False)
     ]
-    variables = [f'ptr @"{symbol}"' for symbol in symbols]
+    variables = [f'ptr @"{host_symbol(v.name)}"' for v in lowered.variables]
     rows = [
         f"{_VARIANT} {{[3 x i32] [{', '.join(f'i32 {n}' for n in v.block)}], i32 0, "
         f'ptr @"{v.entry}", i64 {v.scratch_bytes}}}'
@@ -166,19 +163,16 @@ def _array(name: str, type_: str, items: list[str]) -> str:
 
 
 def _registration(
-    module: CudaModule,
-    parts: Sequence[Registration],
-    tables: Mapping[str, _Table],
-    own_id: str,
+    module: CudaModule, parts: Sequence[Registration], tables: Mapping[str, _Table]
 ) -> str:
     known = {v.name: size_of(v.content) for v in module.variables}
     lines = [
         *module.type_lines,
-        *(host_definition(v, known, own_id) for v in module.variables),
+        *(host_definition(v, known) for v in module.variables),
         *(line for table in tables.values() for line in table.definitions),
     ]
     for number, part in enumerate(parts):
-        lines += _module_lines(f"module.{number}", part, tables, known, own_id)
+        lines += _module_lines(f"module.{number}", part, tables, known)
     calls = [
         f"  call void @canopy_cuda_register_module(ptr @module.{number})"
         for number in range(len(parts))
@@ -197,11 +191,7 @@ def _registration(
 
 
 def _module_lines(
-    name: str,
-    part: Registration,
-    tables: Mapping[str, _Table],
-    known: Mapping[str, int],
-    own_id: str,
+    name: str, part: Registration, tables: Mapping[str, _Table], known: Mapping[str, int]
 ) -> list[str]:
     kernels = [(as_known, tables[own]) for as_known, own in part.kernels.items() if own in tables]
     variables = [(as_known, own) for as_known, own in part.variables.items() if own in known]
@@ -210,10 +200,15 @@ def _module_lines(
     ]
     variable_rows = [
         f"{{ptr, ptr, i64}} {{ptr @{name}.variable.{i}, "
-        f'ptr @"{host_symbol(own, own_id)}", i64 {known[own]}}}'
+        f'ptr @"{host_symbol(own)}", i64 {known[own]}}}'
         for i, (_, own) in enumerate(variables)
     ]
+    shared = [
+        f'@"{module_symbol(part.id, as_known)}" = hidden alias i8, ptr @"{host_symbol(own)}"'
+        for as_known, own in variables
+    ]
     return [
+        *shared,
         *(_text(f"{name}.kernel.{i}", as_known) for i, (as_known, _) in enumerate(kernels)),
         *(_text(f"{name}.variable.{i}", as_known) for i, (as_known, _) in enumerate(variables)),
         _text(f"{name}.id", f"canopy:{part.id}"),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import subprocess
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,15 +22,9 @@ from canopy.frontends.cuda.linking import link
 from canopy.frontends.cuda.managed import with_device_variables
 from canopy.frontends.cuda.module import module_of
 from canopy.frontends.cuda.options import Options
-from canopy.frontends.cuda.separate import (
-    export_variables,
-    is_internal,
-    link_units,
-    unit_object,
-)
+from canopy.frontends.cuda.separate import export_variables, link_units, unit_object
 from canopy.frontends.cuda.toolchain import find_zig, host_cpu, host_flags, host_triple
 from canopy.frontends.cuda.units import Unit
-from canopy.frontends.cuda.variables import host_symbol
 
 __all__ = [
     "Compiled",
@@ -66,11 +60,11 @@ def compile_object(path: Path, options: Options) -> Compiled:
         host = pool.submit(_host_ir, source, str(path), module_id, folder, options)
         device = pool.submit(_device_ir, source, str(path), folder, options)
         host_half = host.result()  # its errors come first: they are clang's own for both halves
-        host_ir = with_device_variables(host_half.text, _symbols(module_id, options))
+        host_ir = with_device_variables(host_half.text, module_id)
         if options.relocatable:
             host_ir = export_variables(host_ir)
         host_object = pool.submit(_host_object, host_ir, folder, options)
-        shapes = _shapes(launch_shapes(host_ir))
+        shapes = _shapes(launch_shapes(host_half.text))
         if options.relocatable:
             made = [unit_object(Unit(module_id, str(path), device.result(), shapes))]
         else:
@@ -81,16 +75,6 @@ def compile_object(path: Path, options: Options) -> Compiled:
         _join([host_object.result(), *parts], joined)
         included = included_files(folder, path)
         return Compiled(joined.read_bytes(), host_half.warnings, included)
-
-
-def _symbols(module_id: str, options: Options) -> Callable[[str], str]:
-    """How the linker knows a device variable: as `separate` and `aot` call it."""
-
-    def symbol_of(name: str) -> str:
-        is_shared = options.relocatable and not is_internal(name)
-        return host_symbol(name, "" if is_shared else module_id)
-
-    return symbol_of
 
 
 def write_parts(objects: Sequence[bytes], folder: Path) -> list[Path]:

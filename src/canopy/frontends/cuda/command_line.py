@@ -324,8 +324,6 @@ _NO_EFFECT_FLAGS = {
     "device-debug": "device code has no debugger here",
     "lineinfo": "source lines are always kept",
     "generate-line-info": "source lines are always kept",
-    "use_fast_math": "the precise functions are used, which are within its limits",
-    "use-fast-math": "the precise functions are used, which are within its limits",
     "m64": "",
     "restrict": "",
     "expt-relaxed-constexpr": "always on",
@@ -422,6 +420,13 @@ for _name, _reason in _NO_EFFECT_FLAGS.items():
     _flag(_name)(_ignore(_name, _reason))
 for _name, _reason in _NO_EFFECT_VALUES.items():
     _value(_name)(_ignore(_name, _reason))
+
+
+@_flag("use_fast_math", "use-fast-math")
+def _read_fast_math(line: CommandLine, _: str) -> None:
+    """The fast forms are the precise ones here, so that only its macro is left of it."""
+    line.preprocessor.append("-D__USE_FAST_MATH__=1")
+    line.noted.append("-use_fast_math: the precise functions are used, which are within its limits")
 
 
 @_flag("g", "debug")

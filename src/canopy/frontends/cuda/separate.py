@@ -23,14 +23,14 @@ from canopy.frontends.cuda.aot import ANY_SHAPE, Registration, Shape, device_obj
 from canopy.frontends.cuda.module import module_of
 from canopy.frontends.cuda.units import SECTION, Unit, packed
 
-__all__ = ["export_variables", "is_internal", "link_units", "unit_object"]
+__all__ = ["export_variables", "link_units", "unit_object"]
 
 _DEFINED = re.compile(r"(?:define [^@]*)?@(\"[^\"]*\"|[\w.$]+)(?: =|\()")
 _COMDAT = re.compile(r",? comdat(?:\([^)]*\))?")
 _INTERNAL = re.compile(r"_ZL|_ZN12_GLOBAL__N_1|.*_GLOBAL__N_1")
 
 
-def is_internal(name: str) -> bool:
+def _is_internal(name: str) -> bool:
     """Whether a mangled name belongs to one source only: static, or in an unnamed namespace."""
     return _INTERNAL.match(name) is not None
 
@@ -41,7 +41,7 @@ def export_variables(host_ir: str) -> str:
         r"@__cudaRegisterVar\(ptr[^,]*, ptr[^@,]*@(\"[^\"]*\"|[\w.$]+)", host_ir
     )
     for name in registered:
-        if is_internal(name.strip('"')):
+        if _is_internal(name.strip('"')):
             continue
         internal = re.compile(rf"^(@{re.escape(name)} = )internal ", re.MULTILINE)
         host_ir = internal.sub(r"\1dso_local ", host_ir)
@@ -101,7 +101,7 @@ def _without_comdats(ir: str) -> str:
     lines = ir.splitlines()
     for at, line in enumerate(lines):
         name = _DEFINED.match(line)
-        if name and is_internal(name[1].strip('"')):
+        if name and _is_internal(name[1].strip('"')):
             lines[at] = _COMDAT.sub("", line)
     return "\n".join(lines)
 
@@ -119,7 +119,7 @@ def _rename(part: llvm.ModuleRef, unit: Unit) -> Registration:
 
 
 def _renamed(value: llvm.ValueRef, id_: str) -> str:
-    internal = value.linkage.name in {"internal", "private"} or is_internal(value.name)
+    internal = value.linkage.name in {"internal", "private"} or _is_internal(value.name)
     if internal:
         value.name = f"{value.name}.{id_}"
     return str(value.name)
@@ -133,6 +133,6 @@ def _shapes(units: Sequence[Unit], registrations: Sequence[Registration]) -> dic
         for name, shapes in unit.shapes.items():
             wanted = found.setdefault(registration.kernels.get(name, name), {})
             wanted.update(dict.fromkeys(shapes))
-            if not is_internal(name):
+            if not _is_internal(name):
                 wanted[ANY_SHAPE] = None
     return {name: sorted(shapes, reverse=True) for name, shapes in found.items()}
