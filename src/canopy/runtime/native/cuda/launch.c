@@ -6,6 +6,7 @@
 
 #include "../pool.h"
 #include "../report.h"
+#include "fault.h"
 #include "state.h"
 
 /* ---- modules, stubs and shadow variables ---- */
@@ -229,7 +230,9 @@ static void fail(const char *kernel, int32_t code) {
 static void run(canopy_cuda_task *task) {
     launch_task *launch = (launch_task *)task;
     fflush(stdout); /* what kernels print comes behind what the program printed before */
+    canopy_cuda_kernel_begins(launch->kernel->name);
     int32_t code = canopy_launch(&launch->request);
+    canopy_cuda_kernel_ends();
     if (code) fail(launch->kernel->name, code);
 }
 
