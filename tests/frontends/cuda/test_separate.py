@@ -19,6 +19,7 @@ extern __device__ int offset;
 extern __constant__ int table[4];
 __device__ int twice(int x);
 void run_other(int* p);
+void set_shared(int value);
 __global__ void area(int* p, Shape s);
 template <class T> __device__ T common(T x) { return x + 50; }
 template <class T> __global__ void both(T* p, T x) { p[threadIdx.x] = common(x); }
@@ -26,6 +27,7 @@ template <class T> __global__ void both(T* p, T x) { p[threadIdx.x] = common(x);
 MAIN = """
 #include <cstdio>
 #include "lib.h"
+static __managed__ int hidden_too = 900;
 static __device__ int hidden = 3;
 static __global__ void same(int* p) { p[threadIdx.x] = 1; }
 __global__ void kernel(int* p) {
@@ -42,6 +44,7 @@ int main() {
   same<<<1, 64>>>(p);
   run_other(p + 64);
   for (int i = 0; i < 64; i++) right &= p[i] == 1 && p[64 + i] == 50 + i % 4 + 2;
+  set_shared(3);
   area<<<1, 1>>>(p, Shape{3, 4});
   both<<<1, 32>>>(p + 1, 5);
   cudaDeviceSynchronize();
@@ -52,13 +55,16 @@ int main() {
 OTHER = """
 #include "lib.h"
 __device__ int offset = 7;
+__managed__ int shared = 1;
+static __managed__ int hidden_too = 2;
 __constant__ int table[4];
 static __device__ int hidden = 1000;
 static __global__ void same(int* p) { p[threadIdx.x] += 2; }
 __device__ int twice(int x) { return x * 2 + (hidden - 1000); }
 __device__ int Shape::area() const { return w * h; }
-__global__ void area(int* p, Shape s) { *p = s.area(); }
+__global__ void area(int* p, Shape s) { *p = s.area() + shared + hidden_too - 5; }
 static __global__ void other(int* p) { p[threadIdx.x] = common(threadIdx.x % 4); }
+void set_shared(int value) { shared = value; }
 void run_other(int* p) {
   both<<<1, 64>>>(p, 1);
   other<<<1, 64>>>(p);
@@ -125,7 +131,7 @@ def test_a_makefile_that_links_device_code_and_then_calls_gxx(project: Path) -> 
 
 def test_without_it_what_another_source_defines_is_an_error_with_its_line(project: Path) -> None:
     shown = canopy(project, "nvcc", "main.cu", "other.cu", "-o", "app", status=1).stderr
-    assert "main.cu:6" in shown
+    assert "main.cu:7" in shown
     assert "-rdc=true" in shown
 
 

@@ -14,7 +14,7 @@ from canopy.compiler import assemble, compile_kernel
 from canopy.frontends.cuda.llvm_types import PtrType, size_of
 from canopy.frontends.cuda.llvm_values import Argument, Function
 from canopy.frontends.cuda.module import CudaModule, LoweredKernel
-from canopy.frontends.cuda.variables import host_definition, host_symbol
+from canopy.frontends.cuda.variables import host_definition, host_symbol, module_symbol
 
 __all__ = ["ANY_SHAPE", "Registration", "Shape", "device_objects"]
 
@@ -203,7 +203,12 @@ def _module_lines(
         f'ptr @"{host_symbol(own)}", i64 {known[own]}}}'
         for i, (_, own) in enumerate(variables)
     ]
+    shared = [
+        f'@"{module_symbol(part.id, as_known)}" = hidden alias i8, ptr @"{host_symbol(own)}"'
+        for as_known, own in variables
+    ]
     return [
+        *shared,
         *(_text(f"{name}.kernel.{i}", as_known) for i, (as_known, _) in enumerate(kernels)),
         *(_text(f"{name}.variable.{i}", as_known) for i, (as_known, _) in enumerate(variables)),
         _text(f"{name}.id", f"canopy:{part.id}"),

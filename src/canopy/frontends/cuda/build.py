@@ -60,7 +60,7 @@ def compile_object(path: Path, options: Options) -> Compiled:
         host = pool.submit(_host_ir, source, str(path), module_id, folder, options)
         device = pool.submit(_device_ir, source, str(path), folder, options)
         host_half = host.result()  # its errors come first: they are clang's own for both halves
-        host_ir = with_device_variables(host_half.text)
+        host_ir = with_device_variables(host_half.text, module_id)
         if options.relocatable:
             host_ir = export_variables(host_ir)
         host_object = pool.submit(_host_object, host_ir, folder, options)

@@ -373,7 +373,7 @@ def link_objects(line: CommandLine, objects: Sequence[Path | str]) -> None:
         mark_prepared()
 
 
-_FIRST_LINK = "the first link builds the C++ library, which takes a minute; `canopy setup cuda` does that ahead"
+_FIRST_LINK = "the first link builds the C++ library (a minute); `canopy setup cuda` does so ahead"
 
 
 def _link_with_device_code(
@@ -400,11 +400,8 @@ def _trace(command: Sequence[str]) -> None:
 
 
 def _report_environment(line: CommandLine) -> None:
-    """What -v prints first: build systems read the folders from these lines. Without it, only
-    what makes a difference that the user would wonder about."""
+    """What -v prints first: build systems read the folders from these lines."""
     if not (line.verbose or line.dry_run):
-        if OPENMP_NOTE in line.noted:  # the program is slower than its author means
-            print(f"nvcc warning : {OPENMP_NOTE}", file=sys.stderr)
         return
     from canopy.frontends.cuda.toolkit import toolkit_folder
 

@@ -8,7 +8,7 @@ from collections.abc import Collection
 from canopy.frontends.cuda.indirect import function_address
 from canopy.frontends.cuda.llvm_values import Global
 
-__all__ = ["host_definition", "host_symbol"]
+__all__ = ["host_definition", "host_symbol", "module_symbol"]
 
 _CAST = re.compile(r"addrspacecast \(ptr (@[^ ,()]+|@\"[^\"]*\") to ptr\)")
 _NAME = re.compile(r"@(\"[^\"]*\"|[-\w.$]+)")
@@ -18,6 +18,11 @@ _LINKAGE = re.compile(r"^((?:[\w.]+ )*?)(?:externally_initialized )?(global|cons
 def host_symbol(name: str) -> str:
     """The linker's name of a device variable: another than that of its shadow on the host."""
     return f"canopy.device.{name}"
+
+
+def module_symbol(module_id: str, name: str) -> str:
+    """The name by which the host half of a source reaches its device variable directly."""
+    return f"canopy.variable.{module_id}.{name}"
 
 
 def host_definition(variable: Global, known: Collection[str]) -> str:
