@@ -14,6 +14,7 @@ pytest.importorskip("ziglang")
 
 from canopy.errors import CanopyError
 from canopy.frontends.cuda.command_line import UsageError, read_command_line
+from canopy.frontends.cuda.launches import launch_shapes
 from canopy.frontends.cuda.libraries import wanted_libraries
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -244,3 +245,34 @@ def test_libraries_that_are_not_here_are_reported() -> None:
     chosen = wanted_libraries(["a.o", "-lcudart", "-lcublas", "-lm", "lib64/libcudart.so"])
     assert chosen.objects == ["a.o", "-lm"]
     assert chosen.notes == ["-lcublas: Canopy does not have cuBLAS; linked without it"]
+
+
+def test_a_kernel_with_a_bad_address_is_named(project: Path) -> None:
+    (project / "bad.cu").write_text(
+        "__global__ void store(int* p) { *p = 1; }\n"
+        "int main() { store<<<1, 1>>>((int*)64); return cudaDeviceSynchronize(); }\n"
+    )
+    done = canopy(project, "run", "bad.cu", status=-11)
+    assert "illegal memory access was encountered while the kernel _Z5storePi ran" in done.stderr
+    assert "address 0x0000000000000040" in done.stderr
+
+
+def test_kernels_of_every_kind_of_name_get_their_constant_shapes() -> None:
+    call = "  %c = call i32 @__cudaPushCallConfiguration"
+    push = call + "(i64 1, i32 1, i64 {xy}, i32 1, i64 0, ptr null)"
+    stub = "@_ZN1nL20__device_stub__otherPi"
+    lines = [
+        '@0 = private constant [5 x i8] c"k\\00"',
+        "define void @main() {",
+        push.format(xy=(2 << 32) + 32),
+        f"  call i32 @cudaLaunchKernel(ptr {stub}, i64 1)",
+        "}",
+        "define void @r() {",
+        f"  call i32 @__cudaRegisterFunction(ptr %h, ptr {stub}, ptr @0, ptr @0, i32 -1)",
+        "}",
+    ]
+    assert launch_shapes("\n".join(lines)) == {"k": ({(32, 2, 1)}, False)}
+    lines.insert(4, f"  call i32 @use(ptr {stub})")  # its address alone: any shape
+    assert launch_shapes("\n".join(lines)) == {"k": ({(32, 2, 1)}, True)}
+    lines.insert(3, push.format(xy=(1 << 32) + 64))  # two that may belong to it
+    assert launch_shapes("\n".join(lines)) == {"k": ({(32, 2, 1), (64, 1, 1)}, True)}

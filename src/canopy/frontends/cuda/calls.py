@@ -19,6 +19,8 @@ from canopy.frontends.cuda.translator import Mask, Translator
 
 __all__ = ["translate_call"]
 
+_ELSEWHERE = "a function of another source: nvcc -rdc=true (or -dc) links device code"
+
 
 def translate_call(t: Translator, i: Instruction, mask: Mask) -> ir.Value | None:
     """Appends the ops of one call and returns its value."""
@@ -40,5 +42,6 @@ def translate_call(t: Translator, i: Instruction, mask: Mask) -> ir.Value | None
         raise UnsupportedError(
             f"the device function {i.callee or 'called through a pointer'} is not supported yet",
             location=i.location,
+            hint=_ELSEWHERE if i.callee else "",
         )
     return rule(t, i, mask)

@@ -1,6 +1,6 @@
 """__managed__ variables: host and device use one and the same, the device half's.
 
-@x = internal global i32 undef    ->    @"canopy.device.x" = external global i32
+@x = internal global i32 undef    ->    @"canopy.variable.ID.x" = external global i32
 
 in the LLVM IR of the host half, and so everywhere else in it. Clang has no managed variables in
 CUDA; ours are device variables that carry an annotation, by which they are found here.
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 
-from canopy.frontends.cuda.variables import host_symbol
+from canopy.frontends.cuda.variables import module_symbol
 
 __all__ = ["with_device_variables"]
 
@@ -18,7 +18,7 @@ _MARK = re.compile(r'^@([-\w.$]+) = .* c"canopy\.managed\\00"', re.MULTILINE)
 _DEFINITION = r"^@{name} = (?:[\w.]+ )*?(?:global|constant) "
 
 
-def with_device_variables(host_ir: str) -> str:
+def with_device_variables(host_ir: str, module_id: str) -> str:
     """``host_ir`` with the device half's variables in place of the shadows of managed ones."""
     for name in _managed_names(host_ir):
         plain = re.escape(name)
@@ -28,7 +28,8 @@ def with_device_variables(host_ir: str) -> str:
         rest = definition[0].split(" global ", 1)[1]
         type_ = re.sub(r" undef(?:, .*)?$", "", rest)
         host_ir = host_ir.replace(definition[0], f"@{name} = external global {type_}")
-        host_ir = re.sub(rf"@{plain}(?![-\w.$])", f'@"{host_symbol(name)}"', host_ir)
+        symbol = module_symbol(module_id, name)
+        host_ir = re.sub(rf"@{plain}(?![-\w.$])", f'@"{symbol}"', host_ir)
     return host_ir
 
 

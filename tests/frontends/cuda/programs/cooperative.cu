@@ -4,6 +4,8 @@
 #include <cooperative_groups/reduce.h>
 #include <cooperative_groups/scan.h>
 
+#include <cuda_pipeline.h>
+
 #include <cstdio>
 #include <cstdlib>
 #include <ctime>
@@ -178,6 +180,31 @@ __global__ void staged(const float* x, float* out, int n) {
   }
 }
 
+// Two stages: the next part is on its way while this one is used.
+__global__ void pipelined(const float* x, float* out, int parts) {
+  __shared__ float s[2][64 * 4];
+  int t = threadIdx.x;
+  for (int part = -1; part < parts; part++) {
+    if (part + 1 < parts) {
+      __pipeline_memcpy_async(&s[(part + 1) % 2][t * 4], &x[((part + 1) * 64 + t) * 4], 16, t == 9 ? 4 : 0);
+      __pipeline_commit();
+    }
+    if (part < 0) continue;
+    __pipeline_wait_prior(part + 1 < parts ? 1 : 0);
+    __syncthreads();
+    for (int k = 0; k < 4; k++) out[part * 256 + k * 64 + t] = s[part % 2][255 - (k * 64 + t)];
+    __syncthreads();
+  }
+}
+
+// Text of blocks that meet in the middle of it.
+__global__ void talk(int rounds) {
+  for (int k = 0; k < rounds; k++) {
+    if (threadIdx.x == 0) printf("round %d of block %d\n", k, blockIdx.x);
+    cg::this_grid().sync();
+  }
+}
+
 void test_copies() {
   const int n = 1003;
   float *x, *out;
@@ -189,9 +216,21 @@ void test_copies() {
     int first = i / 200 * 200, count = n - first < 200 ? n - first : 200;
     CHECK(out[i] == x[first + count - 1 - (i - first)], "copy %d", i);
   }
+  pipelined<<<1, 64>>>(x, out, 3);
+  CHECK(cudaDeviceSynchronize() == cudaSuccess, "pipelined");
+  for (int i = 0; i < 768; i++) {
+    int from = 255 - i % 256;
+    CHECK(out[i] == (from == 39 ? 0 : x[i / 256 * 256 + from]), "pipelined %d", i);
+  }
+  int rounds = 2;
+  void* arguments[] = {&rounds};
+  cudaLaunchCooperativeKernel(talk, dim3(3), dim3(40), arguments);
+  CHECK(cudaDeviceSynchronize() == cudaSuccess, "talk");
   cudaFree(x), cudaFree(out);
 }
 
+// prints: round 0 of block 2
+// prints: round 1 of block 0
 int main() {
   srand(time(nullptr));
   test_tiles();

@@ -6,6 +6,7 @@
 
 #include "../pool.h"
 #include "../report.h"
+#include "fault.h"
 #include "state.h"
 
 /* ---- modules, stubs and shadow variables ---- */
@@ -221,7 +222,7 @@ static void fail(const char *kernel, int32_t code) {
     const char *message = canopy_message();
     if (code != CANOPY_THREADS_ASSERTED)
         fprintf(stderr, "%s%s%s\n", message[0] ? message : "a kernel failed: ", message[0] ? " in " : "", kernel);
-    canopy_cuda_stick(code == CANOPY_THREADS_ASSERTED ? cudaErrorAssert
+    canopy_cuda_stick(code == CANOPY_THREADS_ASSERTED || code == CANOPY_ASSERTION_FAILED ? cudaErrorAssert
                       : code == CANOPY_OUT_OF_MEMORY ? cudaErrorMemoryAllocation
                                                      : cudaErrorLaunchFailure);
 }
@@ -229,7 +230,9 @@ static void fail(const char *kernel, int32_t code) {
 static void run(canopy_cuda_task *task) {
     launch_task *launch = (launch_task *)task;
     fflush(stdout); /* what kernels print comes behind what the program printed before */
+    canopy_cuda_kernel_begins(launch->kernel->name);
     int32_t code = canopy_launch(&launch->request);
+    canopy_cuda_kernel_ends();
     if (code) fail(launch->kernel->name, code);
 }
 
