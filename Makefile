@@ -58,7 +58,7 @@ test: setup
 	$(BIN)/python -m pytest -q $(PYTEST_ARGS)
 
 test-triton: setup
-	CANOPY_TEST_ALL_CONFIGS=1 $(BIN)/python -m pytest -q tests/triton tests/frontends/triton $(PYTEST_ARGS)
+	CANOPY_TEST_ALL_CONFIGS=1 CANOPY_TEST_PACKAGES=1 $(BIN)/python -m pytest -q tests/triton tests/frontends/triton $(PYTEST_ARGS)
 
 test-cuda: setup
 	$(BIN)/python -m pytest -q tests/frontends/cuda $(PYTEST_ARGS)

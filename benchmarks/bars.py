@@ -109,6 +109,11 @@ def _microseconds(results: Results, case: str) -> float | None:
     return row.median_s * 1e6 if row else None
 
 
+def _milliseconds(results: Results, case: str) -> float | None:
+    row = results.find(case, "canopy")
+    return row.median_s * 1e3 if row else None
+
+
 def compiling(column: str, unit: str, factor: float) -> Figure:
     """A column of `compile_time`; the case is the kernel's name behind "compile time: "."""
 
@@ -160,6 +165,24 @@ COMPUTE_BOUND = (
     "causal attention backward S2048 D64 f32",
     "causal attention backward S2048 D64 bf16",
 )
+
+CUDA_BESIDE_LOOPS = {
+    "saxpy 64M f32": 0.95,
+    "stream triad 64M f32": 0.95,
+    "block reduction 64M f32": 0.9,
+    "stencil 256^3 f32": 1.0,
+    "n-body 8192 f32": 1.0,
+    "transpose 4096^2 f32": 1.0,
+    "histogram 64M bytes, shared atomics": 0.7,
+    "Black-Scholes 4M options": 1.0,
+    "Mandelbrot 1024^2, 256 steps": 1.0,
+}
+CUDA_BESIDE_TORCH = {
+    "matmul 1024^3 f32, shared tiles": 0.5,
+    "matmul 1024^3 f32, tiles in registers": 0.7,
+    "softmax 8192x1024 f32, warp shuffles": 1.0,
+    "layer norm 8192x1024 f32, warp shuffles": 1.0,
+}
 
 BARS: tuple[Bar, ...] = (
     Bar("add 64M f32", slowdown("limit"), at_most=1.05),
@@ -219,5 +242,12 @@ BARS: tuple[Bar, ...] = (
     ),
     Bar("compile time: import", compiling("import_s", "s", 1), at_most=0.2),
     *(Bar(f"canopy run: {name}", faster("torch", "fresh"), at_least=4.0) for name in AS_CALLED),
+    *(Bar(f"CUDA {name}", faster("g++"), at_least=r) for name, r in CUDA_BESIDE_LOOPS.items()),
+    *(Bar(f"CUDA {name}", faster("torch"), at_least=r) for name, r in CUDA_BESIDE_TORCH.items()),
+    Bar(
+        "CUDA launch of an empty kernel from C++, a thousand",
+        Figure(_milliseconds, "ms"),
+        at_most=5.0,
+    ),
     Bar("launch of a tiny kernel", Figure(_microseconds, "us"), at_most=11.0),
 )

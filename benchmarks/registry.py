@@ -13,6 +13,7 @@ CASE_MODULES = (
     "cases_contractions",
     "cases_scans",
     "cases_called",
+    "cases_cuda",
 )
 
 

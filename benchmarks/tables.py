@@ -68,7 +68,7 @@ def lines_of(results: Results) -> list[Line]:
     return lines
 
 
-PEERS = ("torch", "torch linear", "inductor", "numba", "oneDNN packed")
+PEERS = ("torch", "torch linear", "inductor", "numba", "g++", "oneDNN packed")
 COLUMNS = (*PEERS, "limit")
 
 

@@ -48,7 +48,7 @@ __global__ void sum_kernel(const float *in, float *out, int n) {
 }
 
 EXPORT void sum(const float *in, float *out, int n) {
-  cudaMemset(out, 0, sizeof(float));
+  cudaMemsetAsync(out, 0, sizeof(float));
   sum_kernel<<<1024, 256>>>(in, out, n);
   cudaDeviceSynchronize();
 }
@@ -197,7 +197,7 @@ __global__ void histogram_kernel(const unsigned char *data, int n, unsigned int 
 }
 
 EXPORT void histogram(const unsigned char *data, int n, unsigned int *bins) {
-  cudaMemset(bins, 0, 256 * sizeof(unsigned int));
+  cudaMemsetAsync(bins, 0, 256 * sizeof(unsigned int));
   histogram_kernel<<<256, 256>>>(data, n, bins);
   cudaDeviceSynchronize();
 }

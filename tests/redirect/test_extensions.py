@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,8 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 pytest.importorskip("ziglang")
+
+from conftest import environment  # noqa: E402
 
 from canopy import cuda_as  # noqa: E402
 from canopy.errors import CompileError, LaunchError, UnsupportedError  # noqa: E402
@@ -222,6 +226,54 @@ def test_compile_kernel(cuda: None):
         kernel(args=[x, y, 1.0, 1.5], shared_mem=4)
     with pytest.raises(RuntimeError, match=r"Kernel compilation failed:\n.*k\.cu:1:.*error"):
         compile_kernel("__global__ void k() { broken }", "k")
+
+
+SETUP = """
+from setuptools import setup
+from torch.utils.cpp_extension import BuildExtension, CUDAExtension
+
+setup(
+    name="squares",
+    packages=["squares"],
+    ext_modules=[
+        CUDAExtension(
+            "squares._C",
+            ["bind.cpp", "square.cu"],
+            define_macros=[("EXTRA", "1")],
+            extra_compile_args={"cxx": ["-O2"], "nvcc": ["-O3", "-arch=sm_80"]},
+        )
+    ],
+    cmdclass={"build_ext": BuildExtension},
+)
+"""
+BIND = """
+#include <torch/extension.h>
+torch::Tensor square(torch::Tensor x);
+PYBIND11_MODULE(TORCH_EXTENSION_NAME, m) { m.def("square", &square); m.attr("extra") = EXTRA; }
+"""
+
+
+def test_setup_py(tmp_path: Path):
+    (tmp_path / "squares").mkdir()
+    (tmp_path / "squares" / "__init__.py").write_text("")
+    (tmp_path / "setup.py").write_text(SETUP)
+    (tmp_path / "bind.cpp").write_text(BIND)
+    kernels = INLINE.partition("TORCH_LIBRARY(")[0]
+    (tmp_path / "square.cu").write_text(f"#include <torch/extension.h>\n{kernels}")
+    (tmp_path / "use.py").write_text(
+        "import torch\nfrom squares import _C\n"
+        "x = torch.randn(300, device='cuda')\n"
+        "print(torch.equal(_C.square(x), x * x), _C.extra)\n"
+    )
+    outputs = []
+    for words in (["setup.py", "build_ext", "--inplace"], ["use.py"]):
+        command = [sys.executable, "-m", "canopy", "run", "--quiet", *words]
+        done = subprocess.run(
+            command, cwd=tmp_path, env=environment(), capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        outputs.append(done.stdout)
+    assert outputs[1] == "True 1\n"
 
 
 def test_nothing_stays_patched():

@@ -95,16 +95,21 @@ def _last_step(value: Value) -> tuple[Value, _Step, int] | None:
     return None
 
 
-def _is_uniform(tile: Value) -> bool:
+def _is_uniform(tile: Value, known: dict[Value, bool] | None = None) -> bool:
     """Is it known that all lanes are equal?"""
-    match tile.op:
-        case Splat() | Constant():
-            return True
-        case Broadcast() | ExpandDims() | Reshape() | Transpose() | Cast() | Bitcast():
-            return _is_uniform(tile.op.source)
-        case Binary():
-            return _is_uniform(tile.op.lhs) and _is_uniform(tile.op.rhs)
-    return False
+    known = {} if known is None else known
+    if tile not in known:
+        match tile.op:
+            case Splat() | Constant():
+                known[tile] = True
+            case Broadcast() | ExpandDims() | Reshape() | Transpose() | Cast() | Bitcast():
+                known[tile] = _is_uniform(tile.op.source, known)
+            case Binary():
+                sides = (tile.op.lhs, tile.op.rhs)
+                known[tile] = all(_is_uniform(side, known) for side in sides)
+            case _:
+                known[tile] = False
+    return known[tile]
 
 
 def _handed_on(op: While) -> dict[Value, list[Value]]:

@@ -87,11 +87,21 @@ def build(output: Path = NATIVE_FOLDER / LIBRARY_NAME) -> Path:
 
 
 def runtime_archive() -> Path:
-    """The static library of executables: pool, memory, and CUDA's runtime; built when missing."""
+    """The static library of executables: pool, memory, and CUDA's runtime; built when missing, and
+    in a checkout when its sources changed: programs would not link with what the compiler emits."""
     archive = NATIVE_FOLDER / ARCHIVE_NAME
-    if not archive.exists():
+    if not archive.exists() or (_is_checkout() and _is_stale(archive)):
         build_archive(archive)
     return archive
+
+
+def _is_checkout() -> bool:
+    return (NATIVE_FOLDER.parents[3] / "pyproject.toml").exists()
+
+
+def _is_stale(archive: Path) -> bool:
+    made = archive.stat().st_mtime
+    return any(source.stat().st_mtime > made for source in NATIVE_FOLDER.rglob("*.[ch]"))
 
 
 def build_archive(output: Path = NATIVE_FOLDER / ARCHIVE_NAME) -> Path:

@@ -118,6 +118,65 @@ def test_dependency_files_name_the_headers(project: Path) -> None:
     ]
 
 
+C_PART = """
+#include <cuComplex.h>
+#include <cuda_fp16.h>
+#include <cuda_runtime.h>
+#include <omp.h>
+#include <stdio.h>
+int devices(void) {
+  float4 v = make_float4(1, 2, 3, 4);
+  dim3 grid = {1, 2, 3};
+  cuDoubleComplex z = cuCmul(make_cuDoubleComplex(1, 2), make_cuDoubleComplex(3, 4));
+  double4_32a d = make_double4_32a(1, 2, 3, 4);
+  struct cudaDeviceProp properties;
+  int count = 0;
+#pragma omp parallel
+  cudaGetDeviceCount(&count);
+  cudaGetDeviceProperties(&properties, 0);
+  printf("%g %u %g %g %d\\n", v.w, grid.z, cuCreal(z), d.w, omp_get_num_threads());
+  return count;
+}
+"""
+CPP_PART = """
+#include <cuda_bf16.h>
+#include <cuda_fp8.h>
+#include <helper_cuda.h>
+#include <helper_functions.h>
+#include <helper_math.h>
+extern "C" int devices(void);
+__host__ __device__ float twice(float x) { return 2 * x; }
+int main(int argc, char** argv) {
+  half h(1.25f);
+  float3 v = make_float3(1.0f, 2.0f, 3.0f);
+  h = h + half(twice(1));
+  checkCudaErrors(cudaSetDevice(devices() - 1));
+  printf("%g %g %g %d\\n", float(h), dot(v, v), float(__nv_bfloat16(3.14159f)), max(3, 4));
+  checkCudaErrors(cudaSetDevice(12345));
+}
+"""
+
+
+def test_c_and_cpp_sources_see_types_and_helpers(project: Path) -> None:
+    (project / "part.c").write_text(C_PART)
+    (project / "whole.cpp").write_text(CPP_PART)
+    words = ("nvcc", "-Xcompiler", "-fopenmp", "part.c", "whole.cpp", "-o", "app")
+    assert "run on one thread" in canopy(project, *words).stderr
+    done = subprocess.run([project / "app"], capture_output=True, text=True, check=False)
+    assert done.stdout == "4 3 -5 4 1\n3.25 14 3.14062 4\n"
+    assert done.returncode == 1
+    assert "whole.cpp:15 code=101(cudaErrorInvalidDevice)" in done.stderr
+
+
+def test_a_programs_own_helpers_come_first(project: Path) -> None:
+    (project / "common").mkdir()
+    (project / "common" / "helper_cuda.h").write_text("#error ours\n")
+    (project / "uses.cu").write_text("#include <helper_cuda.h>\n")
+    words = ("nvcc", "-c", "uses.cu", "-o", "uses.o")
+    canopy(project, *words)
+    assert "error: ours" in canopy(project, *words, "-Icommon", status=1).stderr
+
+
 def test_the_version_is_where_build_systems_look(project: Path) -> None:
     assert "release 12.3, V12.3.107" in canopy(project, "nvcc", "--version").stdout
 
@@ -127,6 +186,10 @@ def test_the_version_is_where_build_systems_look(project: Path) -> None:
     [
         ("int main() {\n  undeclared();\n}\n", "bad.cu:2:3: error: use of undeclared identifier"),
         ("#include <cublas_v2.h>\n", "hint: cublas_v2.h belongs to cuBLAS"),
+        (
+            "__global__ void k(cudaTextureObject_t t, float* o) { *o = tex2D<float>(t, 1, 2); }\n",
+            "is unavailable: textures and surfaces are not supported yet by Canopy",
+        ),
     ],
 )
 def test_errors_are_clangs_at_the_users_line(project: Path, source: str, message: str) -> None:

@@ -11,7 +11,7 @@ pytest.importorskip("ziglang")
 
 from canopy.frontends.cuda.build import Options, compile_source, link
 
-PROGRAMS = sorted((Path(__file__).parent / "programs").glob("*.cu"))
+PROGRAMS = sorted((Path(__file__).parent / "programs").rglob("*.cu"))
 
 
 @pytest.mark.parametrize("source", PROGRAMS, ids=lambda path: path.stem)

@@ -15,7 +15,7 @@ import pytest
 pytest.importorskip("ziglang")
 
 from canopy.cuda import RawKernel, RawModule
-from canopy.errors import CompileError, LaunchError, UnsupportedError
+from canopy.errors import CompileError, KernelError, LaunchError, UnsupportedError
 from canopy.frontends.cuda.command_line import UsageError
 
 RNG = np.random.default_rng()
@@ -402,3 +402,26 @@ print(p.tolist(), "canopy.frontends.cuda.llvm_reader" in sys.modules)
     assert run() == "[11, 11, 11, 11, 11] False"
     header.write_text("#define VALUE 12\n")
     assert run() == "[12, 12, 12, 12, 12] True"
+
+
+def test_printing_assertions_and_traps(capfd):
+    """printf and assert are there without an include, and a kernel's failure is an exception."""
+    module = RawModule(
+        code=r"""
+extern "C" __global__ void check(int* p) {
+  if (threadIdx.x == 3) printf("thread %d of %d: %.2f\n", threadIdx.x, blockDim.x, 0.25);
+  assert(p[0] < 5);
+  p[1] = 7;
+}
+extern "C" __global__ void stop(int* p) { if (*p) __trap(); }
+"""
+    )
+    p = np.array([1, 0], np.int32)
+    module.get_function("check")((1,), (4,), (p,))
+    assert p[1] == 7
+    assert "thread 3 of 4: 0.25\n" in capfd.readouterr().out
+    p[0] = 9
+    with pytest.raises(KernelError, match=r"<RawModule>:4: .*`p\[0\] < 5` failed"):
+        module.get_function("check")((1,), (1,), (p,))
+    with pytest.raises(KernelError, match="trap"):
+        module.get_function("stop")((1,), (1,), (p,))

@@ -113,6 +113,21 @@ def float_chain(g: Generator) -> None:
     g.record(g.keep(second, lhs=inner, rhs=g.varied(type_)))
 
 
+@step(1)
+def twins(g: Generator) -> None:
+    """Two ops on the same operands that differ in a flag alone."""
+    type_ = g.type(WIDE_FLOATS)
+    lhs, rhs = g.varied(type_), g.varied(type_)
+    relation, extreme = g.rng.choice(_RELATIONS), g.rng.choice([ir.Min, ir.Max])
+    ordered = g.chance(0.5)
+    for flag in (False, True):
+        if ordered:
+            made = g.add(ir.Compare, predicate=relation, lhs=lhs, rhs=rhs, unordered=flag)
+        else:
+            made = g.with_one_zero(g.add(extreme, lhs=lhs, rhs=rhs, propagate_nan=flag))
+        g.record(g.leave(made))
+
+
 @step(3)
 def float_function(g: Generator) -> None:
     """Functions whose result is one rounding of the exact one."""

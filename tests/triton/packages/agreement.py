@@ -51,7 +51,7 @@ def normal(*shape: int) -> Tensor:
 
 
 def one_configuration(monkeypatch: Any, seed: int) -> None:
-    """Autotuning picks any configuration, unmeasured: each must be right, one compiles fast."""
+    """Autotuning takes any configuration, unmeasured: each must be right, and one is fast."""
     from triton.runtime.autotuner import Autotuner
 
     chooser = random.Random(seed)

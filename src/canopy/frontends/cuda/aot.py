@@ -14,9 +14,9 @@ from canopy.compiler import assemble, compile_kernel
 from canopy.frontends.cuda.llvm_types import PtrType, size_of
 from canopy.frontends.cuda.llvm_values import Argument, Function
 from canopy.frontends.cuda.module import CudaModule, LoweredKernel
-from canopy.frontends.cuda.variables import host_definition, host_symbol
+from canopy.frontends.cuda.variables import host_definition, host_symbol, module_symbol
 
-__all__ = ["ANY_SHAPE", "Shape", "device_objects"]
+__all__ = ["ANY_SHAPE", "Registration", "Shape", "device_objects"]
 
 Shape = tuple[int, int, int]
 ANY_SHAPE: Shape = (0, 0, 0)  # stands for every other block
@@ -31,15 +31,29 @@ class _Variant:
     scratch_bytes: int
 
 
-def device_objects(
-    module: CudaModule, module_id: str, shapes: Mapping[str, Sequence[Shape]]
-) -> list[bytes]:
-    """Object files of every kernel, and the one that registers them under ``module_id``.
+@dataclass(frozen=True)
+class Registration:
+    """What one source's host half looks up under ``id``: the names that it knows kernels and
+    variables by, and those that they have in the module."""
 
-    ``shapes``: by mangled kernel name, the block shapes to compile for.
+    id: str
+    kernels: Mapping[str, str]
+    variables: Mapping[str, str]
+
+
+def device_objects(
+    module: CudaModule,
+    module_id: str,
+    shapes: Mapping[str, Sequence[Shape]],
+    registrations: Sequence[Registration] = (),
+) -> list[bytes]:
+    """Object files of every kernel, and the one that registers them.
+
+    ``shapes``: by mangled kernel name, the block shapes to compile for. A module that was linked of
+    several sources has a registration for each; else all of it goes under ``module_id``.
     """
     objects: list[bytes] = []
-    tables: list[_Table] = []
+    tables: dict[str, _Table] = {}
     for function in module.kernels:
         variants = []
         lowered = None
@@ -52,9 +66,16 @@ def device_objects(
             written = code.written
             variants.append(_Variant(block, entry, code.scratch_bytes))
         if lowered is not None:
-            tables.append(_kernel_table(function, lowered, written, variants, len(tables)))
-    objects.append(assemble(_registration(module, module_id, tables)))
+            table = _kernel_table(function, lowered, written, variants, len(tables))
+            tables[function.name] = table
+    parts = registrations or [_whole(module, module_id)]
+    objects.append(assemble(_registration(module, parts, tables)))
     return objects
+
+
+def _whole(module: CudaModule, module_id: str) -> Registration:
+    kernels = {function.name: function.name for function in module.kernels}
+    return Registration(module_id, kernels, {v.name: v.name for v in module.variables})
 
 
 def _expanded(
@@ -69,7 +90,7 @@ def _expanded(
 
 @dataclass(frozen=True)
 class _Table:
-    row: str
+    row: str  # behind the kernel's name
     definitions: list[str]
 
 
@@ -91,14 +112,13 @@ def _kernel_table(
         for v in variants
     ]
     definitions = [
-        _text(f"name.{number}", function.name),
         _array(f"parameters.{number}", "{i32, i32}", parameters),
         _array(f"variables.{number}", "ptr", variables),
         _array(f"variants.{number}", _VARIANT, rows),
         *(f'declare i32 @"{v.entry}"(ptr, ptr, ptr, i64, i64, ptr)' for v in variants),
     ]
     row = (
-        f"{_KERNEL} {{ptr @name.{number}, ptr @parameters.{number}, ptr @variables.{number}, "
+        f"ptr @parameters.{number}, ptr @variables.{number}, "
         f"ptr @variants.{number}, i32 {len(parameters)}, i32 {len(variables)}, i32 {len(rows)}, "
         f"i32 {function.max_threads}, i64 {lowered.static_shared_bytes}, i32 0, i32 0}}"
     )
@@ -106,8 +126,8 @@ def _kernel_table(
 
 
 _MODULE = (
-    "@module = private constant {{ptr, ptr, ptr, i64, i64}} {{ptr @id, ptr @kernels, "
-    "ptr @variables, i64 {kernels}, i64 {variables}}}"
+    "@{name} = private constant {{ptr, ptr, ptr, i64, i64}} {{ptr @{name}.id, "
+    "ptr @{name}.kernels, ptr @{name}.variables, i64 {kernels}, i64 {variables}}}"
 )
 # Not llvm.global_ctors, which this LLVM emits in the old form that today's linkers leave out.
 _CONSTRUCTOR = """\
@@ -142,29 +162,57 @@ def _array(name: str, type_: str, items: list[str]) -> str:
     return f"@{name} = private constant [{len(items)} x {type_}] {body}"
 
 
-def _registration(module: CudaModule, module_id: str, tables: list[_Table]) -> str:
-    known = {v.name for v in module.variables}
-    names = [_text(f"variable.{i}", v.name) for i, v in enumerate(module.variables)]
-    rows = [
-        f'{{ptr, ptr, i64}} {{ptr @variable.{i}, ptr @"{host_symbol(v.name)}", '
-        f"i64 {size_of(v.content)}}}"
-        for i, v in enumerate(module.variables)
+def _registration(
+    module: CudaModule, parts: Sequence[Registration], tables: Mapping[str, _Table]
+) -> str:
+    known = {v.name: size_of(v.content) for v in module.variables}
+    lines = [
+        *module.type_lines,
+        *(host_definition(v, known) for v in module.variables),
+        *(line for table in tables.values() for line in table.definitions),
+    ]
+    for number, part in enumerate(parts):
+        lines += _module_lines(f"module.{number}", part, tables, known)
+    calls = [
+        f"  call void @canopy_cuda_register_module(ptr @module.{number})"
+        for number in range(len(parts))
     ]
     return "\n".join(
         [
-            *module.type_lines,
-            *(host_definition(v, known) for v in module.variables),
-            *(line for table in tables for line in table.definitions),
-            *names,
-            _text("id", f"canopy:{module_id}"),
-            _array("kernels", _KERNEL, [table.row for table in tables]),
-            _array("variables", "{ptr, ptr, i64}", rows),
-            _MODULE.format(kernels=len(tables), variables=len(rows)),
+            *lines,
             _CONSTRUCTOR,
             "declare void @canopy_cuda_register_module(ptr)",
             "define internal void @register() {",
-            "  call void @canopy_cuda_register_module(ptr @module)",
+            *calls,
             "  ret void",
             "}",
         ]
     )
+
+
+def _module_lines(
+    name: str, part: Registration, tables: Mapping[str, _Table], known: Mapping[str, int]
+) -> list[str]:
+    kernels = [(as_known, tables[own]) for as_known, own in part.kernels.items() if own in tables]
+    variables = [(as_known, own) for as_known, own in part.variables.items() if own in known]
+    kernel_rows = [
+        f"{_KERNEL} {{ptr @{name}.kernel.{i}, {table.row}" for i, (_, table) in enumerate(kernels)
+    ]
+    variable_rows = [
+        f"{{ptr, ptr, i64}} {{ptr @{name}.variable.{i}, "
+        f'ptr @"{host_symbol(own)}", i64 {known[own]}}}'
+        for i, (_, own) in enumerate(variables)
+    ]
+    shared = [
+        f'@"{module_symbol(part.id, as_known)}" = hidden alias i8, ptr @"{host_symbol(own)}"'
+        for as_known, own in variables
+    ]
+    return [
+        *shared,
+        *(_text(f"{name}.kernel.{i}", as_known) for i, (as_known, _) in enumerate(kernels)),
+        *(_text(f"{name}.variable.{i}", as_known) for i, (as_known, _) in enumerate(variables)),
+        _text(f"{name}.id", f"canopy:{part.id}"),
+        _array(f"{name}.kernels", _KERNEL, kernel_rows),
+        _array(f"{name}.variables", "{ptr, ptr, i64}", variable_rows),
+        _MODULE.format(name=name, kernels=len(kernel_rows), variables=len(variable_rows)),
+    ]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from canopy import ir
 from canopy.frontends.cuda.call_rules import calls, in_play, is_true, reduced
 from canopy.frontends.cuda.llvm_values import Instruction
+from canopy.frontends.cuda.returned import not_returned
 from canopy.frontends.cuda.translator import Mask, Translator
 from canopy.ir.types import BOOL, I32, element_type
 
@@ -56,7 +57,7 @@ def _require_whole_warps(t: Translator, i: Instruction, mask: Mask) -> None:
     """Reports a barrier that only some lanes of a warp reach, where the others go elsewhere."""
     if i not in t.waits.uneven or mask is None:
         return
-    others = t.both(None, t.inverted(mask))
+    others = not_returned(t, t.both(None, t.inverted(mask)))
     reached = t.any_active(mask)
     alone = t.inverted(t.any_active(others))
     whole = t.add(ir.Or, lhs=t.inverted(reached), rhs=alone)

@@ -16,12 +16,15 @@ from pathlib import Path
 
 from canopy.errors import CompileError, Location
 from canopy.frontends.cuda.aot import ANY_SHAPE, Shape, device_objects
-from canopy.frontends.cuda.clang import Half, run_half
+from canopy.frontends.cuda.clang import Half, device_ir, run_half
 from canopy.frontends.cuda.launches import launch_shapes
 from canopy.frontends.cuda.linking import link
-from canopy.frontends.cuda.module import CudaModule, compile_cuda
+from canopy.frontends.cuda.managed import with_device_variables
+from canopy.frontends.cuda.module import module_of
 from canopy.frontends.cuda.options import Options
+from canopy.frontends.cuda.separate import export_variables, link_units, unit_object
 from canopy.frontends.cuda.toolchain import find_zig, host_cpu, host_flags, host_triple
+from canopy.frontends.cuda.units import Unit
 
 __all__ = [
     "Compiled",
@@ -55,22 +58,41 @@ def compile_object(path: Path, options: Options) -> Compiled:
     with tempfile.TemporaryDirectory(prefix="canopy-") as name, ThreadPoolExecutor(2) as pool:
         folder = Path(name)
         host = pool.submit(_host_ir, source, str(path), module_id, folder, options)
-        device = pool.submit(_device_module, source, str(path), folder, options)
+        device = pool.submit(_device_ir, source, str(path), folder, options)
         host_half = host.result()  # its errors come first: they are clang's own for both halves
-        host_object = pool.submit(_host_object, host_half.text, folder, options)
+        host_ir = with_device_variables(host_half.text, module_id)
+        if options.relocatable:
+            host_ir = export_variables(host_ir)
+        host_object = pool.submit(_host_object, host_ir, folder, options)
         shapes = _shapes(launch_shapes(host_half.text))
-        parts = []
-        for number, code in enumerate(device_objects(device.result(), module_id, shapes)):
-            parts.append(folder / f"device{number}.o")
-            parts[-1].write_bytes(code)
+        if options.relocatable:
+            made = [unit_object(Unit(module_id, str(path), device.result(), shapes))]
+        else:
+            module = module_of(device.result(), str(path))
+            made = device_objects(module, module_id, shapes)
+        parts = write_parts(made, folder)
         joined = folder / "joined.o"
         _join([host_object.result(), *parts], joined)
         included = included_files(folder, path)
         return Compiled(joined.read_bytes(), host_half.warnings, included)
 
 
-def _device_module(source: str, filename: str, folder: Path, options: Options) -> CudaModule:
-    return compile_cuda(source, filename, [*options.flags, *recording(folder / "device.d")])
+def write_parts(objects: Sequence[bytes], folder: Path) -> list[Path]:
+    """Object files of the device code, to be linked."""
+    parts = [folder / f"device{number}.o" for number in range(len(objects))]
+    for part, code in zip(parts, objects, strict=True):
+        part.write_bytes(code)
+    return parts
+
+
+def link_device_code(units: Sequence[Unit], output: Path) -> None:
+    """The device code of separately compiled sources as one relocatable object."""
+    with tempfile.TemporaryDirectory(prefix="canopy-") as folder:
+        _join(write_parts(link_units(units), Path(folder)), output)
+
+
+def _device_ir(source: str, filename: str, folder: Path, options: Options) -> str:
+    return device_ir(source, filename, [*options.flags, *recording(folder / "device.d")])
 
 
 def recording(file: Path) -> list[str]:

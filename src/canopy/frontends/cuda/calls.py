@@ -19,6 +19,8 @@ from canopy.frontends.cuda.translator import Mask, Translator
 
 __all__ = ["translate_call"]
 
+_ELSEWHERE = "a function of another source: nvcc -rdc=true (or -dc) links device code"
+
 
 def translate_call(t: Translator, i: Instruction, mask: Mask) -> ir.Value | None:
     """Appends the ops of one call and returns its value."""
@@ -29,9 +31,17 @@ def translate_call(t: Translator, i: Instruction, mask: Mask) -> ir.Value | None
             hint="write it in CUDA C++, or guard it for GPUs with #ifndef __CANOPY__",
         )
     rule = find_rule(i.callee) or math_calls.rule_of_name(i.callee)
+    if rule is None and i.callee.startswith("_Z"):
+        raise UnsupportedError(
+            f"the device function {i.callee} calls itself, or no source that it was compiled with "
+            "defines it",
+            location=i.location,
+            hint="recursion other than in the last call: a loop with an array as its stack",
+        )
     if rule is None:
         raise UnsupportedError(
             f"the device function {i.callee or 'called through a pointer'} is not supported yet",
             location=i.location,
+            hint=_ELSEWHERE if i.callee else "",
         )
     return rule(t, i, mask)

@@ -33,7 +33,7 @@ _OWN_NAMES = (
     "is_floating_point requires_grad options is_same data_ptr data item index index_put_ defined "
     "reset method call python accessor grad toType set_requires_grad empty zeros ones rand randn "
     "full empty_strided randint arange eye linspace randperm scalar_tensor tensor from_blob "
-    "function get str"
+    "function get str einsum"
 )
 _CPP_WORDS = (
     "and or not xor bitand bitor compl float double int long short bool char half auto case class "

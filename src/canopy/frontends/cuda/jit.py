@@ -46,6 +46,8 @@ __all__ = ["DeviceVariable", "JitModule", "KernelInfo", "Source", "Variant", "ji
 Shape = tuple[int, int, int]
 KEPT_VARIANTS = 8  # of one source, with different headers
 DYNAMIC_SHARED_BYTES = 227 << 10
+# What a source has without asking when it is compiled at run time: assert and printf.
+_BUILT_IN = ("-include", "assert.h", "-include", "stdio.h")
 
 
 @dataclass(frozen=True)
@@ -176,7 +178,7 @@ def _compile(source: Source) -> _Compiled:
 
     with tempfile.TemporaryDirectory(prefix="canopy-") as name:
         folder = Path(name)
-        flags = [*source.options.flags, *DEBUG_FLAGS, *recording(folder / "device.d")]
+        flags = [*source.options.flags, *DEBUG_FLAGS, *_BUILT_IN, *recording(folder / "device.d")]
         ir = device_ir(_whole_text(source), source.filename, flags)
         files = [
             path for path in included_files(folder, Path(source.filename)) if not is_ours(path)
@@ -190,7 +192,7 @@ def _compile(source: Source) -> _Compiled:
         for f in module.kernels
     }
     variables = {
-        v.name: signatures.variables.get(v.name, (v.name, _bytes_of(v))) for v in _variables(module)
+        v.name: signatures.variables.get(v.name, ("", _bytes_of(v))) for v in _variables(module)
     }
     expressions = {text: found[str(at)] for at, text in enumerate(source.expressions)}
     included = [(str(path), hash_of(path)) for path in files]
@@ -268,7 +270,7 @@ class JitModule:
         for symbol, (written, _) in self.known.variables.items():
             if name in (symbol, written):
                 return self.memory[symbol]
-        there = ", ".join(text for text, _ in self.known.variables.values()) or "none"
+        there = ", ".join(text for text, _ in self.known.variables.values() if text) or "none"
         raise CompileError(
             f"no __device__ or __constant__ variable is named {name}",
             location=Location(self.source.filename),

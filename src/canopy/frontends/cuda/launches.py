@@ -14,7 +14,7 @@ _PUSH = re.compile(
     r"@__cudaPushCallConfiguration\(i64 [^,]+, i32 [^,]+, i64 (?:noundef )?([^,]+), "
     r"i32 (?:noundef )?([^,]+),"
 )
-_STUB = re.compile(r"@(_Z\d+__device_stub__\w+|__device_stub__\w+)")
+_STUB = re.compile(r"@(_Z\w*?__device_stub__\w+|__device_stub__\w+)")
 _REGISTERED = re.compile(
     r"@__cudaRegisterFunction\(ptr[^@]*@(\"[^\"]*\"|[\w.$]+), ptr[^@]*@(\"[^\"]*\"|[\w.$]+)"
 )

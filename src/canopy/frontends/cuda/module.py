@@ -27,13 +27,14 @@ from canopy.frontends.cuda.llvm_values import (
 from canopy.frontends.cuda.memory_calls import SHARED_ADDRESSES
 from canopy.frontends.cuda.pipeline import parse_and_prepare
 from canopy.frontends.cuda.placement import Placement
+from canopy.frontends.cuda.returned import keep_returned
 from canopy.frontends.cuda.structure import emit_function
 from canopy.frontends.cuda.translator import Translator
 from canopy.frontends.cuda.uniformity import Uniformity
 from canopy.frontends.cuda.waits import WARP_WIDE, Waits
 from canopy.ir.types import I32, PTR
 
-__all__ = ["CudaModule", "LoweredKernel", "compile_cuda"]
+__all__ = ["CudaModule", "LoweredKernel", "compile_cuda", "module_of"]
 
 MAX_THREADS = 1024
 WARP = 32
@@ -45,8 +46,12 @@ def compile_cuda(source: str, filename: str, options: Sequence[str] = ()) -> Cud
     ``filename`` is what errors and source locations name; ``options`` are macros and include
     folders as clang takes them.
     """
-    prepared = parse_and_prepare(device_ir(source, filename, options), filename)
-    return CudaModule(filename, read_module(prepared, filename))
+    return module_of(device_ir(source, filename, options), filename)
+
+
+def module_of(ir: str, filename: str) -> CudaModule:
+    """The module of device code that clang has compiled."""
+    return CudaModule(filename, read_module(parse_and_prepare(ir, filename), filename))
 
 
 @dataclass(frozen=True)
@@ -162,6 +167,13 @@ def _lower(function: Function, block: tuple[int, int, int], shared_bytes: int) -
     lanes = (waits.grain, 1, 1) if waits.grain else _lanes(flow, block)
     t = Translator(function, lanes, shared_bytes, uniformity, placement, shared, waits)
     variables = _variables(flow, 0, 1, 4)
+    for variable in variables:
+        if variable.is_external:
+            raise UnsupportedError(
+                f"the device variable {variable.name} is declared here and defined nowhere",
+                location=function.location,
+                hint="nvcc -rdc=true (or -dc) with the source that defines it",
+            )
     parameters = [*_parameters(t, function), *_variable_parameters(t, variables)]
     if block[2] == 0:
         parameters += _extent_parameters(t, is_line=block[1] == 1)
@@ -169,6 +181,7 @@ def _lower(function: Function, block: tuple[int, int, int], shared_bytes: int) -
         extents = [t.constant(extent, I32) for extent in block]
         t.set_extents(extents, is_line=block[1] * block[2] == 1)
     static_bytes = _shared_memory(t, flow)
+    keep_returned(t)
     emit_function(t, flow)
     kernel = ir.Kernel(function.display_name, tuple(parameters), t.body, function.location, lanes)
     return LoweredKernel(kernel, tuple(variables), function.arguments, static_bytes)

@@ -19,7 +19,12 @@ from pathlib import Path
 
 from canopy.errors import CanopyError, CompileError, UnsupportedError
 from canopy.frontends.cuda.clang import ClangError, clang_error
-from canopy.frontends.cuda.command_line import CommandLine, UsageError, read_command_line
+from canopy.frontends.cuda.command_line import (
+    OPENMP_NOTE,
+    CommandLine,
+    UsageError,
+    read_command_line,
+)
 from canopy.frontends.cuda.dependencies import dependency_rule
 from canopy.frontends.cuda.libraries import wanted_libraries
 from canopy.frontends.cuda.linking import host_compiler_command, link, link_command
@@ -31,6 +36,7 @@ from canopy.frontends.cuda.toolchain import (
     host_cpu,
     host_flags,
 )
+from canopy.frontends.cuda.units import Unit, units_in
 
 __all__ = [
     "CUDA_SUFFIXES",
@@ -111,13 +117,15 @@ def build(line: CommandLine) -> int:
     """Carries out a command line. Raises CanopyError, ClangError among them."""
     _report_environment(line)
     check(line)
+    if OPENMP_NOTE in line.noted and not line.verbose:
+        print(f"nvcc warning : {OPENMP_NOTE}", file=sys.stderr)
     if line.dry_run:
         _trace_link(line)
         return 0
     if line.action in {"preprocess", "dependencies"}:
         return _print_sources(line)
     if line.action == "device-link":
-        return _empty_object(_output(line, "a_dlink.o"))
+        return _link_device_code(line, _output(line, "a_dlink.o"))
     with tempfile.TemporaryDirectory(prefix="canopy-") as folder:
         made = compile_inputs(line, Path(folder))
         if line.action == "compile":
@@ -185,6 +193,7 @@ def _options(line: CommandLine) -> Options:
         standard=line.standard,
         optimization=line.optimization,
         warnings=tuple(word for word in warnings if word != "-Wl"),
+        relocatable=line.relocatable,
     )
 
 
@@ -309,15 +318,26 @@ def _archive(objects: Sequence[Path | str], output: Path) -> None:
         raise CompileError(f"the archive {output} cannot be written: {done.stderr.strip()}")
 
 
-def _empty_object(output: Path) -> int:
-    """-dlink: device code was linked when it was compiled, so there is nothing left to do."""
-    with tempfile.TemporaryDirectory(prefix="canopy-") as folder:
-        source = Path(folder) / "empty.c"
+def _link_device_code(line: CommandLine, output: Path) -> int:
+    """-dlink: what the objects carry of device code, or an empty object where that is nothing."""
+    with tempfile.TemporaryDirectory(prefix="canopy-") as name:
+        inputs = compile_inputs(line, Path(name)) if _has_sources(line) else line.inputs
+        units = units_in(inputs, line.library_folders)
+        if units:
+            from canopy.frontends.cuda.build import link_device_code
+
+            link_device_code(units, output)
+            return 0
+        source = Path(name) / "empty.c"
         source.write_text("", encoding="utf-8")
         command = host_compiler_command()
         command[1] = "cc"
         subprocess.run([*command, "-fPIC", "-c", str(source), "-o", str(output)], check=True)
     return 0
+
+
+def _has_sources(line: CommandLine) -> bool:
+    return any(_kind(line, name) != "linked" for name in line.inputs)
 
 
 def _link_flags(line: CommandLine) -> list[str]:
@@ -339,7 +359,32 @@ def link_objects(line: CommandLine, objects: Sequence[Path | str]) -> None:
     output.parent.mkdir(parents=True, exist_ok=True)
     if line.verbose:
         _trace_link(line)
-    link(chosen.objects, output, _link_flags(line))
+    from canopy.frontends.cuda.prepare import is_prepared, mark_prepared
+
+    is_first = not is_prepared()
+    if is_first:
+        print(f"canopy: {_FIRST_LINK}", file=sys.stderr)
+    units = units_in(objects, line.library_folders)
+    if units:
+        _link_with_device_code(line, units, chosen.objects, output)
+    else:
+        link(chosen.objects, output, _link_flags(line))
+    if is_first:
+        mark_prepared()
+
+
+_FIRST_LINK = "the first link builds the C++ library, which takes a minute; `canopy setup cuda` does that ahead"
+
+
+def _link_with_device_code(
+    line: CommandLine, units: Sequence[Unit], objects: Sequence[Path | str], output: Path
+) -> None:
+    from canopy.frontends.cuda.build import link_device_code
+
+    with tempfile.TemporaryDirectory(prefix="canopy-") as folder:
+        device = Path(folder) / "device.o"
+        link_device_code(units, device)
+        link([device, *objects], output, _link_flags(line))
 
 
 def _run_result(line: CommandLine) -> int:
@@ -355,8 +400,11 @@ def _trace(command: Sequence[str]) -> None:
 
 
 def _report_environment(line: CommandLine) -> None:
-    """What -v prints first: build systems read the folders from these lines."""
+    """What -v prints first: build systems read the folders from these lines. Without it, only
+    what makes a difference that the user would wonder about."""
     if not (line.verbose or line.dry_run):
+        if OPENMP_NOTE in line.noted:  # the program is slower than its author means
+            print(f"nvcc warning : {OPENMP_NOTE}", file=sys.stderr)
         return
     from canopy.frontends.cuda.toolkit import toolkit_folder
 

@@ -95,7 +95,8 @@ class _Widener:
     def _resize(self, i: Instruction, source: LlvmType) -> Iterator[Instruction]:
         """A zext or trunc between the widened type and another."""
         target = _wide(i.type) if _is_odd(i.type) else i.type
-        assert isinstance(target, IntType) and isinstance(source, IntType)
+        assert isinstance(target, IntType)
+        assert isinstance(source, IntType)
         if target == source:
             self._replaced[i] = i.operands[0]
             return

@@ -19,6 +19,7 @@ class Options:
     standard: str = "c++17"
     optimization: str = "-O2"
     warnings: tuple[str, ...] = ()
+    relocatable: bool = False  # device code waits for the other sources of the program
 
     @property
     def flags(self) -> list[str]:

@@ -42,8 +42,30 @@ def parse_and_prepare(ir: str, filename: str) -> llvm.ModuleRef:
             function.add_function_attribute("alwaysinline")
     if CARRY in {variable.name for variable in module.global_variables}:
         module = _with_private_carry(module)
+    if _has_recursion(module):
+        _make_loops_of_tail_calls(module)
     _run(module)
     return module
+
+
+def _has_recursion(module: llvm.ModuleRef) -> bool:
+    """Whether a function calls itself."""
+    name = ""
+    for line in str(module).splitlines():
+        if line.startswith("define "):
+            name = _name(line)
+        elif name and " call " in line and re.search(rf'@"?{re.escape(name)}"?\(', line):
+            return True
+    return False
+
+
+def _make_loops_of_tail_calls(module: llvm.ModuleRef) -> None:
+    """Recursion that ends in the call, or in one operation on its result, becomes a loop."""
+    passes = llvm.create_new_module_pass_manager()
+    passes.add_sroa_pass()
+    passes.add_simplify_cfg_pass()
+    passes.add_tail_call_elimination_pass()
+    passes.run(module, _builder())
 
 
 def _with_private_carry(module: llvm.ModuleRef) -> llvm.ModuleRef:

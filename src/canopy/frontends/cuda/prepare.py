@@ -18,7 +18,7 @@ from canopy.frontends.cuda.toolchain import find_zig
 from canopy.frontends.cuda.toolkit import toolkit_folder
 from canopy.runtime.build import ARCHIVE_NAME, NATIVE_FOLDER, runtime_archive
 
-__all__ = ["is_prepared", "prepare", "prepare_command"]
+__all__ = ["is_prepared", "mark_prepared", "prepare", "prepare_command"]
 
 _PROGRAM = "#include <iostream>\n#include <vector>\nint main() { std::cout << 1; }\n"
 Progress = Callable[[int, int, str], None]
@@ -48,12 +48,16 @@ def prepare(progress: Progress = lambda _done, _of, _what: None) -> None:
         progress(number, len(steps), what)
         build()
     progress(len(steps), len(steps), "ready")
-    _mark().touch()
+    mark_prepared()
 
 
 def is_prepared() -> bool:
     """Whether nothing is left to build, as far as files tell."""
     return (NATIVE_FOLDER / ARCHIVE_NAME).exists() and _mark().exists()
+
+
+def mark_prepared() -> None:
+    _mark().touch()
 
 
 def _mark() -> Path:

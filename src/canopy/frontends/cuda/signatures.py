@@ -62,7 +62,7 @@ class Signatures:
     """By linker's name: parameters of kernels, types of variables."""
 
     kernels: dict[str, tuple[Parameter, ...]]
-    variables: dict[str, tuple[str, CType]]  # the name as written, and the type
+    variables: dict[str, tuple[str, CType]]  # the name as written (texts have none), and the type
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -146,7 +146,7 @@ class _Reader:
         kind, fields = self._nodes[expression]
         if kind == "DIGlobalVariableExpression":
             fields = self._nodes[_number(fields["var"])][1]
-        return fields["name"].strip('"'), self._type(fields.get("type", "null"))
+        return fields.get("name", "").strip('"'), self._type(fields.get("type", "null"))
 
     def _items(self, reference: str | None) -> list[str]:
         if reference is None or not reference[1:].isdigit():

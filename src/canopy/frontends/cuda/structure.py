@@ -16,6 +16,7 @@ from canopy.frontends.cuda.counted import Counted, find_counted
 from canopy.frontends.cuda.instructions import translate
 from canopy.frontends.cuda.llvm_values import Block, Instruction
 from canopy.frontends.cuda.placement import Again, Next, Pending, PendingKind, VariableKey
+from canopy.frontends.cuda.returned import note_return
 from canopy.frontends.cuda.translator import Mask, Translator
 from canopy.ir.types import TileType
 
@@ -105,6 +106,7 @@ class _Structurer:
     ) -> None:
         """The threads of ``mask`` for which ``condition`` is ``holds`` go to ``target``."""
         changes_nothing = not self.placement.edge_variables(source, target)
+        changes_nothing &= self.t.returned is None
         if changes_nothing and not self._is_in_place(source, target):
             return
         condition = condition if holds else self.t.inverted(condition)
@@ -128,6 +130,7 @@ class _Structurer:
         for key in self.placement.edge_variables(source, target):
             if isinstance(key, Pending | Again):
                 self._note_going(key, mask)
+        note_return(self.t, target, mask)
         if self._is_in_place(source, target):
             self.node(target, mask)
 

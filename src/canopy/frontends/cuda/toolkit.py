@@ -50,7 +50,18 @@ def environment() -> dict[str, str]:
     top = str(toolkit_folder())
     path = f"{top}/bin{os.pathsep}{os.environ.get('PATH', os.defpath)}"
     names = ("CUDA_HOME", "CUDA_PATH", "CUDA_ROOT", "CUDA_DIR", "CUDAToolkit_ROOT")
-    return {**os.environ, "PATH": path, "CUDACXX": f"{top}/bin/nvcc", **dict.fromkeys(names, top)}
+    found = {"PATH": path, "CUDACXX": f"{top}/bin/nvcc", **dict.fromkeys(names, top)}
+    return {**os.environ, **found, "MAKEFLAGS": _make_flags(dict.fromkeys(names, top))}
+
+
+def _make_flags(variables: dict[str, str]) -> str:
+    """GNU make's own variable: a Makefile that sets CUDA_HOME = /usr/local/cuda is overruled."""
+    flags = os.environ.get("MAKEFLAGS", "")
+    words = [flags if " -- " in flags else f"{flags} --"]
+    for name, value in variables.items():
+        escaped = value.replace("\\", "\\\\").replace(" ", "\\ ")
+        words.append(f"{name}={escaped}")
+    return " ".join(words)
 
 
 def toolkit_folder() -> Path:

@@ -99,6 +99,7 @@ class Translator:
         self.body = ir.Region()
         self.builder = ir.Builder(self.body, function.location)
         self.env: dict[Hashable, ir.Value] = {}
+        self.returned: ir.Value | None = None  # where it is noted; see `returned`
         self.first_thread: ir.Value | None = None  # of a member of the block; None: 0
         if waits.grain:
             member = self.add(ir.MemberId, lanes=waits.grain)
@@ -121,7 +122,8 @@ class Translator:
             return _FLOATS[type_.name]
         if isinstance(type_, PtrType):
             return SHARED_PTR if type_.space == 3 else PTR
-        raise UnsupportedError(f"values of type {type_} are not supported yet", location=location)
+        name = f"i{type_.bits}" if isinstance(type_, IntType) else str(type_)
+        raise UnsupportedError(f"values of type {name} are not supported yet", location=location)
 
     def element_of(self, value: LlvmValue, location: Location) -> ElementType:
         if value in self.shared_pointers:

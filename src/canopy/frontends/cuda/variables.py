@@ -8,7 +8,7 @@ from collections.abc import Collection
 from canopy.frontends.cuda.indirect import function_address
 from canopy.frontends.cuda.llvm_values import Global
 
-__all__ = ["host_definition", "host_symbol"]
+__all__ = ["host_definition", "host_symbol", "module_symbol"]
 
 _CAST = re.compile(r"addrspacecast \(ptr (@[^ ,()]+|@\"[^\"]*\") to ptr\)")
 _NAME = re.compile(r"@(\"[^\"]*\"|[-\w.$]+)")
@@ -20,6 +20,11 @@ def host_symbol(name: str) -> str:
     return f"canopy.device.{name}"
 
 
+def module_symbol(module_id: str, name: str) -> str:
+    """The name by which the host half of a source reaches its device variable directly."""
+    return f"canopy.variable.{module_id}.{name}"
+
+
 def host_definition(variable: Global, known: Collection[str]) -> str:
     """The variable with the addresses of other ``known`` ones, and of functions, in it.
 
@@ -29,12 +34,11 @@ def host_definition(variable: Global, known: Collection[str]) -> str:
     text = re.sub(r"addrspace\(\d+\) ?", "", variable.text)
     text = _CAST.sub(r"\1", text)
     _, _, definition = text.partition(" = ")
-    internal = re.match(r"(?:dso_local )?(?:internal|private)\b", definition) is not None
     definition = _LINKAGE.sub("global ", definition)  # a __constant__ is written by copies
-    linkage = "internal" if internal else "weak"
     definition = _NAME.sub(lambda m: _address(m[1].strip('"'), known), definition)
     definition = re.sub(r", (comdat|section \"[^\"]*\"|!dbg !\d+).*?(?=, align|$)", "", definition)
-    return f'@"{host_symbol(variable.name)}" = {linkage} {definition}'
+    # Another source may have a variable of this name: each module has its own, as on a GPU.
+    return f'@"{host_symbol(variable.name)}" = internal {definition}'
 
 
 def _address(name: str, known: Collection[str]) -> str:

@@ -25,7 +25,11 @@ WARP_WIDE = (
     "llvm.nvvm.shfl.",
 )
 _BLOCK_BARRIERS = ("llvm.nvvm.barrier0", "llvm.nvvm.barrier.cta.")
-_PLACE = ("llvm.nvvm.read.ptx.sreg.tid.", "llvm.nvvm.read.ptx.sreg.laneid")
+_PLACE = tuple(
+    f"llvm.nvvm.read.ptx.sreg.{name}"
+    for name in ("tid", "ntid", "ctaid", "nctaid", "laneid", "warpid")
+)
+_INDICES = ("llvm.nvvm.read.ptx.sreg.tid.", "llvm.nvvm.read.ptx.sreg.laneid")
 # Atomic operations after which memory may hold what it held before.
 _IDEMPOTENT = frozenset({"xchg", "and", "or", "max", "min", "umax", "umin", "fmax", "fmin"})
 _ACCESSES = frozenset({"load", "store", "atomicrmw", "cmpxchg"})
@@ -88,7 +92,10 @@ class Waits:
         if condition.predicate not in ("eq", "ne"):
             return False
         side = on_true if condition.predicate == "eq" else on_false
-        if self._flow.predecessors[side] != [branch] or not self._flow.dominates(side, below):
+        entering = [
+            b for b in self._flow.predecessors[side] if not self._flow.is_back_edge(b, side)
+        ]
+        if entering != [branch] or not self._flow.dominates(side, below):
             return False
         return any(_is_thread_index(operand) for operand in condition.operands)
 
@@ -139,35 +146,41 @@ class _Repeating:
 
     def is_poll(self, access: Instruction) -> bool:
         """Whether an access may repeat itself without any effect."""
-        operands = access.operands
-        if access.opcode == "load":
-            return self.may_repeat(operands[0])
-        if access.opcode == "cmpxchg":
-            return self.may_repeat(operands[0]) and self.may_repeat(operands[1])
-        kind = _atomic_kind(access)
-        adds_nothing = isinstance(operands[1], Number) and operands[1].value == 0
-        if kind not in _IDEMPOTENT and not (adds_nothing and kind in ("add", "sub", "xor")):
+        pointer, *operands = access.operands
+        if not self.may_repeat(pointer, with_loads=True):
             return False
-        return self.may_repeat(operands[0]) and self.may_repeat(operands[1])
+        if access.opcode == "load":
+            return True
+        if access.opcode == "cmpxchg":
+            return self.may_repeat(operands[0])
+        kind, value = _atomic_kind(access), operands[0]
+        adds_nothing = isinstance(value, Number) and value.value == 0
+        repeats = kind in _IDEMPOTENT or (adds_nothing and kind in ("add", "sub", "xor"))
+        return repeats and self.may_repeat(value)
 
-    def may_repeat(self, value: LlvmValue, seen: frozenset[LlvmValue] = frozenset()) -> bool:
+    def may_repeat(
+        self,
+        value: LlvmValue,
+        with_loads: bool = False,
+        seen: frozenset[LlvmValue] = frozenset(),
+    ) -> bool:
+        """``with_loads``: what is read at one address counts as the same."""
         if not isinstance(value, Instruction) or value.block not in self._loop.blocks:
             return True
         if value in seen:
             return False
-        if value.opcode == "phi":
-            return self._phi_may_repeat(value, seen | {value})
-        if value.opcode in _ACCESSES or value.opcode == "call":
+        if value.opcode == "phi" and value.block is self._loop.header:
+            return any(_may_be(o, value, self._loop, frozenset()) for o in self._carried(value))
+        if value.opcode in ("atomicrmw", "cmpxchg") or (value.opcode == "load" and not with_loads):
             return False
-        return all(self.may_repeat(o, seen | {value}) for o in value.operands)
+        if value.opcode == "call" and not value.callee.startswith(_PLACE):
+            return False
+        combine = any if value.opcode == "phi" else all
+        return combine(self.may_repeat(o, with_loads, seen | {value}) for o in value.operands)
 
-    def _phi_may_repeat(self, phi: Instruction, seen: frozenset[LlvmValue]) -> bool:
-        if phi.block is not self._loop.header:
-            return any(self.may_repeat(o, seen) for o in phi.operands)
-        carried = [
-            o for o, b in zip(phi.operands, phi.incoming, strict=True) if b in self._loop.blocks
-        ]
-        return any(_may_be(o, phi, self._loop, frozenset()) for o in carried)
+    def _carried(self, phi: Instruction) -> list[LlvmValue]:
+        arriving = zip(phi.operands, phi.incoming, strict=True)
+        return [o for o, block in arriving if block in self._loop.blocks]
 
 
 def _may_be(value: LlvmValue, phi: Instruction, loop: Loop, seen: frozenset[LlvmValue]) -> bool:
@@ -260,4 +273,4 @@ def _is_thread_index(value: LlvmValue) -> bool:
         if len(moving) != 1 or value.opcode in (*_ACCESSES, "phi"):
             return False
         value = moving[0]
-    return isinstance(value, Instruction) and value.callee.startswith(_PLACE)
+    return isinstance(value, Instruction) and value.callee.startswith(_INDICES)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import ctypes
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import torch
 
 from canopy import config
 from canopy.errors import CompileError, UnsupportedError
+from canopy.frontends.redirect.extension_builds import build_extensions
 from canopy.frontends.redirect.patches import PatchSet
 from canopy.frontends.redirect.tensor_calls import take_failures
 from canopy.runtime import trace
@@ -32,6 +34,7 @@ def _patch_cpp_extension(patches: PatchSet, module: Any) -> None:
     patches.set(module, "load", load)
     patches.set(module, "load_inline", load_inline)
     patches.set(module, "CUDA_HOME", str(toolkit_folder()))
+    patches.set(module.BuildExtension, "build_extensions", build_extensions)
 
 
 # ---- torch.cuda._compile_kernel ----------------------------------------------------------------
@@ -123,7 +126,7 @@ def load_inline(
     files = [_written(folder / "main.cpp", cpp)]
     if cuda_sources:
         files.append(_written(folder / "cuda.cu", cuda))
-    flags = [*(extra_cflags or ()), *(extra_cuda_cflags or ()), *(extra_ldflags or ())]
+    flags = _words(extra_cflags, extra_cuda_cflags, extra_ldflags)
     return _loaded(name, files, flags, extra_include_paths, is_python_module)
 
 
@@ -154,8 +157,13 @@ def load(
     missing = [str(file) for file in files if not file.exists()]
     if missing:
         raise CompileError(f"{missing[0]}: there is no such file", location=trace.caller_location())
-    flags = [*(extra_cflags or ()), *(extra_cuda_cflags or ()), *(extra_ldflags or ())]
+    flags = _words(extra_cflags, extra_cuda_cflags, extra_ldflags)
     return _loaded(name, files, flags, extra_include_paths, is_python_module)
+
+
+def _words(*lists: Sequence[str] | None) -> list[str]:
+    """Flags as a shell would split them: torch's build writes them on one line."""
+    return [word for given in lists for text in given or () for word in shlex.split(text)]
 
 
 def _refuse_sycl(sources: Any) -> None:

@@ -20,7 +20,7 @@
 /* Where all fibers of this thread poll, so many rounds pass before it starts another program. */
 #define ROUNDS_BEFORE_MORE 64
 /* A round shorter than this per fiber did nothing but poll. */
-#define POLL_NS 5000
+#define POLL_NS 20000
 /* Idle for so long, a thread counts as idle, and takes more than its share of a grid. */
 #define IDLE_NS 2000000
 
@@ -294,9 +294,8 @@ static uint64_t cpu_ns(void) {
  * else for the limit, it will never end. */
 static int32_t wait(scheduler *s) {
     if (grid_is_stuck(s)) return fail("a grid barrier waits for blocks that have ended");
-    uint64_t now = canopy_now_ns(), cpu = cpu_ns();
-    if (s->paused.first && cpu - s->round_cpu_ns > POLL_NS * (s->alive + 1)) note_work(s);
-    s->round_cpu_ns = cpu;
+    uint64_t now = canopy_now_ns();
+    if (s->paused.first && cpu_ns() - s->round_cpu_ns > POLL_NS * (s->alive + 1)) note_work(s);
     s->rounds++;
     if (!s->idle_since_ns) s->idle_since_ns = now;
     uint64_t idle_ns = now - s->idle_since_ns;
@@ -372,6 +371,7 @@ static int32_t run(scheduler *s) {
         } else {
             code = wait(s);
             push_all(&s->ready, &s->paused);
+            s->round_cpu_ns = cpu_ns();
         }
         if (code) return code;
     }

@@ -22,6 +22,7 @@ typedef int32_t (*canopy_entry)(const void *args, const uint32_t grid[3], const 
 enum {
     CANOPY_ASSERTION_FAILED = 1,
     CANOPY_TRAPPED = 2,
+    CANOPY_THREADS_ASSERTED = 3, /* which have said so, each for itself */
     CANOPY_OUT_OF_MEMORY = -1,
     CANOPY_DEADLOCK = -2,
 };

@@ -22,6 +22,8 @@ __all__ = ["INLINE", "KernelPlan", "is_inline", "loads_reached", "own_cost"]
 KEEP_COST = 6
 BROADCAST_KEEP_COST = 4
 COSTLY_FUNCTION = 10
+# What takes more ops is data, however it is made: a hash of an index, not an index.
+MOST_STRUCTURAL = 250
 
 INLINE = (
     *(ir.Constant, ir.Range, ir.Splat, ir.Broadcast, ir.ExpandDims, ir.Reshape, ir.Transpose),
@@ -86,6 +88,7 @@ class KernelPlan:
     comparisons: set[tuple[str, ir.Value, ir.Value]] = field(default_factory=set)
     _structural: dict[ir.Value, bool] = field(default_factory=dict)
     _cost: dict[ir.Value, int] = field(default_factory=dict)
+    _sizes: dict[ir.Value, int] = field(default_factory=dict)
     _period: dict[ir.Value, int] = field(default_factory=dict)
     _distinct: dict[ir.Value, bool] = field(default_factory=dict)
 
@@ -118,7 +121,17 @@ class KernelPlan:
             return False
         if not isinstance(value.op, _STRUCTURAL):
             return False
-        return all(self.is_structural(v) for v in value.op.operands)
+        if not all(self.is_structural(v) for v in value.op.operands):
+            return False
+        return self._tree_size(value) <= MOST_STRUCTURAL
+
+    def _tree_size(self, value: ir.Value) -> int:
+        """Ops that evaluating the value takes where nothing is shared."""
+        known = self._sizes.get(value)
+        if known is None:
+            operands = value.op.operands if value.op is not None and value.is_tile else ()
+            known = self._sizes[value] = 1 + sum(map(self._tree_size, operands))
+        return known
 
     def is_distinct(self, store: ir.Store) -> bool:
         """Whether it is known that no two lanes of the store touch the same byte."""
@@ -201,6 +214,8 @@ class _BlockPlanner:
         self.users: dict[ir.Value, list[tuple[ir.Op, int, bool]]] = {}
         self.sites: dict[ir.Value, list[Site]] = {}
         self.writes: list[tuple[int, ir.Op]] = []
+        self._divides: dict[ir.Value, bool] = {}
+        self._entering: dict[ir.Value, bool] = {}
         for position, op in enumerate(ops):
             self._record(op, position)
 
@@ -307,16 +322,25 @@ class _BlockPlanner:
 
     def _enters_loop(self, value: ir.Value) -> bool:
         """Whether the region of a control op needs the value, or what is computed from it."""
-        for user, _, nested in self.users.get(value, ()):
-            if nested or (is_inline(user) and any(self._enters_loop(v) for v in user.results)):
-                return True
-        return False
+        known = self._entering.get(value)
+        if known is None:
+            known = self._entering[value] = any(
+                nested or (is_inline(user) and any(map(self._enters_loop, user.results)))
+                for user, _, nested in self.users.get(value, ())
+            )
+        return known
 
     def _has_division(self, value: ir.Value) -> bool:
-        op = value.op
-        if op is None or not value.is_tile:
-            return False
-        return isinstance(op, (ir.Div, ir.Rem)) or any(self._has_division(v) for v in op.operands)
+        known = self._divides.get(value)
+        if known is None:
+            op = value.op
+            known = (
+                op is not None
+                and value.is_tile
+                and (isinstance(op, (ir.Div, ir.Rem)) or any(map(self._has_division, op.operands)))
+            )
+            self._divides[value] = known
+        return known
 
 
 def _edge_kind(user: ir.Op, value: ir.Value) -> str:

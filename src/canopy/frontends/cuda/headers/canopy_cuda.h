@@ -7,7 +7,11 @@
 #define __global__ __attribute__((global))
 #define __shared__ __attribute__((shared))
 #define __constant__ __attribute__((constant))
-#define __managed__ __attribute__((managed))
+#ifdef __CUDA_ARCH__
+#define __managed__ __device__
+#else  // the annotation tells the compiler to use the device's variable
+#define __managed__ __attribute__((device, annotate("canopy.managed")))
+#endif
 #define __launch_bounds__(...) __attribute__((launch_bounds(__VA_ARGS__)))
 #define __forceinline__ __inline__ __attribute__((always_inline))
 #define __align__(n) __attribute__((aligned(n)))

@@ -29,7 +29,7 @@ int32_t canopy_cuda_assert(const canopy_call *call) {
                  CANOPY_LANE(call, int32_t, 6, lane), or_nothing(CANOPY_LANE(call, const char *, 0, lane)));
         fprintf(stderr, "%s\n", line);
         if (!status) canopy_report(line);
-        status = CANOPY_ASSERTION_FAILED;
+        status = CANOPY_THREADS_ASSERTED;
     }
     return status;
 }

@@ -250,7 +250,21 @@ class Result : public Tensor {
     else return python().cast<T>();
   }
   operator Scalar() const { return Scalar(python()); }
-  using Tensor::operator[];
+
+  // Several tensors: for (auto& part : x.split(1)) ...
+  using Tensor::size;
+  std::size_t size() const { return (std::size_t)PySequence_Size(python().ptr()); }
+  std::vector<Tensor>::const_iterator begin() const { return parts().begin(); }
+  std::vector<Tensor>::const_iterator end() const { return parts().end(); }
+  const Tensor& front() const { return parts().front(); }
+  const Tensor& back() const { return parts().back(); }
+
+ private:
+  const std::vector<Tensor>& parts() const {
+    if (!parts_) parts_ = std::make_shared<std::vector<Tensor>>(python().cast<std::vector<Tensor>>());
+    return *parts_;
+  }
+  mutable std::shared_ptr<std::vector<Tensor>> parts_;
 };
 }  // namespace at
 namespace canopy {
@@ -314,8 +328,9 @@ template <typename... A> Result function(const char* name, const A&... arguments
   template <typename... A> Tensor name(IntArrayRef sizes, const A&... arguments) {                               \
     return function(#name, sizes, arguments...);                                                                 \
   }                                                                                                              \
-  template <typename... A> Tensor name(int64_t size, const A&... arguments) {                                    \
-    return function(#name, size, arguments...);                                                                  \
+  template <typename T, typename... A, typename = std::enable_if_t<std::is_integral_v<T>>>                       \
+  Tensor name(T size, const A&... arguments) {                                                                   \
+    return function(#name, (int64_t)size, arguments...);                                                         \
   }
 CANOPY_FACTORY(empty) CANOPY_FACTORY(zeros) CANOPY_FACTORY(ones) CANOPY_FACTORY(rand) CANOPY_FACTORY(randn)
 #undef CANOPY_FACTORY
@@ -344,6 +359,9 @@ template <typename T> Tensor tensor(const std::vector<T>& values, const TensorOp
 template <typename T, typename = std::enable_if_t<std::is_arithmetic_v<T>>>
 Tensor tensor(T value, const TensorOptions& options = {}) {
   return function("tensor", value, options);
+}
+inline Tensor einsum(const std::string& equation, TensorList operands) {
+  return function("einsum", equation, operands);
 }
 inline Tensor from_blob(void* data, IntArrayRef sizes, const TensorOptions& options = {}) {
   return function("from_blob", (int64_t)(intptr_t)data, sizes, options);

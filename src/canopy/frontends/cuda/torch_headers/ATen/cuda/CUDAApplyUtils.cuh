@@ -1,0 +1,3 @@
+// Written for Canopy.
+#pragma once
+#include <canopy_torch/extension.h>
