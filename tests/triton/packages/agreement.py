@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
 
-__all__ = ["CASES", "Case", "case", "disagreement", "normal", "one_configuration"]
+import canopy
+
+__all__ = ["CASES", "Case", "case", "disagreement", "normal", "one_configuration", "place_for"]
 
 
 @dataclass(slots=True)
@@ -48,6 +51,11 @@ def case(package: str) -> Callable[[Callable[[], Case]], Callable[[], Case]]:
 
 def normal(*shape: int) -> Tensor:
     return torch.randn(*shape, dtype=torch.float64)
+
+
+def place_for(name: str) -> AbstractContextManager[None]:
+    """Where a case runs: believing in CUDA, but for torch itself, whose compiler would be off."""
+    return nullcontext() if name.startswith("torch.") else canopy.cuda_as("cpu")
 
 
 def one_configuration(monkeypatch: Any, seed: int) -> None:

@@ -17,7 +17,7 @@ xformers = case("xformers")
 @xformers
 def rms_norm() -> Case:
     def run(x: Tensor, w: Tensor) -> Tensor:
-        from xformers.ops import rms_norm
+        from xformers.ops.rmsnorm import rms_norm
 
         return rms_norm(x, w, 1e-5)
 
@@ -29,7 +29,7 @@ def rms_norm() -> Case:
 @xformers
 def rms_norm_add() -> Case:
     def run(x: Tensor, y: Tensor, w: Tensor) -> tuple[Tensor, Tensor]:
-        from xformers.ops import rms_norm_add
+        from xformers.ops.rmsnorm import rms_norm_add
 
         made = rms_norm_add(x, y, w, 1e-5)
         return made, x
@@ -71,18 +71,6 @@ def index_select_cat() -> Case:
     return Case([normal(9, 64), normal(7, 64)], run, reference, device="cuda")
 
 
-@xformers
-def tiled_matmul() -> Case:
-    def run(a: Tensor, b: Tensor, c: Tensor, d: Tensor) -> tuple[Tensor, ...]:
-        from xformers.ops.tiled_matmul import tiled_matmul
-
-        made = tiled_matmul([[a, b]], [[c], [d]])
-        return tuple(tile for row in made for tile in row)
-
-    leaves = [normal(70, 33), normal(70, 50), normal(33, 45), normal(50, 45)]
-    return Case(leaves, run, lambda a, b, c, d: a @ c + b @ d, device="cuda")
-
-
 def _sage(name: str, causal: bool, width: int) -> None:
     def build() -> Case:
         def run(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -93,6 +81,7 @@ def _sage(name: str, causal: bool, width: int) -> None:
         def reference(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
             return F.scaled_dot_product_attention(q, k, v, is_causal=causal)
 
+        # Of 1.0.6, the kernels that are not causal count keys beyond the end of a block of 64.
         leaves = [normal(2, 3, 128 if not causal else 150, width) for _ in range(3)]
         options = {"dtype": torch.float16, "device": "cuda", "differentiable": False}
         return Case(leaves, run, reference, 3e-2, **options)  # type: ignore[arg-type]
@@ -199,10 +188,13 @@ def _inductor(
     def build() -> Case:
         def run(*inputs: Tensor) -> Any:
             import torch._inductor.config as settings
+            from torch._inductor.utils import run_and_get_code
 
             torch._dynamo.reset()
             with settings.patch(cpu_backend="triton", force_disable_caches=True):
-                return torch.compile(function)(*inputs)
+                made, code = run_and_get_code(torch.compile(function), *inputs)
+            assert any("@triton.jit" in text for text in code)
+            return made
 
         return Case(leaves(), run, function, **options)
 

@@ -33,12 +33,10 @@ def _here(name: str, seed: int) -> int:
     import pytest
     import torch
 
-    import canopy
+    from tests.triton.packages import CASES
+    from tests.triton.packages.agreement import disagreement, one_configuration, place_for
 
-    with pytest.MonkeyPatch.context() as patch, canopy.cuda_as("cpu"):
-        from tests.triton.packages import CASES
-        from tests.triton.packages.agreement import disagreement, one_configuration
-
+    with pytest.MonkeyPatch.context() as patch, place_for(name):
         one_configuration(patch, seed)
         torch.manual_seed(seed)
         made = CASES[name]()

@@ -34,6 +34,7 @@ class _Session:
             cuda_module,
             distributed,
             extensions,
+            operators,
             optimizers,
             processes,
             serialization,
@@ -53,6 +54,7 @@ class _Session:
             distributed.patch_distributed(self.patches)
             compiling.patch_compile(self.patches)
             extensions.patch_extensions(self.patches)
+            operators.patch_library(self.patches, self.mode)
             optimizers.patch_optimizers(self.patches)
             processes.patch_processes(self.patches, self.mode, target)
             _select_triton(self.patches)

@@ -7,7 +7,9 @@ arguments by position, in the order of the operator's schema; Python wants some 
 from __future__ import annotations
 
 import ctypes
+import functools
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +27,7 @@ __all__ = [
     "format_of",
     "function",
     "implement",
+    "is_own",
     "method",
     "note_failure",
     "take_failures",
@@ -207,9 +210,14 @@ _failures: list[str] = []
 
 def _library(space: str) -> Any:
     if space not in _libraries:
-        library: Any = torch.library
-        _libraries[space] = library.Library(space, "FRAGMENT")
+        module: Any = torch.library
+        _libraries[space] = module.Library(space, "FRAGMENT")
     return _libraries[space]
+
+
+def is_own(library: Any) -> bool:
+    """Is it one of those through which `implement` registers?"""
+    return any(library is known for known in _libraries.values())
 
 
 def define(space: str, schema: str) -> str:
@@ -233,17 +241,27 @@ def implement(space: str, name: str, key: str, kernel: Any) -> None:
     known[key] = kernel
     if is_first:
         dispatch_key = "CPU" if key else "CompositeExplicitAutograd"
-        _library(space).impl(name, lambda *values: _chosen(known, values)(*values), dispatch_key)
+        _library(space).impl(name, functools.partial(_call_chosen, known), dispatch_key)
 
 
-def _chosen(known: dict[str, Any], values: tuple[Any, ...]) -> Any:
+def _call_chosen(known: dict[str, Any], /, *values: Any, **named: Any) -> Any:
+    kernel = _chosen(known, (*values, *named.values())) or next(iter(known.values()))
+    return kernel(*values, **named)
+
+
+def _chosen(known: dict[str, Any], values: Sequence[Any]) -> Any:
+    """The function for the place of the first tensor; None where there is no tensor."""
     for value in values:
         if isinstance(value, torch.Tensor):
             with torch._C.DisableTorchFunction():
                 kind = "CUDA" if place_of(value).type == "cuda" else "CPU"
             if kind in known:
                 return known[kind]
-    return next(iter(known.values()))
+        elif isinstance(value, list | tuple):
+            found = _chosen(known, value)
+            if found is not None:
+                return found
+    return None
 
 
 def note_failure(text: str) -> None:
