@@ -52,6 +52,21 @@ __global__ void all_wait(volatile int* flag) { while (*flag == 0) {} }
 __global__ void leader_lock(int* lock) {
   if (threadIdx.x == 0) while (atomicExch(lock, 1)) {}
 }
+__global__ void leader_waits(volatile int* flag, int* x) {
+  x[threadIdx.x] = 1;
+  if (threadIdx.x == 0) { while (*flag == 0) {} __threadfence(); }
+  __syncthreads();
+  x[threadIdx.x + 1] = 2;
+}
+__global__ void leader_waits_for_block(volatile int* flag) {
+  if (threadIdx.x == 0) while (*flag == 0) {}
+  if (threadIdx.x == 40) *flag = 1;
+  __syncthreads();
+}
+__global__ void leaders_in_turn(volatile int* flag) {
+  if (threadIdx.x == 0) while (*flag == 0) {} else if (threadIdx.x == 40) *flag = 1;
+  __syncthreads();
+}
 __global__ void named() { asm volatile("bar.sync 1, 64;" ::: "memory"); }
 __global__ void parting(int* x) {
   if (threadIdx.x < 32) { x[0] = 1; __syncthreads(); } else { x[1] = 1; __syncthreads(); }
@@ -61,9 +76,9 @@ __global__ void each_locks(int* lock) { while (atomicCAS(lock, 0, 1)) {} *lock =
 """
 WHOLE_BLOCKS = (
     *("plain", "early_return", "divergent_loop_before", "add_by_cas", "probe"),
-    *("lock_and_release", "take_work"),
+    *("lock_and_release", "take_work", "leader_waits", "leader_lock"),
 )
-WARPS = ("warp_flag", "all_wait", "leader_lock", "named", "parting")
+WARPS = ("warp_flag", "all_wait", "leader_waits_for_block", "leaders_in_turn", "named", "parting")
 THREADS = ("each_thread", "each_locks")
 GRAINS = {
     **dict.fromkeys(WHOLE_BLOCKS, 128),

@@ -3,7 +3,7 @@
 A case is skipped where its package is missing; `runner` goes on where it stopped.
 """
 
-from tests.triton.packages import fla_cases, flag_gems_cases  # for their cases
+from tests.triton.packages import fla_cases, flag_gems_cases, other_cases  # for their cases
 from tests.triton.packages.agreement import CASES, Case
 
-__all__ = ["CASES", "Case", "fla_cases", "flag_gems_cases"]
+__all__ = ["CASES", "Case", "fla_cases", "flag_gems_cases", "other_cases"]

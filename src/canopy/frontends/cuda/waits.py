@@ -30,6 +30,7 @@ _PLACE = tuple(
     for name in ("tid", "ntid", "ctaid", "nctaid", "laneid", "warpid")
 )
 _INDICES = ("llvm.nvvm.read.ptx.sreg.tid.", "llvm.nvvm.read.ptx.sreg.laneid")
+_PLANAR = ("llvm.nvvm.read.ptx.sreg.tid.y", "llvm.nvvm.read.ptx.sreg.tid.z")
 # Atomic operations after which memory may hold what it held before.
 _IDEMPOTENT = frozenset({"xchg", "and", "or", "max", "min", "umax", "umin", "fmax", "fmin"})
 _ACCESSES = frozenset({"load", "store", "atomicrmw", "cmpxchg"})
@@ -52,7 +53,8 @@ class Waits:
         if not is_wide and any(self._has_several_lanes(loop) for loop in self.loops):
             return 1
         names_barriers = any(_is_named_barrier(i) for i in calls)
-        return WARP if self.loops or self.uneven or names_barriers else 0
+        is_between_blocks = all(map(self._waits_for_other_blocks, self.loops))
+        return 0 if is_between_blocks and not self.uneven and not names_barriers else WARP
 
     # ---- loops that wait
 
@@ -83,21 +85,56 @@ class Waits:
 
     def _picks_one_lane(self, branch: Block, below: Block) -> bool:
         """Whether a thread comes from ``branch`` to ``below`` only if its index has some value."""
+        found = self._test_above(branch, below)
+        return found is not None and any(_is_thread_index(o) for o in found[0].operands)
+
+    def _test_above(self, branch: Block, below: Block) -> tuple[Instruction, Block] | None:
+        """The comparison for equality in ``branch`` that holds in ``below``, and the block that
+        threads go to for which it does."""
         if branch not in self._uniformity.divergent_branches:
-            return False
+            return None
         on_true, on_false = branch.successors
         condition = branch.terminator.operands[0]
         if not isinstance(condition, Instruction) or condition.opcode != "icmp":
-            return False
+            return None
         if condition.predicate not in ("eq", "ne"):
-            return False
+            return None
         side = on_true if condition.predicate == "eq" else on_false
-        entering = [
-            b for b in self._flow.predecessors[side] if not self._flow.is_back_edge(b, side)
-        ]
-        if entering != [branch] or not self._flow.dominates(side, below):
+        flow = self._flow
+        entering = [b for b in flow.predecessors[side] if not flow.is_back_edge(b, side)]
+        if entering != [branch] or not flow.dominates(side, below):
+            return None
+        return condition, side
+
+    def _waits_for_other_blocks(self, loop: Loop) -> bool:
+        """Whether one thread of the block waits, and the others write nothing until they meet it at
+        a barrier: then it cannot be waiting for them."""
+        if any(i.callee in _PLANAR for b in self._flow.order for i in b.instructions):
             return False
-        return any(_is_thread_index(operand) for operand in condition.operands)
+        for branch in self._dominators(loop.header):
+            found = self._test_above(branch, loop.header)
+            if found is None or not any(map(_is_thread_x, found[0].operands)):
+                continue
+            others = [s for s in branch.successors if s is not found[1]]
+            return not any(map(_writes, self._until_barrier(others, found[1])))
+        return False
+
+    def _until_barrier(self, start: list[Block], excluded: Block) -> Iterator[Instruction]:
+        """What threads that go to ``start`` do up to their next barrier, by ways that do not pass
+        ``excluded``."""
+        seen: set[Block] = {excluded}
+        work = list(start)
+        while work:
+            block = work.pop()
+            if block in seen:
+                continue
+            seen.add(block)
+            for instruction in block.instructions:
+                if _is_block_barrier(instruction):
+                    break
+                yield instruction
+            else:
+                work.extend(block.successors)
 
     # ---- barriers that threads pass unevenly
 
@@ -264,6 +301,17 @@ def _is_named_barrier(i: Instruction) -> bool:
         return False
     is_plain = i.callee.endswith(".all") and ".arrive" not in i.callee
     return not (is_plain and isinstance(i.operands[0], Number) and i.operands[0].value == 0)
+
+
+def _writes(i: Instruction) -> bool:
+    """Whether others may see what an instruction does."""
+    if i.opcode == "call":
+        return not i.callee.startswith("llvm.")
+    return i.opcode in ("store", "atomicrmw", "cmpxchg")
+
+
+def _is_thread_x(value: LlvmValue) -> bool:
+    return isinstance(value, Instruction) and value.callee == "llvm.nvvm.read.ptx.sreg.tid.x"
 
 
 def _is_thread_index(value: LlvmValue) -> bool:

@@ -222,7 +222,7 @@ static void fail(const char *kernel, int32_t code) {
     const char *message = canopy_message();
     if (code != CANOPY_THREADS_ASSERTED)
         fprintf(stderr, "%s%s%s\n", message[0] ? message : "a kernel failed: ", message[0] ? " in " : "", kernel);
-    canopy_cuda_stick(code == CANOPY_THREADS_ASSERTED || code == CANOPY_ASSERTION_FAILED ? cudaErrorAssert
+    canopy_cuda_stick(code == CANOPY_THREADS_ASSERTED ? cudaErrorAssert
                       : code == CANOPY_OUT_OF_MEMORY ? cudaErrorMemoryAllocation
                                                      : cudaErrorLaunchFailure);
 }
