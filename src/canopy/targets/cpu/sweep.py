@@ -41,7 +41,6 @@ PREFETCH_BYTES = 4096
 LONGEST_STRIP = 128  # of masks
 # More strips along the last axis would each read too little of a row at a time.
 MAX_STRIPS = 4
-PREFETCH_BYTES = 4096
 CHEAP = 1  # simple ops, of what all rows share
 
 _ELEMENTWISE = (
