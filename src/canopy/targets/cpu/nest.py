@@ -44,6 +44,7 @@ from canopy.targets.cpu.forms import (
 )
 from canopy.targets.cpu.indices import Merged, flipped, linear_index, reshape_point
 from canopy.targets.cpu.llvm import (
+    I32,
     I64,
     LLValue,
     as_pointer,
@@ -433,7 +434,7 @@ class Nest:
                 turned = flipped(self, point[axis], op.source.shape[axis])
                 return [(op.source, (*point[:axis], turned, *point[axis + 1 :]))]
             case ir.Gather():
-                return [(op.indices, point)]
+                return [(op.source if self._exchanges(op, point) else op.indices, point)]
             case ir.Reduce():
                 return [
                     (source, (*point[: op.axis], self.fixed(i), *point[op.axis :]))
@@ -523,7 +524,23 @@ class Nest:
             return Index(Uniform(limit(index.form.value)), level)
         return Index(Lanes(limit(self.vector(index.form))), level)
 
+    def _exchanges(self, op: ir.Gather, point: Point) -> bool:
+        """Whether the strip covers the row in which the gather moves lanes, known ahead."""
+        order = self.program.plan.exchanges.get(op, ())
+        form = point[-1].form
+        return len(order) == self.lanes and isinstance(form, Affine) and form.step == 1
+
+    def _exchange(self, op: ir.Gather, point: Point) -> Form:
+        source = self.pull(op.source, point)
+        if isinstance(source, Uniform):
+            return source
+        lanes, order = self.vector(source), self.program.plan.exchanges[op]
+        indices = ll.Constant(ll.VectorType(I32, self.lanes), list(order))
+        return Lanes(self.builder.shuffle_vector(lanes, lanes, indices))
+
     def _gather(self, op: ir.Gather, point: Point) -> Form:
+        if self._exchanges(op, point):
+            return self._exchange(op, point)
         form = self.pull(op.indices, point)
         level = max(index.level for index in point)
         if isinstance(form, Uniform):
