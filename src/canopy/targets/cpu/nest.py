@@ -11,6 +11,7 @@ version that assumes so, and a general one; scalar guards choose for each strip.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -218,10 +219,35 @@ class Nest:
                 self._act(roots)
                 self.fast = False
             with otherwise:
-                for root in roots:
-                    root.lanes(self)
+                self._act_in_part(roots)
         self._caches[-1] = {}
         self._fast_caches[-1] = {}
+
+    def _act_in_part(self, roots: list[Root]) -> None:
+        """What the nest does at a strip that not all lanes take part in, if any does."""
+        counts = [self._active_lanes(root) for root in roots]
+        known = [count for count in counts if count is not None]
+        if len(known) < len(roots):
+            for root in roots:
+                root.lanes(self)
+            return
+        b = self.builder
+        some = [b.icmp_signed(">", count, constant(I64, 0)) for count in known]
+        with b.if_then(functools.reduce(b.or_, some)):
+            for root in roots:
+                root.lanes(self)
+
+    def _active_lanes(self, root: Root) -> LLValue | None:
+        """How many lanes of this strip a store takes from its first on (or less than 1); None
+        where that is no prefix."""
+        if not isinstance(root.op, ir.Store) or root.op.mask is None:
+            return None
+        if not self.program.plan.is_structural(root.op.mask):
+            return None
+        form = self.pull(root.op.mask, tuple(self.point))
+        if isinstance(form, Uniform):
+            return self.builder.zext(form.value, I64)
+        return form.count if isinstance(form, Prefix) else None
 
     def guarded_points(self) -> list[Point]:
         """Where the roots pull their inputs in this strip."""
