@@ -12,6 +12,7 @@ from llvmlite import binding as llvm
 
 from canopy.errors import CompileError, Location
 from canopy.frontends.cuda.indirect import direct_calls
+from canopy.frontends.cuda.narrow_conversions import widen_narrow_conversions
 from canopy.frontends.cuda.ptx import CARRY, replace_inline_ptx
 
 __all__ = ["is_kernel", "parse_and_prepare"]
@@ -25,9 +26,8 @@ _TARGET_ATTRIBUTE = re.compile(
 def parse_and_prepare(ir: str, filename: str) -> llvm.ModuleRef:
     """Parses clang's IR and runs the pipeline on it."""
     try:
-        module = llvm.parse_assembly(
-            direct_calls(replace_inline_ptx(_TARGET_ATTRIBUTE.sub("", ir)))
-        )
+        text = replace_inline_ptx(_TARGET_ATTRIBUTE.sub("", ir))
+        module = llvm.parse_assembly(direct_calls(widen_narrow_conversions(text)))
         module.verify()
     except RuntimeError as problem:
         raise CompileError(
