@@ -41,6 +41,7 @@ from canopy.frontends.cuda.llvm_values import (
 )
 from canopy.frontends.cuda.odd_integers import widen_odd_integers
 from canopy.frontends.cuda.pipeline import is_kernel
+from canopy.frontends.cuda.wide_integers import split_wide_integers
 
 __all__ = ["read_module"]
 
@@ -169,6 +170,7 @@ class _Reader:
                 successor.predecessors.append(block)
         split_aggregates(list(blocks.values()))
         widen_odd_integers(list(blocks.values()))
+        split_wide_integers(list(blocks.values()))
         copy_changed_arguments(tuple(arguments), list(blocks.values()))
         _resolve_trivial_phis(list(blocks.values()))
         subprogram = re.search(r"!dbg !(\d+)", define)

@@ -12,7 +12,13 @@ from llvmlite import binding as llvm
 
 from canopy.errors import CompileError, Location
 from canopy.frontends.cuda.indirect import direct_calls
+from canopy.frontends.cuda.narrow_conversions import widen_narrow_conversions
 from canopy.frontends.cuda.ptx import CARRY, replace_inline_ptx
+from canopy.frontends.cuda.wide_integers import (
+    call_wide_functions,
+    calls_wide_functions,
+    wide_functions,
+)
 
 __all__ = ["is_kernel", "parse_and_prepare"]
 
@@ -25,9 +31,10 @@ _TARGET_ATTRIBUTE = re.compile(
 def parse_and_prepare(ir: str, filename: str) -> llvm.ModuleRef:
     """Parses clang's IR and runs the pipeline on it."""
     try:
-        module = llvm.parse_assembly(
-            direct_calls(replace_inline_ptx(_TARGET_ATTRIBUTE.sub("", ir)))
-        )
+        text = widen_narrow_conversions(replace_inline_ptx(_TARGET_ATTRIBUTE.sub("", ir)))
+        module = llvm.parse_assembly(direct_calls(call_wide_functions(text)))
+        if calls_wide_functions(module):
+            module.link_in(llvm.parse_assembly(_TARGET_ATTRIBUTE.sub("", wide_functions())))
         module.verify()
     except RuntimeError as problem:
         raise CompileError(
