@@ -20,6 +20,7 @@ class Options:
     optimization: str = "-O2"
     warnings: tuple[str, ...] = ()
     relocatable: bool = False  # device code waits for the other sources of the program
+    checked: bool = False  # kernels look at every access before they make it
 
     @property
     def flags(self) -> list[str]:

@@ -7,6 +7,7 @@
 
 #include "../call.h"
 #include "../report.h"
+#include "check.h"
 
 #define EACH_LANE(call, lane) \
     for (uint64_t lane = 0; lane < (call)->lanes; lane++) \
@@ -52,13 +53,21 @@ int32_t canopy_cuda_trap(const canopy_call *call) {
 /* (u64 bytes) -> address, NULL where there is no memory */
 int32_t canopy_cuda_malloc(const canopy_call *call) {
     void **results = call->results;
-    EACH_LANE(call, lane) results[lane] = malloc(CANOPY_LANE(call, uint64_t, 0, lane));
+    EACH_LANE(call, lane) {
+        uint64_t bytes = CANOPY_LANE(call, uint64_t, 0, lane);
+        results[lane] = malloc(bytes);
+        if (canopy_check_is_on) canopy_check_add(results[lane], bytes, CHECK_HEAP, NULL);
+    }
     return 0;
 }
 
 /* (address) */
 int32_t canopy_cuda_free(const canopy_call *call) {
-    EACH_LANE(call, lane) free(CANOPY_LANE(call, void *, 0, lane));
+    EACH_LANE(call, lane) {
+        void *block = CANOPY_LANE(call, void *, 0, lane);
+        if (canopy_check_is_on) canopy_check_freed(block, block, free);
+        else free(block);
+    }
     return 0;
 }
 
