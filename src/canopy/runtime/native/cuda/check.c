@@ -7,8 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
-bool canopy_check_is_on;
-static bool looks_for_races = true;
+bool canopy_check_is_on, canopy_check_is_embedded;
+static bool looks_for_races = true, knows_all_memory = true;
 static uint64_t launches, dynamic_shared_bytes;
 static uint32_t grid[3];
 static pthread_mutex_t one_launch = PTHREAD_MUTEX_INITIALIZER;
@@ -78,6 +78,21 @@ void canopy_check_end(void) {
             drop_block(block);
         }
     pthread_mutex_unlock(&one_launch);
+}
+
+static pthread_mutex_t one_open = PTHREAD_MUTEX_INITIALIZER;
+
+void canopy_check_open(const char *kernel, const uint32_t extents[3], uint64_t shared_bytes, bool knows_all) {
+    pthread_mutex_lock(&one_open);
+    canopy_check_is_on = canopy_check_is_embedded = true;
+    knows_all_memory = knows_all;
+    canopy_check_begin(kernel, extents, shared_bytes);
+}
+
+void canopy_check_close(void) {
+    canopy_check_end();
+    canopy_check_is_on = false;
+    pthread_mutex_unlock(&one_open);
 }
 
 /* ---- blocks ---- */
@@ -241,6 +256,7 @@ static void check_lane(lookup *l, uint32_t alignment, failures *failed) {
     if (!l->access.bytes) return;
     if ((uintptr_t)l->access.address % alignment && !failed->misaligned++) failed->alignment = *l;
     if (!find_in_block(l)) find_in_memory(l);
+    if (!l->region && !l->wanted && !l->freed && !knows_all_memory) return;
     if (!l->region) {
         if (!failed->out_of_bounds++) failed->bounds = *l;
         return;

@@ -23,8 +23,12 @@ extern bool canopy_check_is_on;
 /* Called before main by the tables of checked kernels; CANOPY_CHECK says what is checked. */
 CANOPY_EXPORT void canopy_check_start(void);
 /* Around each launch. `shared_bytes`: of dynamic shared memory. */
-CANOPY_EXPORT void canopy_check_begin(const char *kernel, const uint32_t grid[3], uint64_t shared_bytes);
-CANOPY_EXPORT void canopy_check_end(void);
+void canopy_check_begin(const char *kernel, const uint32_t grid[3], uint64_t shared_bytes);
+void canopy_check_end(void);
+/* Around a launch of a checked kernel in a process that has others. `knows_all`: what is not in the
+ * table of memory is out of bounds. */
+void canopy_check_open(const char *kernel, const uint32_t grid[3], uint64_t shared_bytes, bool knows_all);
+void canopy_check_close(void);
 
 /* ---- memory ---- */
 
@@ -53,8 +57,8 @@ typedef struct check_region {
     void (*give)(void *); /* by this */
 } check_region;
 
-CANOPY_EXPORT void canopy_check_add(const void *start, uint64_t bytes, check_kind kind, const char *name);
-CANOPY_EXPORT void canopy_check_remove(const void *start);
+void canopy_check_add(const void *start, uint64_t bytes, check_kind kind, const char *name);
+void canopy_check_remove(const void *start);
 /* Memory was freed: `give` gets its block once it no longer helps to know that. */
 void canopy_check_freed(const void *start, void *block, void (*give)(void *));
 /* The region that holds an address, live or freed, or NULL. Valid until the table changes. */
@@ -120,6 +124,7 @@ void canopy_check_block_of(uint32_t id, uint32_t program[3]);
 
 /* ---- reports ---- */
 
+extern bool canopy_check_is_embedded; /* kernels end with an exception, which has the text */
 extern const char *canopy_check_kernel;
 extern uint64_t canopy_check_count;
 void canopy_check_out_of_bounds(const check_access *access, const check_region *wanted, const check_region *freed,

@@ -253,7 +253,7 @@ static void visit_cell(visit *v, cell *at, const char *address, uint32_t bytes) 
     if (!is_change && v->region->kind != CHECK_SHARED) return;
     if (is_change) compare(v, &at->write, true);
     compare(v, &at->atomic, false);
-    for (int which = 0; which < 3; which++) compare(v, &at->reads[which], false);
+    for (int which = 2; which >= 0; which--) compare(v, &at->reads[which], false);
     at->write = v->event;
     if (value) memcpy(&at->value, value, bytes);
 }
