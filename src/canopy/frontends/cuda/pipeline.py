@@ -28,8 +28,9 @@ _TARGET_ATTRIBUTE = re.compile(
 )  # a GPU's, and passes ask the host
 
 
-def parse_and_prepare(ir: str, filename: str) -> llvm.ModuleRef:
-    """Parses clang's IR and runs the pipeline on it."""
+def parse_and_prepare(ir: str, filename: str, checked: bool = False) -> llvm.ModuleRef:
+    """Parses clang's IR and runs the pipeline on it. In ``checked`` code no pass makes a thread
+    read what its source does not read."""
     try:
         text = widen_narrow_conversions(replace_inline_ptx(_TARGET_ATTRIBUTE.sub("", ir)))
         module = llvm.parse_assembly(direct_calls(call_wide_functions(text)))
@@ -44,6 +45,8 @@ def parse_and_prepare(ir: str, filename: str) -> llvm.ModuleRef:
         ) from problem
     kernels = {_name(line) for line in ir.splitlines() if is_kernel(line)}
     for function in module.functions:
+        if checked and not function.is_declaration:
+            function.add_function_attribute("sanitize_thread")
         if not function.is_declaration and function.name not in kernels:
             function.linkage = "internal"
             function.add_function_attribute("alwaysinline")
