@@ -12,6 +12,7 @@ from llvmlite import binding as llvm
 
 from canopy.errors import CompileError, Location
 from canopy.frontends.cuda.indirect import direct_calls
+from canopy.frontends.cuda.overflow import define_overflow
 from canopy.frontends.cuda.ptx import CARRY, replace_inline_ptx
 
 __all__ = ["is_kernel", "parse_and_prepare"]
@@ -20,14 +21,14 @@ _KERNEL = re.compile(r"^define (?:[\w()]+ )*?ptx_kernel ")
 _TARGET_ATTRIBUTE = re.compile(
     r'"target-(?:cpu|features)"="[^"]*"'
 )  # a GPU's, and passes ask the host
+_RANGE = re.compile(r" inrange\(-?\d+, -?\d+\)")  # what a class's pointer reaches of its table
 
 
 def parse_and_prepare(ir: str, filename: str) -> llvm.ModuleRef:
     """Parses clang's IR and runs the pipeline on it."""
     try:
-        module = llvm.parse_assembly(
-            direct_calls(replace_inline_ptx(_TARGET_ATTRIBUTE.sub("", ir)))
-        )
+        plain = define_overflow(_RANGE.sub("", _TARGET_ATTRIBUTE.sub("", ir)))
+        module = llvm.parse_assembly(direct_calls(replace_inline_ptx(plain)))
         module.verify()
     except RuntimeError as problem:
         raise CompileError(
