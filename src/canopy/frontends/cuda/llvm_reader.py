@@ -27,6 +27,7 @@ from canopy.frontends.cuda.llvm_types import (
     TypeParser,
 )
 from canopy.frontends.cuda.llvm_values import (
+    CONSTANT_OPCODES,
     Aggregate,
     Argument,
     Block,
@@ -297,10 +298,7 @@ class _Reader:
             return Number(type_, int(head == "true"))
         if isinstance(type_, FloatType):
             return Number(type_, _float(head, type_))
-        if head == "inttoptr":
-            number = self._expression(tokens[1:])
-            return Number(type_, number.value if isinstance(number, Number) else 0)
-        if head not in ("addrspacecast", "getelementptr"):
+        if head not in CONSTANT_OPCODES:
             return Undefined(type_, text=" ".join([head, *tokens]))
         while tokens.pop(0) != "(":  # flags
             pass
@@ -317,6 +315,8 @@ class _Reader:
         if following == "to":
             self._types.take(tokens)
             tokens.pop(0)  # )
+        if head == "inttoptr" and isinstance(operands[0], Number):
+            return Number(type_, operands[0].value)
         return ConstantExpression(type_, head, tuple(operands), source)
 
 
