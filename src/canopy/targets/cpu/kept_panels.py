@@ -74,10 +74,11 @@ def _aligned(size: int) -> int:
 class KeptPanels:
     """The chunks of one operand of a contraction."""
 
-    def __init__(self, program: Program, table: _Table, outside: list[LLValue]) -> None:
+    def __init__(self, program: Program, table: _Table, inputs: list[ir.Value]) -> None:
         self.program = program
         self.table = table
-        self.outside = outside
+        self.inputs = inputs
+        self.outside = {v: program.scalar(v) for v in inputs if v in program.scalars}
         self.key = program.alloca(ll.ArrayType(I64, table.words))
 
     @classmethod
@@ -93,21 +94,21 @@ class KeptPanels:
         inputs = _inputs(program, loop, value)
         if inputs is None:
             return None
-        outside = [program.scalar(v) for v in inputs]
-        slots = sum(not argument.is_tile for argument in loop.body.args)
-        words = 1 + len(outside) + slots
+        words = 1 + len(inputs)
         if words > MOST_WORDS:
             return None
         table = _Table(program.keep_bytes(0), entries, words, chunk_bytes)
         program.keep_bytes(table.size)
         program.kept_tables.append((table.offset, table.states_bytes))
-        return cls(program, table, outside)
+        return cls(program, table, inputs)
 
-    def find(self, current: list[LLValue], otherwise: LLValue) -> tuple[LLValue, LLValue]:
-        """The place of the chunk that starts at the loop's ``current`` scalars, and whether it is
-        packed already; ``otherwise`` is the place of what is not kept."""
+    def find(self, carried: dict[ir.Value, LLValue], otherwise: LLValue) -> tuple[LLValue, LLValue]:
+        """The place of the chunk that starts where the loop's counter and what it carries are as in
+        ``carried``, and whether it is packed already; ``otherwise`` is where what is not kept goes.
+        """
         b, table = self.program.builder, self.table
-        words = [_word(b, value) for value in (*self.outside, *current)]
+        values = {**self.outside, **carried}
+        words = [_word(b, values[v]) for v in self.inputs]
         for position, word in enumerate((_hash(b, words), *words)):
             b.store(word, b.gep(self.key, [constant(I64, position)], source_etype=I64))
         base = self.program.kept_address(table.offset)
@@ -137,38 +138,39 @@ def _is_steady(program: Program) -> bool:
     """
     if not program.plan.disjoint or None in program.plan.bases.written:
         return False
-    return not any(isinstance(op, _SYNCHRONISES) for op in ir.walk(program.kernel.body.ops))
+    return not any(
+        isinstance(op, _SYNCHRONISES) or (isinstance(op, ir.Load) and op.volatile)
+        for op in ir.walk(program.kernel.body.ops)
+    )
 
 
 def _inputs(program: Program, loop: ir.For, value: ir.Value) -> list[ir.Value] | None:
-    """The scalars from outside the loop that determine what ``value`` is in each step of it; None
-    if more than they, the loop's scalars and memory that stays as it is do."""
+    """The scalars that determine what ``value`` is from a step of the loop on, from outside it and
+    carried by it; None if more than they and memory that stays as it is do."""
     inside = set(_values_of(loop.body))
     found: dict[ir.Value, None] = {}
     seen: set[ir.Value] = set()
-    waiting = [value, loop.lower, loop.upper, loop.step]
-    # What the loop carries is in the key; how it goes on follows from what it is computed of.
-    yielded = loop.body.terminator.operands
-    waiting += [
-        result
-        for argument, result in zip(loop.body.args[1:], yielded, strict=True)
-        if not argument.is_tile
-    ]
+    counter, *carried = loop.body.args
+    yielded = dict(zip(carried, loop.body.terminator.operands, strict=True))
+    waiting = [value, counter, loop.lower, loop.upper, loop.step]
     while waiting:
         value = waiting.pop()
         if value in seen:
             continue
         seen.add(value)
-        if not value.is_tile and value not in inside:
+        is_argument = value is counter or value in yielded
+        if not value.is_tile and (is_argument or value not in inside):
             if not isinstance(value.op, ir.Constant):
                 found[value] = None
-            continue
-        if value in loop.body.args:
-            if value.is_tile:
-                return None
+            # How the loop goes on from what it carries follows from what that is computed of.
+            waiting += [yielded[value]] if value in yielded else []
             continue
         op = value.op
-        if not isinstance(op, _PURE) or (isinstance(op, ir.Load) and not _stays(program, op)):
+        if (
+            is_argument
+            or not isinstance(op, _PURE)
+            or (isinstance(op, ir.Load) and not _stays(program, op))
+        ):
             return None
         waiting += op.operands
     return list(found)
@@ -207,7 +209,7 @@ def _hash(b: Builder, words: list[LLValue]) -> LLValue:
 
 def _lookup_function(module: Any, entries: int, words: int) -> Any:
     """The function (table, key): 2 * entry + 1 if the chunk is there, 2 * entry if it is to be
-    packed there, -1 if the key is new; then it takes the place of some other one."""
+    packed there, -1 if the key is new; then it takes a free place, or that of any other one."""
     name = f"canopy.kept.{entries}x{words}"
     known = module.globals.get(name)
     if known is not None:
@@ -230,12 +232,15 @@ class _Lookup:
 
     def emit(self) -> None:
         b = self.builder
+        free = b.alloca(I64)
+        b.store(self._random(), free)
         with counted_loop(b, constant(I64, self.entries), "entry") as e:
             state = b.load(self._state(e), typ=I64)
             used = b.icmp_unsigned("!=", state, constant(I64, 0))
+            b.store(b.select(used, b.load(free, typ=I64), e), free)
             with b.if_then(b.and_(used, self._same(e, constant(I64, 0)))):
                 self._compare_whole(e, state)
-        self._claim()
+        self._claim(b.load(free, typ=I64))
 
     def _compare_whole(self, e: LLValue, state: LLValue) -> None:
         """Returns the entry if all words agree: a hash alone proves nothing."""
@@ -253,12 +258,16 @@ class _Lookup:
         """A block behind a return, for the builder's contexts end with a branch."""
         self.builder.position_at_end(self.function.append_basic_block("unreached"))
 
-    def _claim(self) -> None:
+    def _random(self) -> LLValue:
+        """Any entry: of chunks that come in turns, more than there are places, some then stay."""
         b = self.builder
         random = b.load(self.table, typ=I64)
         random = b.add(b.mul(random, constant(I64, STEP)), constant(I64, HASH))
         b.store(random, self.table)
-        entry = b.urem(b.lshr(random, constant(I64, 33)), constant(I64, self.entries))
+        return b.urem(b.lshr(random, constant(I64, 33)), constant(I64, self.entries))
+
+    def _claim(self, entry: LLValue) -> None:
+        b = self.builder
         b.store(constant(I64, SEEN), self._state(entry))
         with counted_loop(b, constant(I64, self.words), "word") as i:
             b.store(b.load(self._of_key(i), typ=I64), self._word(entry, i))

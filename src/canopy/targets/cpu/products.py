@@ -271,9 +271,13 @@ def emit_contraction(program: Program, op: ir.For) -> None:
 
     b.position_at_end(chunk)
     b.store(constant(I64, 0), filled)
-    current = [b.load(slot, typ=slot.allocated_type) for slot in (counter, *slots) if slot]
+    carried = {
+        argument: b.load(slot, typ=slot.allocated_type)
+        for argument, slot in zip(op.body.args, (counter, *slots), strict=True)
+        if slot is not None
+    }
     for panel in panels:
-        panel.find(current)
+        panel.find(carried)
     b.branch(step)
 
     b.position_at_end(step)
@@ -327,10 +331,10 @@ class _Panel:
             cls(program, loop, product, right, product.op.rhs),
         ]
 
-    def find(self, current: list[LLValue]) -> None:
+    def find(self, carried: dict[ir.Value, LLValue]) -> None:
         """At the begin of a chunk."""
         if self.kept is not None:
-            found = self.kept.find(current, self.operand.home)
+            found = self.kept.find(carried, self.operand.home)
             self.operand.address, self.is_packed = found
 
     def pack(self, done: LLValue, streams: Sequence[Stream]) -> None:
