@@ -297,9 +297,11 @@ class _Reader:
             return Number(type_, int(head == "true"))
         if isinstance(type_, FloatType):
             return Number(type_, _float(head, type_))
-        if head == "inttoptr":
+        if head in ("inttoptr", "ptrtoint"):  # of a function, whose address is a number here
             number = self._expression(tokens[1:])
-            return Number(type_, number.value if isinstance(number, Number) else 0)
+            if not isinstance(number, Number):
+                return Undefined(type_, text=" ".join([head, *tokens]))
+            return Number(type_, number.value)
         if head not in ("addrspacecast", "getelementptr"):
             return Undefined(type_, text=" ".join([head, *tokens]))
         while tokens.pop(0) != "(":  # flags

@@ -27,11 +27,14 @@ _TARGET_ATTRIBUTE = re.compile(
     r'"target-(?:cpu|features)"="[^"]*"'
 )  # a GPU's, and passes ask the host
 
+_IN_RANGE = re.compile(r"\binrange\(-?\d+, -?\d+\) ")  # what an address into a vtable may reach
+
 
 def parse_and_prepare(ir: str, filename: str) -> llvm.ModuleRef:
     """Parses clang's IR and runs the pipeline on it."""
     try:
-        text = widen_narrow_conversions(replace_inline_ptx(_TARGET_ATTRIBUTE.sub("", ir)))
+        text = _IN_RANGE.sub("", _TARGET_ATTRIBUTE.sub("", ir))
+        text = widen_narrow_conversions(replace_inline_ptx(text))
         module = llvm.parse_assembly(direct_calls(call_wide_functions(text)))
         if calls_wide_functions(module):
             module.link_in(llvm.parse_assembly(_TARGET_ATTRIBUTE.sub("", wide_functions())))
