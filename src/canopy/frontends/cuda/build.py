@@ -66,9 +66,10 @@ def compile_object(path: Path, options: Options) -> Compiled:
         host_object = pool.submit(_host_object, host_ir, folder, options)
         shapes = _shapes(launch_shapes(host_half.text), options.is_whole)
         if options.relocatable:
-            made = [unit_object(Unit(module_id, str(path), device.result(), shapes))]
+            unit = Unit(module_id, str(path), device.result(), shapes, options.checked)
+            made = [unit_object(unit)]
         else:
-            module = module_of(device.result(), str(path))
+            module = module_of(device.result(), str(path), options.checked)
             made = device_objects(module, module_id, shapes)
         parts = write_parts(made, folder)
         joined = folder / "joined.o"

@@ -30,8 +30,9 @@ _TARGET_ATTRIBUTE = re.compile(
 _IN_RANGE = re.compile(r"\binrange\(-?\d+, -?\d+\) ")  # what an address into a vtable may reach
 
 
-def parse_and_prepare(ir: str, filename: str) -> llvm.ModuleRef:
-    """Parses clang's IR and runs the pipeline on it."""
+def parse_and_prepare(ir: str, filename: str, checked: bool = False) -> llvm.ModuleRef:
+    """Parses clang's IR and runs the pipeline on it. In ``checked`` code no pass makes a thread
+    read what its source does not read."""
     try:
         text = _IN_RANGE.sub("", _TARGET_ATTRIBUTE.sub("", ir))
         text = widen_narrow_conversions(replace_inline_ptx(text))
@@ -47,6 +48,8 @@ def parse_and_prepare(ir: str, filename: str) -> llvm.ModuleRef:
         ) from problem
     kernels = {_name(line) for line in ir.splitlines() if is_kernel(line)}
     for function in module.functions:
+        if checked and not function.is_declaration:
+            function.add_function_attribute("sanitize_thread")
         if not function.is_declaration and function.name not in kernels:
             function.linkage = "internal"
             function.add_function_attribute("alwaysinline")

@@ -7,7 +7,7 @@ extent 1; a uniform value is a scalar. A mask is None (all threads) or a bool ti
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from canopy import ir
 from canopy.errors import Location, UnsupportedError
@@ -58,6 +58,9 @@ from canopy.ir.types import (
     unsigned,
 )
 
+if TYPE_CHECKING:
+    from canopy.frontends.cuda.checks import Checks
+
 __all__ = ["Mask", "Translator"]
 
 Mask = ir.Value | None
@@ -99,6 +102,7 @@ class Translator:
         self.body = ir.Region()
         self.builder = ir.Builder(self.body, function.location)
         self.env: dict[Hashable, ir.Value] = {}
+        self.checks: Checks | None = None  # of a checked kernel
         self.returned: ir.Value | None = None  # where it is noted; see `returned`
         self.first_thread: ir.Value | None = None  # of a member of the block; None: 0
         if waits.grain:

@@ -10,6 +10,7 @@
 
 #include "../call.h"
 #include "../report.h"
+#include "check.h"
 #include "device_heap.h"
 
 _Atomic size_t canopy_cuda_heap_limit = 8 << 20;
@@ -71,16 +72,22 @@ static void *from_heap(size_t bytes) {
 /* (u64 bytes) -> address, NULL where the device's heap has no room */
 int32_t canopy_cuda_malloc(const canopy_call *call) {
     void **results = call->results;
-    EACH_LANE(call, lane) results[lane] = from_heap(CANOPY_LANE(call, uint64_t, 0, lane));
+    EACH_LANE(call, lane) {
+        uint64_t bytes = CANOPY_LANE(call, uint64_t, 0, lane);
+        results[lane] = from_heap(bytes);
+        if (results[lane] && canopy_check_is_on)
+            canopy_check_add(results[lane], bytes, CHECK_HEAP, NULL);
+    }
     return 0;
 }
 
 /* (address) */
 int32_t canopy_cuda_free(const canopy_call *call) {
     EACH_LANE(call, lane) {
-        void *address = CANOPY_LANE(call, void *, 0, lane);
-        atomic_fetch_sub(&heap_bytes, malloc_usable_size(address));
-        free(address);
+        void *block = CANOPY_LANE(call, void *, 0, lane);
+        atomic_fetch_sub(&heap_bytes, malloc_usable_size(block));
+        if (canopy_check_is_on) canopy_check_freed(block, block, free);
+        else free(block);
     }
     return 0;
 }
