@@ -1,4 +1,4 @@
-"""Bad input: what a user reads, of sources that are wrong or want what Canopy lacks, and of programs that fail."""
+"""Bad input: what users read of wrong sources, of what Canopy lacks, of programs that fail."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from canopy.frontends.cuda import compile_cuda
 from canopy.frontends.cuda.clang import ClangError
 
 GROUPS = "#include <cooperative_groups.h>\nnamespace cg = cooperative_groups;\n"
+
+RECURSION = "__device__ int f(int n) { return n < 2 ? n : f(n - 1) + f(n - 2); }\n"
 
 
 def canopy(
@@ -59,8 +61,8 @@ WANTS = {
         "clusters of thread blocks are not supported",
     ),
     "lanes of a tile of two warps": (
-        GROUPS
-        + "__global__ void k(int* p) {\n  auto t = cg::tiled_partition<64>(cg::this_thread_block());\n"
+        GROUPS + "__global__ void k(int* p) {\n"
+        "  auto t = cg::tiled_partition<64>(cg::this_thread_block());\n"
         "  *p = t.shfl_xor(*p, 1); }",
         5,
         "a tile of more than 32 threads has no masks of lanes",
@@ -77,8 +79,7 @@ WANTS = {
     "run-time compilation": ("#include <nvrtc.h>", 1, "file not found", "NVRTC"),
     "a header of nobody": ("#include <nobody.h>", 1, "file not found", "name its folder with -I"),
     "endless recursion": (
-        "__device__ int f(int n) { return n < 2 ? n : f(n - 1) + f(n - 2); }\n"
-        "__global__ void k(int* p) {\n  *p = f(*p); }",
+        RECURSION + "__global__ void k(int* p) {\n  *p = f(*p); }",
         3,
         "calls itself",
         "a loop with an array as its stack",
@@ -102,8 +103,7 @@ WANTS = {
 def test_a_source_that_cannot_be_compiled(name: str) -> None:
     source, line, fact, hint = WANTS[name]
     with pytest.raises(CanopyError) as caught:
-        module = compile_cuda(source, "user.cu")
-        module.lower("k", (64, 1, 1))
+        compile_cuda(source, "user.cu").lower("k", (64, 1, 1))
     error = caught.value
     assert (error.location.file, error.location.line) == ("user.cu", line)
     assert fact in error.fact
@@ -141,7 +141,8 @@ int main(int argc, char** argv) {
   int *p, threads = atoi(argv[1]);
   cudaMallocManaged(&p, sizeof(int));
   one<<<1, threads>>>(p);
-  printf("%s, %s, %d\\n", cudaGetErrorName(cudaGetLastError()), cudaGetErrorName(cudaDeviceSynchronize()), *p);
+  const char* launched = cudaGetErrorName(cudaGetLastError());
+  printf("%s, %s, %d\\n", launched, cudaGetErrorName(cudaDeviceSynchronize()), *p);
 }
 """
 
