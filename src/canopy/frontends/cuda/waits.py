@@ -14,7 +14,7 @@ from canopy.frontends.cuda.cfg import ControlFlow, Loop
 from canopy.frontends.cuda.llvm_values import Block, Instruction, LlvmValue, Number
 from canopy.frontends.cuda.uniformity import Uniformity
 
-__all__ = ["WARP_WIDE", "Waits", "is_named_barrier"]
+__all__ = ["WARP_WIDE", "Waits", "is_block_barrier", "is_named_barrier"]
 
 WARP = 32
 WARP_WIDE = (
@@ -62,7 +62,7 @@ class Waits:
         """Whether a trip may change nothing, so that only others can end the loop: an exit depends
         on what is read at an address that may be the same in the next trip."""
         inside = [i for b in self._flow.order if b in loop.blocks for i in b.instructions]
-        if any(_is_block_barrier(i) or i.callee == "canopy_grid_sync" for i in inside):
+        if any(is_block_barrier(i) or i.callee == "canopy_grid_sync" for i in inside):
             return False
         repeating = _Repeating(loop)
         polls = [i for i in inside if _reads_shared_state(i) and repeating.is_poll(i)]
@@ -130,7 +130,7 @@ class Waits:
                 continue
             seen.add(block)
             for instruction in block.instructions:
-                if _is_block_barrier(instruction):
+                if is_block_barrier(instruction):
                     break
                 yield instruction
             else:
@@ -150,13 +150,13 @@ class Waits:
         rejoin = self.rejoin(branch)
         sides = [self._reached(s, rejoin) for s in dict.fromkeys(branch.successors)]
         barriers = [
-            {i for b in side for i in b.instructions if _is_block_barrier(i)} for side in sides
+            {i for b in side for i in b.instructions if is_block_barrier(i)} for side in sides
         ]
         between = set().union(*barriers)
         if not between:
             return between
         behind = self._reached(rejoin, None) if rejoin else set()
-        meets_later = any(_is_block_barrier(i) for b in behind for i in b.instructions)
+        meets_later = any(is_block_barrier(i) for b in behind for i in b.instructions)
         return between if meets_later or all(barriers) else set()
 
     def rejoin(self, branch: Block) -> Block | None:
@@ -288,12 +288,12 @@ def _atomic_kind(i: Instruction) -> str:
     return i.text.replace("volatile ", "").split("atomicrmw ", 1)[1].split()[0]
 
 
-def _is_block_barrier(i: Instruction) -> bool:
+def is_block_barrier(i: Instruction) -> bool:
     return i.callee.startswith(_BLOCK_BARRIERS)
 
 
 def _barriers_in(blocks: set[Block]) -> set[Instruction]:
-    return {i for block in blocks for i in block.instructions if _is_block_barrier(i)}
+    return {i for block in blocks for i in block.instructions if is_block_barrier(i)}
 
 
 def is_named_barrier(i: Instruction) -> bool:
