@@ -119,6 +119,9 @@ def run(
     report: Annotated[
         Path | None, typer.Option(help="Also write the report to this file, as JSON.")
     ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="CUDA C++: name out-of-bounds and racing accesses.")
+    ] = False,
 ) -> None:
     """Run a script, module or CUDA C++ program, unchanged, on another target.
 
@@ -126,11 +129,13 @@ def run(
     command that finds nvcc, nvidia-smi and CUDA_HOME.
     """
     words = list(arguments or [])
+    if check:  # what the command or script compiles is checked too
+        os.environ.setdefault("CANOPY_CHECK", "1")
     if module is None and not words:
         raise CanopyError(
             "there is nothing to run", hint="canopy run train.py, or canopy run -m package.module"
         )
-    if module is None and _run_program(words, is_command=ctx.meta[_IS_COMMAND]):
+    if module is None and _run_program(words, check=check, is_command=ctx.meta[_IS_COMMAND]):
         return
     commands = _load("canopy.frontends.redirect.commands")
     chosen = target or config.target()
@@ -146,11 +151,11 @@ def run(
     )
 
 
-def _run_program(words: list[str], *, is_command: bool) -> bool:
+def _run_program(words: list[str], *, check: bool, is_command: bool) -> bool:
     """Puts CUDA C++ programs and commands in the place of a script; whether it was one."""
     programs = _load("canopy.frontends.cuda.programs")
     if programs.is_cuda_program(words):
-        _scripts.append(lambda: int(programs.run_program(words)))
+        _scripts.append(lambda: int(programs.run_program(words, check)))
         return True
     if not is_command or words[0].endswith(".py") or Path(words[0]).is_dir():
         return False

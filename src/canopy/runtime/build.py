@@ -20,7 +20,14 @@ LIBRARY_NAME = "_native.abi3.so"
 
 ARCHIVE_NAME = "libcanopy_rt.a"
 # What kernels call; the rest of cuda/ is for executables alone.
-DEVICE_SOURCES = ("cuda/printf.c", "cuda/device_calls.c")
+DEVICE_SOURCES = (
+    "cuda/printf.c",
+    "cuda/device_calls.c",
+    "cuda/check.c",
+    "cuda/check_memory.c",
+    "cuda/check_races.c",
+    "cuda/check_report.c",
+)
 ARCHIVE_SOURCES = (
     "pool.c",
     "apart.c",

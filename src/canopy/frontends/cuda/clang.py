@@ -34,8 +34,6 @@ _LIBRARIES = {
     "cutensor": "cuTENSOR",
     "cutlass": "CUTLASS",
     "cute/": "CUTLASS",
-    "cuda/barrier": "libcu++'s barriers",
-    "cuda/pipeline": "libcu++'s pipelines",
     "nvjpeg": "nvJPEG",
     "optix": "OptiX",
     "cub/": "CUB",

@@ -28,6 +28,7 @@ from canopy.frontends.cuda.llvm_types import (
     TypeParser,
 )
 from canopy.frontends.cuda.llvm_values import (
+    CONSTANT_OPCODES,
     Aggregate,
     Argument,
     Block,
@@ -42,6 +43,7 @@ from canopy.frontends.cuda.llvm_values import (
 )
 from canopy.frontends.cuda.odd_integers import widen_odd_integers
 from canopy.frontends.cuda.pipeline import is_kernel
+from canopy.frontends.cuda.wide_integers import split_wide_integers
 
 __all__ = ["read_module"]
 
@@ -170,6 +172,7 @@ class _Reader:
                 successor.predecessors.append(block)
         split_aggregates(list(blocks.values()))
         widen_odd_integers(list(blocks.values()))
+        split_wide_integers(list(blocks.values()))
         copy_changed_arguments(tuple(arguments), list(blocks.values()))
         _resolve_trivial_phis(list(blocks.values()))
         subprogram = re.search(r"!dbg !(\d+)", define)
@@ -296,10 +299,7 @@ class _Reader:
             return Number(type_, int(head == "true"))
         if isinstance(type_, FloatType):
             return Number(type_, _float(head, type_))
-        if head == "inttoptr":
-            number = self._expression(tokens[1:])
-            return Number(type_, number.value if isinstance(number, Number) else 0)
-        if head not in ("addrspacecast", "getelementptr"):
+        if head not in CONSTANT_OPCODES:
             return Undefined(type_, text=" ".join([head, *tokens]))
         while tokens.pop(0) != "(":  # flags
             pass
@@ -316,6 +316,8 @@ class _Reader:
         if following == "to":
             self._types.take(tokens)
             tokens.pop(0)  # )
+        if head == "inttoptr" and isinstance(operands[0], Number):
+            return Number(type_, operands[0].value)
         return ConstantExpression(type_, head, tuple(operands), source)
 
 

@@ -14,7 +14,7 @@ from canopy.frontends.cuda.cfg import ControlFlow, Loop
 from canopy.frontends.cuda.llvm_values import Block, Instruction, LlvmValue, Number
 from canopy.frontends.cuda.uniformity import Uniformity
 
-__all__ = ["WARP_WIDE", "Waits"]
+__all__ = ["WARP_WIDE", "Waits", "is_named_barrier"]
 
 WARP = 32
 WARP_WIDE = (
@@ -52,7 +52,7 @@ class Waits:
         is_wide = any(i.callee.startswith(WARP_WIDE) for i in calls)
         if not is_wide and any(self._has_several_lanes(loop) for loop in self.loops):
             return 1
-        names_barriers = any(_is_named_barrier(i) for i in calls)
+        names_barriers = any(is_named_barrier(i) for i in calls)
         is_between_blocks = all(map(self._waits_for_other_blocks, self.loops))
         return 0 if is_between_blocks and not self.uneven and not names_barriers else WARP
 
@@ -147,7 +147,7 @@ class Waits:
     def _uneven_at(self, branch: Block) -> set[Instruction]:
         """Barriers between a branch where threads part and the place where all meet again, unless
         those who take another way meet no barrier any more."""
-        rejoin = self._rejoin(branch)
+        rejoin = self.rejoin(branch)
         sides = [self._reached(s, rejoin) for s in dict.fromkeys(branch.successors)]
         barriers = [
             {i for b in side for i in b.instructions if _is_block_barrier(i)} for side in sides
@@ -159,7 +159,8 @@ class Waits:
         meets_later = any(_is_block_barrier(i) for b in behind for i in b.instructions)
         return between if meets_later or all(barriers) else set()
 
-    def _rejoin(self, branch: Block) -> Block | None:
+    def rejoin(self, branch: Block) -> Block | None:
+        """Where all threads meet again that part at a branch; None: nowhere."""
         after = self._flow.postdom[branch] - {branch}
         return min(after, key=lambda b: -len(self._flow.postdom[b]), default=None)
 
@@ -295,7 +296,7 @@ def _barriers_in(blocks: set[Block]) -> set[Instruction]:
     return {i for block in blocks for i in block.instructions if _is_block_barrier(i)}
 
 
-def _is_named_barrier(i: Instruction) -> bool:
+def is_named_barrier(i: Instruction) -> bool:
     """A barrier of some warps of the block, or one beside the barrier of all."""
     if not i.callee.startswith("llvm.nvvm.barrier.cta."):
         return False

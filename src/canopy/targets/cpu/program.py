@@ -493,6 +493,9 @@ class Program:
         combining = [r.op.combine for r in roots if isinstance(r, (ReduceRoot, ScanRoot))]
         if not all(is_lane_by_lane(region) for region in combining):
             return 1
+        row = max((self.plan.exchanged_row(v) for root in roots for v in root.inputs()), default=0)
+        if row and extent % row == 0:
+            return row
         widest = max((_widest(root) for root in roots), default=4)
         limit = min(self.vector_bytes // 4 * VECTORS_PER_STRIP, self.vector_bytes * 8 // widest)
         if any(isinstance(root, ScanRoot) for root in roots):
