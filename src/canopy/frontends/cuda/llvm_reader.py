@@ -21,6 +21,7 @@ from canopy.frontends.cuda.indirect import function_address
 from canopy.frontends.cuda.llvm_types import (
     ArrayType,
     FloatType,
+    IntType,
     LlvmType,
     PtrType,
     StructType,
@@ -251,7 +252,7 @@ class _Reader:
         kind = ref.value_kind
         type_ = self._type(ref.type)
         if kind == llvm.ValueKind.constant_int:
-            return Number(type_, int(ref.get_constant_value(signed_int=True)))
+            return Number(type_, _signed(int(ref.get_constant_value()), type_))
         if kind == llvm.ValueKind.constant_fp:
             return Number(type_, float(ref.get_constant_value(round_fp=True)))
         if kind == llvm.ValueKind.constant_pointer_null:
@@ -318,6 +319,13 @@ class _Reader:
         if head in ("inttoptr", "ptrtoint") and isinstance(operands[0], Number):
             return Number(type_, operands[0].value)
         return ConstantExpression(type_, head, tuple(operands), source)
+
+
+def _signed(value: int, type_: LlvmType) -> int:
+    """``value`` with its type's sign; llvmlite gives 32-bit constants without it."""
+    assert isinstance(type_, IntType)
+    bits = value & ((1 << type_.bits) - 1)
+    return bits - (1 << type_.bits) if type_.bits > 1 and bits >> (type_.bits - 1) else bits
 
 
 def _float(text: str, type_: FloatType) -> float:
