@@ -381,7 +381,7 @@ class Emitter:
             return
         if isinstance(op, ir.Constant):
             return
-        if not isinstance(op, (*ELEMENTWISE, ir.Offset)):
+        if not isinstance(op, ELEMENTWISE):
             hint = "guard it with a constexpr" if isinstance(op, ir.Print | ir.Assert) else ""
             raise self.unsupported(op, f"{op.mnemonic()}", hint)
         sources = tuple(self.scalar(v) for v in op.operands)

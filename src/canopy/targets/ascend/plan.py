@@ -136,9 +136,9 @@ class Plan:
 
     def reads(self, op: ir.Op) -> frozenset[ir.Value]:
         """The kept values that an op reads where it stands, those of its regions included."""
-        result = op.results[0] if op.results else None
-        if result is not None and result.is_tile and result not in self.kept and not op.regions:
-            return frozenset()  # inline: read where it is pulled
+        is_inline = any(result.is_tile for result in op.results) and not self.kept & {*op.results}
+        if is_inline and not isinstance(op, _OWN_ROOTS):
+            return frozenset()  # read where it is pulled
         return self.deps_of(v for inner in ir.walk([op]) for v in inner.operands)
 
 

@@ -34,7 +34,10 @@ if TYPE_CHECKING:
 
 __all__ = ["ELEMENTWISE", "Box", "Pull", "box_of", "dense_strides", "shifted", "shifted_limits"]
 
-ELEMENTWISE = (ir.Binary, ir.Compare, ir.Select, ir.MathCall, ir.Fma, ir.Clamp, ir.Cast, ir.Bitcast)
+ELEMENTWISE = (
+    *(ir.Binary, ir.Compare, ir.Select, ir.MathCall, ir.Fma, ir.Clamp, ir.Cast, ir.Bitcast),
+    ir.Offset,
+)
 Starts: TypeAlias = tuple[Poly, ...]
 Box: TypeAlias = tuple[Starts, tuple[int, ...]]
 Key: TypeAlias = tuple[ir.Value, Starts, tuple[int, ...]]
