@@ -39,6 +39,10 @@ class Lanes(Machine):
             return ()
         return outcome if isinstance(outcome, tuple) else (np.asarray(outcome),)
 
+    def bind(self, value: ir.Value, content: Array) -> None:
+        """Gives a value from outside the op that is computed next."""
+        self._values[value] = content
+
     def combine(self, op: ir.Reduce, left: list[Array], right: list[Array]) -> tuple[Array, ...]:
         """The combine region of a reduction, lane by lane."""
         return self.run_region(op.combine, (*left, *right))

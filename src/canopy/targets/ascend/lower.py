@@ -156,6 +156,7 @@ class Emitter:
                 registers=self._registers,
                 used_bytes=dict(self.memory.top),
                 notes=list(dict.fromkeys(self.notes)),
+                scalars=dict(self._scalars),
                 scratch=self._scratch,
             ),
             self.chip,

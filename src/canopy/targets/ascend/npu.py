@@ -562,6 +562,7 @@ class Program:
     registers: int
     used_bytes: dict[Space, int]
     notes: list[str]
+    scalars: dict[ir.Value, Scalar] = field(default_factory=dict)
     scratch: dict[ir.Op, Buffer] = field(default_factory=dict)
     prologue: list[Instruction] = field(default_factory=list)
     epilogue: list[Instruction] = field(default_factory=list)

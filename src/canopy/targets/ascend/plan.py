@@ -89,9 +89,9 @@ class Plan:
                 found.add(place if number == here else -1)
                 continue
             is_kept |= _wants_whole(user, value)
-            through = user.results[0] if user.results else None
-            if through is not None and through.is_tile and through in roots:
-                found |= roots[through]
+            through = [r for r in user.results if r in roots]
+            if through and not isinstance(user, _OWN_ROOTS):
+                found.update(*(roots[result] for result in through))
             else:
                 found.add(place)
         last = max(found, default=position)

@@ -103,6 +103,7 @@ class Simulator:
             launch._values[parameter.value] for parameter in program.kernel.parameters
         ]
         self._shared = _read_and_written(program)
+        self._captured: dict[ir.Op, list[tuple[ir.Value, Number | Register]]] = {}
         self.hazards: dict[Hazard, None] = {}
         self._sizes = {
             Space.UB: chip.ub_bytes,
@@ -469,6 +470,7 @@ class Simulator:
     def _vector(self, vector: Vector) -> None:
         self._touch(vector)
         op = vector.op
+        self._capture(op)
         if isinstance(op, ir.Histogram):
             self._histogram(vector, op)
             return
@@ -478,6 +480,18 @@ class Simulator:
             self._view(target)[...] = result
         lanes = max(o.size for o in (*operands, *results))
         self._clock.vector(vector, lanes)
+
+    def _capture(self, op: ir.Op) -> None:
+        """The scalars from outside that a combine region uses."""
+        if not op.regions:
+            return
+        if op not in self._captured:
+            inner = list(ir.walk([op]))
+            used = {value for i in inner[1:] for value in i.operands}
+            scalars = self._program.scalars
+            self._captured[op] = [(v, scalars[v]) for v in used if v in scalars]
+        for value, scalar in self._captured[op]:
+            self._lanes.bind(value, self._operand(scalar, ir.types.element_type(value.type)))
 
     def _histogram(self, vector: Vector, op: ir.Histogram) -> None:
         operands = self._operands(op, vector.sources)
@@ -490,6 +504,7 @@ class Simulator:
         left = [self._view(view) for view in combine.targets]
         right = [self._view(view) for view in combine.sources if isinstance(view, View)]
         assert isinstance(combine.op, ir.Reduce)
+        self._capture(combine.op)
         results = self._lanes.combine(combine.op, [x.copy() for x in left], right)
         for target, result in zip(left, results, strict=True):
             target[...] = result
