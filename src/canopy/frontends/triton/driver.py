@@ -57,7 +57,9 @@ class CpuDriver(DriverBase):  # type: ignore[misc, unused-ignore]
         selected = os.environ.get("TRITON_DEFAULT_BACKEND")
         if selected:
             return selected == "cpu"
-        return os.environ.get("CANOPY_TARGET") in {"cpu", "ascend-sim"} or not cls._another_is_active()
+        return (
+            os.environ.get("CANOPY_TARGET") in {"cpu", "ascend-sim"} or not cls._another_is_active()
+        )
 
     @classmethod
     def _another_is_active(cls) -> bool:

@@ -6,18 +6,98 @@ listeners see.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from canopy import config, ir
+from canopy.errors import LaunchError, UnsupportedError
 from canopy.ir.interpreter.memory import Allocation, allocation_of
 from canopy.ir.types import is_pointer
 from canopy.passes import pipeline
 from canopy.targets.ascend import Report, load_chip, lower_kernel, simulate
 
-__all__ = ["SimulatedKernel", "listeners"]
+__all__ = ["SimulatedKernel", "Totals", "listeners", "simulate_launch", "summary_lines"]
 
 listeners: list[Callable[[Report], None]] = []
+
+
+@dataclass(slots=True)
+class Totals:
+    """All launches of one kernel on one chip."""
+
+    launches: int = 0
+    time_s: float = 0.0
+    hazards: int = 0
+    last: Report | None = None
+
+
+_totals: dict[tuple[str, str], Totals] = {}
+
+
+def _count(report: Report) -> None:
+    totals = _totals.setdefault((report.name, report.chip.name), Totals())
+    totals.launches += 1
+    totals.time_s += report.time_s
+    totals.hazards += len(report.hazards)
+    totals.last = report
+
+
+listeners.append(_count)
+
+
+def summary_lines() -> list[str]:
+    """What the report of `canopy run` says of the kernels that were simulated."""
+    lines = []
+    for (name, chip), totals in _totals.items():
+        assert totals.last is not None
+        lines.append(
+            f"  simulated:  {name} on {chip}: {totals.launches:,} launches, "
+            f"{totals.time_s * 1e6:.1f} us; the last one {totals.last.summary()}"
+        )
+        if totals.hazards:
+            lines.append(f"  hazard:     {name}: {totals.hazards}, {totals.last.hazards[:1]}")
+    return lines
+
+
+def simulate_launch(
+    kernel: Any,
+    grid: Any,
+    args: Sequence[Any] = (),
+    kwargs: dict[str, Any] | None = None,
+    chip: str = "910b2",
+    mode: str = "functional",
+) -> Report:
+    """`canopy.simulate`: launches a Triton kernel once on the simulator.
+
+    ``kernel`` is what ``@triton.jit`` (or ``autotune``, ``heuristics``) made, ``grid`` a tuple or
+    a function of the constants, ``args`` and ``kwargs`` what a launch is given; tensors are in CPU
+    memory and hold the results afterwards. Raises UnsupportedError for what the chip cannot run.
+    """
+    if mode != "functional":
+        raise UnsupportedError(
+            f"there is no mode {mode!r}", hint='mode="functional", which gives times too'
+        )
+    load_chip(chip)
+    found: list[Report] = []
+    before = {name: os.environ.get(name) for name in ("CANOPY_TARGET", "CANOPY_CHIP")}
+    os.environ.update(CANOPY_TARGET="ascend-sim", CANOPY_CHIP=chip)
+    listeners.append(found.append)
+    try:
+        kernel[grid](*args, **(kwargs or {}))
+    finally:
+        listeners.remove(found.append)
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+    if not found:
+        raise LaunchError(
+            "nothing was simulated: the grid is empty, or the kernel is not a Triton kernel"
+        )
+    return found[-1]
 
 
 class SimulatedKernel:

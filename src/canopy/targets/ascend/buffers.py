@@ -6,12 +6,12 @@ from canopy.ir.types import ElementType
 from canopy.targets.ascend.chip import Chip
 from canopy.targets.ascend.npu import Buffer, Space
 
-__all__ = ["Allocator", "OutOfSpace"]
+__all__ = ["Allocator", "OutOfSpaceError"]
 
 _WORKSPACE_BYTES = 1 << 40  # of global memory; what a kernel uses is reported
 
 
-class OutOfSpace(Exception):
+class OutOfSpaceError(Exception):
     """A buffer does not fit; the lowering tries smaller strips, then other homes."""
 
     def __init__(self, space: Space, bytes_: int) -> None:
@@ -61,7 +61,7 @@ class Allocator:
                 address = end
             if address + size <= self._sizes[space]:
                 return address
-        raise OutOfSpace(space, size)
+        raise OutOfSpaceError(space, size)
 
     def free(self, buffer: Buffer) -> None:
         live = self._live[buffer.space]

@@ -1,4 +1,4 @@
-"""Products on the cube: blocks of the operands through L1 and L0 into L0C, results to the workspace.
+"""Products on the cube: blocks of the operands through L1 and L0 into L0C, then to the workspace.
 
 An operand that is a plain load is copied from the user's array straight into L1; any other is
 computed by the vector core and handed over through the workspace. A loop that does nothing to its
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from canopy import ir
 from canopy.ir.types import BF16, F16, F32, I8, I32, I64, ScalarType, element_type, is_integer
-from canopy.targets.ascend.buffers import OutOfSpace
+from canopy.targets.ascend.buffers import OutOfSpaceError
 from canopy.targets.ascend.forms import Affine, Mask
 from canopy.targets.ascend.npu import (
     Branch,
@@ -98,7 +98,7 @@ def accumulators(e: Emitter, op: ir.For) -> dict[int, Accumulator]:
         kind = _accumulator_type(arg)
         try:
             buffer = e.memory.allocate(Space.L0C, arg.shape[0] * arg.shape[1], kind, "acc")
-        except OutOfSpace:
+        except OutOfSpaceError:
             continue
         lower, upper = poly_of(e.scalar(op.lower)), poly_of(e.scalar(op.upper))
         trip = poly_of(e.scalar(op.body.args[0])) - lower
@@ -184,9 +184,7 @@ def _add_accumulator(e: Emitter, op: ir.Dot, product: Buffer) -> None:
             pull.want(op.acc, box)
         part = View(e.temporary(box[1], product.type), box[1], dense_strides(box[1]))
         source = e.slice_of(product, shape, box)
-        e.emit(
-            CopyIn(target=part, address=Poly(), strides=(), source=source, location=op.location)
-        )
+        e.emit(CopyIn(target=part, address=Poly(), strides=(), source=source, location=op.location))
         acc = pull.data(op.acc, box) if is_pulled else pull.operand(op.acc, box)
         final = e.slice_of(home, shape, box)
         target = final if home.space is Space.UB else part
@@ -244,9 +242,7 @@ class _Product:
         blocks = [(self._m, self._rows), (self._n, self._columns)]
         _nest(self._e, self._op, blocks, one)
 
-    def _depths(
-        self, outer: tuple[Poly, ...], m: Poly, n: Poly, target: View, trip: Poly
-    ) -> None:
+    def _depths(self, outer: tuple[Poly, ...], m: Poly, n: Poly, target: View, trip: Poly) -> None:
         """All of K for one block of the result."""
         e, op = self._e, self._op
         ones = (1,) * len(outer)
@@ -277,9 +273,7 @@ class _Product:
                 e.memory.free(level0)
                 loaded.append(view)
             e.emit(
-                Mmad(
-                    target=target, lhs=loaded[0], rhs=loaded[1], first=trip + k, location=location
-                )
+                Mmad(target=target, lhs=loaded[0], rhs=loaded[1], first=trip + k, location=location)
             )
 
         _nest(e, op, [(self._k, self._depth)], step)
@@ -338,9 +332,7 @@ class _Operand:
             return cls(e, op, value, None, False)
         if value in e.homes and e.homes[value].space is Space.WORKSPACE:
             return cls(e, op, value, e.homes[value], False)
-        home = e.memory.allocate(
-            Space.WORKSPACE, _size(value), element_type(value.type), "operand"
-        )
+        home = e.memory.allocate(Space.WORKSPACE, _size(value), element_type(value.type), "operand")
         e.compute_into(value, home, op)
         return cls(e, op, value, home, True)
 
@@ -379,9 +371,7 @@ class _Operand:
             self._direct(load, form, mask, target, box)
         with e.collecting() as lanes_:
             self._by_lanes(load, target, box)
-        e.emit(
-            Branch(condition=limits, then_body=plain, else_body=lanes_, location=op.location)
-        )
+        e.emit(Branch(condition=limits, then_body=plain, else_body=lanes_, location=op.location))
         return buffer
 
     def _from(self, home: Buffer, target: View, box: Box) -> None:
@@ -397,9 +387,7 @@ class _Operand:
             )
         )
 
-    def _direct(
-        self, load: ir.Load, form: Affine, mask: Mask, target: View, box: Box
-    ) -> None:
+    def _direct(self, load: ir.Load, form: Affine, mask: Mask, target: View, box: Box) -> None:
         self._e.emit(
             CopyIn(
                 target=target,

@@ -127,15 +127,15 @@ class Clock:
 
     def load_matrix(self, load: LoadMatrix, size: int) -> None:
         chip = self._chip
-        self._spend(
-            Pipe.MTE1, chip.cube_start_cycles + size / chip.l1_to_l0_bytes_per_cycle, load
-        )
+        self._spend(Pipe.MTE1, chip.cube_start_cycles + size / chip.l1_to_l0_bytes_per_cycle, load)
 
     def mmad(self, mmad: Mmad, m: int, k: int, n: int) -> None:
         chip = self._chip
         width = mmad.lhs.type.bytes
-        rate = chip.cube_macs_per_cycle_f16 * 2 / width if width < 4 else (
-            chip.cube_macs_per_cycle_f16 / 4
+        rate = (
+            chip.cube_macs_per_cycle_f16 * 2 / width
+            if width < 4
+            else (chip.cube_macs_per_cycle_f16 / 4)
         )
         padded = _up(m, 16) * _up(n, 16) * _up(k, max(32 // width, 1))
         self.flops += 2 * m * n * k

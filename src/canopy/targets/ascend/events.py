@@ -129,9 +129,7 @@ class _Ordering:
                 _, body, _ = self.block(instruction.body, used)
                 return [
                     Barrier(location=instruction.location),
-                    replace(
-                        instruction, before=[*before, Barrier()], body=[*body, Barrier()]
-                    ),
+                    replace(instruction, before=[*before, Barrier()], body=[*body, Barrier()]),
                 ]
         return [instruction]
 
@@ -248,5 +246,3 @@ def _remember(
     """The history with the new accesses in the place of equal older ones."""
     fresh = set(accesses)
     return [(s, a) for s, a in history if a not in fresh] + [(step, a) for a in accesses]
-
-

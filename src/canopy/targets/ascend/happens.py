@@ -85,7 +85,13 @@ class History:
             self._reads = np.concatenate([self._reads, more], axis=1)
 
     def touch(
-        self, order: Order, pipe: Pipe, step: int, first: int, end: int, writes: bool,
+        self,
+        order: Order,
+        pipe: Pipe,
+        step: int,
+        first: int,
+        end: int,
+        writes: bool,
         instruction: Instruction,
     ) -> tuple[Pipe, str, Location] | None:
         """Notes an access; (pipe, what it did, its line) of an earlier one that is not ordered."""

@@ -25,14 +25,13 @@ from canopy.ir.types import (
     I32,
     I64,
     ElementType,
-    PointerType,
     ScalarType,
     element_type,
     is_pointer,
 )
 from canopy.passes import pipeline
 from canopy.targets.ascend import cube
-from canopy.targets.ascend.buffers import Allocator, OutOfSpace
+from canopy.targets.ascend.buffers import Allocator, OutOfSpaceError
 from canopy.targets.ascend.chip import Chip
 from canopy.targets.ascend.events import add_events
 from canopy.targets.ascend.forms import Affine, Forms, Mask
@@ -63,7 +62,6 @@ from canopy.targets.ascend.pull import (
     Pull,
     box_of,
     dense_strides,
-    shifted_limits,
 )
 from canopy.targets.ascend.scalars import Number, Poly, Register, Scalar, constant, poly_of
 
@@ -85,7 +83,7 @@ def lower_kernel(
     for limit in limits:
         try:
             return Emitter(kernel, chip, limit, dict(groups or {})).program()
-        except OutOfSpace as error:
+        except OutOfSpaceError as error:
             last = error
     raise UnsupportedError(
         f"no way was found to fit this kernel into the buffers of {chip.name}: {last} are missing",
@@ -132,9 +130,7 @@ class Emitter:
         self._groups = groups
         self._origins = pointer_origins(kernel)
         self.accumulators: dict[ir.Value, cube.Accumulator] = {}
-        self._parameters = tuple(
-            self.register(p.value.type, p.name) for p in kernel.parameters
-        )
+        self._parameters = tuple(self.register(p.value.type, p.name) for p in kernel.parameters)
         for parameter, register in zip(kernel.parameters, self._parameters, strict=True):
             self._scalars[parameter.value] = register
         self._program = tuple(self.register(I32, f"program_{axis}") for axis in "xyz")
@@ -267,11 +263,15 @@ class Emitter:
         order = list(range(len(shape))) if cut_order is None else list(cut_order)
         extents = shape
         while True:
-            memory, temporaries, length = self.memory.state(), dict(self.temporaries), len(self._list)
+            memory, temporaries, length = (
+                self.memory.state(),
+                dict(self.temporaries),
+                len(self._list),
+            )
             homes = dict(self.homes)
             try:
                 self._walk(op, shape, extents, body, order)
-            except OutOfSpace:
+            except OutOfSpaceError:
                 self.memory.restore(memory)
                 self.temporaries, self.homes = temporaries, homes
                 del self._list[length:]
@@ -398,7 +398,10 @@ class Emitter:
     def _keep(self, value: ir.Value, op: ir.Op) -> None:
         """Computes an inline value into a home."""
         home = self.memory.allocate(
-            self.plan.home(value), math.prod(value.shape), element_type(value.type), value.name or "v"
+            self.plan.home(value),
+            math.prod(value.shape),
+            element_type(value.type),
+            value.name or "v",
         )
         self.compute_into(value, home, op)
         self.homes[value] = home
@@ -536,12 +539,11 @@ class Emitter:
         for rem, axis in remainders:
             form = self.forms.affine(rem.lhs)
             divisor = self.forms.uniform(rem.rhs)
-            assert form is not None and divisor is not None
+            assert form is not None
+            assert divisor is not None
             first = form.base + box[0][axis]
             base = self.register(rem.result.type)
-            self.emit(
-                Assign(target=base, op=rem, sources=(first, divisor), location=rem.location)
-            )
+            self.emit(Assign(target=base, op=rem, sources=(first, divisor), location=rem.location))
             ends = poly_of(base) + constant(box[1][axis] - 1) - poly_of(divisor)
             limits += [Limit(None, 0, ends), Limit(None, 0, constant(-1) - first)]
             wrapped[rem.result] = Affine(
@@ -596,7 +598,7 @@ class Emitter:
                         self.spill(target, final, op.location)
                 return
             if any(target is not final for target, final in zip(targets, finals, strict=True)):
-                raise OutOfSpace(Space.UB, finals[0].buffer.bytes)
+                raise OutOfSpaceError(Space.UB, finals[0].buffer.bytes)
             self._accumulate(op, starts[axis], targets, sources)
 
         order = [a for a in range(len(shape)) if a != axis] + [axis]
@@ -612,9 +614,7 @@ class Emitter:
     def _reduced(self, op: ir.Op, targets: Sequence[View], sources: tuple[View, ...]) -> None:
         axis = getattr(op, "axis", 0)
         self.emit(
-            Vector(
-                op=op, targets=tuple(targets), sources=sources, axis=axis, location=op.location
-            )
+            Vector(op=op, targets=tuple(targets), sources=sources, axis=axis, location=op.location)
         )
 
     def _accumulate(
@@ -627,9 +627,7 @@ class Emitter:
         with self.collecting() as later:
             self._reduced(op, parts, sources)
             self.emit(
-                Combine(
-                    op=op, targets=tuple(targets), sources=tuple(parts), location=op.location
-                )
+                Combine(op=op, targets=tuple(targets), sources=tuple(parts), location=op.location)
             )
         is_first = (Limit(None, 0, start - constant(1)),)
         self.emit(
@@ -748,9 +746,7 @@ class Emitter:
         self._start(op, op.initial, op.body.args[1:], op.results, carried)
         with self.collecting() as body:
             yielded = op.body.terminator.operands
-            self.region(
-                op.body, lambda: self._hand_over(op, yielded, op.body.args[1:], carried)
-            )
+            self.region(op.body, lambda: self._hand_over(op, yielded, op.body.args[1:], carried))
         self.emit(
             Loop(index=index, lower=lower, upper=upper, step=step, body=body, location=op.location)
         )
@@ -856,18 +852,14 @@ class Emitter:
             return False
         return all(self._reads_in_place(v, arg) for v in value.op.operands if v.is_tile)
 
-    def _copy_home(
-        self, source: Buffer, target: Buffer, shape: tuple[int, ...], op: ir.Op
-    ) -> None:
+    def _copy_home(self, source: Buffer, target: Buffer, shape: tuple[int, ...], op: ir.Op) -> None:
         def body(box: Box) -> None:
             left, right = (self.slice_of(b, shape, box) for b in (source, target))
             if source.space is Space.UB:
                 self.emit(Move(target=right, source=left, location=op.location))
                 return
             between = self._in_ub_copy(left)
-            self.emit(
-                _copy_from_workspace(between, left, op.location)
-            )
+            self.emit(_copy_from_workspace(between, left, op.location))
             self.spill(between, right, op.location)
 
         self.strips(op, shape, body)
@@ -880,7 +872,9 @@ class Emitter:
         self._start(op, op.initial, before.args, (), everything)
         for value in op.results:  # what the condition passes: the body's arguments, the results
             if value.is_tile:
-                self.make_home(value, Space.UB if tile_bytes(value) <= self.plan.limit else Space.WORKSPACE)
+                self.make_home(
+                    value, Space.UB if tile_bytes(value) <= self.plan.limit else Space.WORKSPACE
+                )
         for arg, value in zip(body.args, op.results, strict=True):
             if value.is_tile:
                 self.homes[arg] = self.homes[value]
@@ -973,6 +967,3 @@ def _unit_step(rem: ir.Rem, forms: Forms, probe: Register | None) -> tuple[Poly,
     assert form is not None
     unit = constant(1) if probe is None else poly_of(probe)
     return tuple(unit if step.terms else Poly() for step in form.steps)
-
-
-

@@ -19,7 +19,7 @@ from typing import Any
 from canopy import ir
 from canopy.errors import UNKNOWN_LOCATION, Location
 from canopy.ir.types import ElementType
-from canopy.targets.ascend.scalars import Number, Poly, Register, Scalar
+from canopy.targets.ascend.scalars import ZERO, Number, Poly, Register, Scalar
 
 __all__ = [
     "ALL_GLOBAL",
@@ -107,7 +107,7 @@ class View:
     buffer: Buffer
     shape: tuple[int, ...]
     strides: tuple[int, ...]
-    offset: Poly = Poly()
+    offset: Poly = ZERO
 
     @property
     def type(self) -> ElementType:

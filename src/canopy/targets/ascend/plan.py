@@ -108,9 +108,7 @@ class Plan:
 
     def home(self, value: ir.Value) -> Space:
         users = [user for _, _, user in self._users.get(value, ())]
-        only_dots = bool(users) and all(
-            isinstance(u, ir.Dot) and u.acc is not value for u in users
-        )
+        only_dots = bool(users) and all(isinstance(u, ir.Dot) and u.acc is not value for u in users)
         is_large = tile_bytes(value) > self.limit
         return Space.WORKSPACE if only_dots or is_large else Space.UB
 

@@ -266,14 +266,14 @@ class Pull:
         return view
 
     def _reshaped(self, op: ir.Op | None, key: Key) -> Operand:
-        value, starts, extents = key
+        _, starts, extents = key
         assert op is not None
         if isinstance(op, ir.Join):
             return self._join(op, key)
         (needed,) = self._inputs(key)
         source = self.pull(needed[0], needed[1:])
         if isinstance(source, View):
-            source = self._viewed(op, value, source, extents)
+            source = self._viewed(op, source, starts, extents)
         self._hold_then_done(source, needed)
         return source
 
@@ -285,9 +285,7 @@ class Pull:
         if isinstance(view, View):
             self._holders[_place(view)] -= 1
 
-    def _viewed(
-        self, op: ir.Op, value: ir.Value, source: View, extents: tuple[int, ...]
-    ) -> View:
+    def _viewed(self, op: ir.Op, source: View, starts: Starts, extents: tuple[int, ...]) -> View:
         strides = source.strides
         match op:
             case ir.Broadcast():
@@ -304,6 +302,9 @@ class Pull:
                 strides = (*strides[: op.axis], -stride, *strides[op.axis + 1 :])
                 moved = source.offset + constant((extent - 1) * stride)
                 return replace(source, strides=strides, offset=moved)
+            case ir.Reshape() if extents != op.shape and not _keeps_axes(op):
+                whole = self._regrouped(source, op.shape)
+                return _part(whole, starts, extents)
             case ir.Reshape():
                 return self._regrouped(source, extents)
         return View(source.buffer, extents, strides, source.offset)
@@ -322,17 +323,14 @@ class Pull:
 
     def _join(self, op: ir.Join, key: Key) -> View:
         _, starts, extents = key
-        made = self._temporary(extents, element_type(op.result.type))
+        box = (starts[:-1], extents[:-1])
+        made = self._temporary((*box[1], 2), element_type(op.result.type))
         for part, operand in enumerate((op.lhs, op.rhs)):
-            box = (starts[:-1], extents[:-1])
-            half = View(
-                made.buffer, extents[:-1], made.strides[:-1], made.offset + constant(part)
-            )
+            half = View(made.buffer, box[1], made.strides[:-1], made.offset + constant(part))
             found = self.pull(operand, box)
             self._emit(Move(target=half, source=found, location=op.location))
             self.done(operand, box)
-        # The strip may hold one half only; starts of the last axis are 0 then, as it is not cut.
-        return made
+        return View(made.buffer, extents, made.strides, starts[-1])
 
     def _elementwise(self, op: ir.Op, key: Key, target: View | None) -> View:
         value, starts, extents = key
@@ -354,9 +352,7 @@ class Pull:
         type_ = element_type(value.type)
         if view is None:
             view = self._in_place(op, pulled, box, type_) or self._temporary(extents, type_)
-        self._emit(
-            Vector(op=op, targets=(view,), sources=tuple(sources), location=op.location)
-        )
+        self._emit(Vector(op=op, targets=(view,), sources=tuple(sources), location=op.location))
         self._holders[_place(view)] += 1
         for operand in pulled:
             self.done(operand, box)
@@ -403,9 +399,7 @@ class Pull:
             self._copy_in(op, (form, mask), box, target)
         with self._emitter.collecting() as lanes:
             Pull(self._emitter, op).load_by_lanes(op, box, target)
-        self._emit(
-            Branch(condition=limits, then_body=plain, else_body=lanes, location=op.location)
-        )
+        self._emit(Branch(condition=limits, then_body=plain, else_body=lanes, location=op.location))
         self._done_other(op, box)
 
     def load_by_lanes(self, op: ir.Load, box: Box, target: View) -> None:
@@ -418,9 +412,7 @@ class Pull:
             if self._is_pulled(value):
                 self.done(value, box)
 
-    def _copy_in(
-        self, op: ir.Load, block: tuple[Affine, Mask], box: Box, target: View
-    ) -> None:
+    def _copy_in(self, op: ir.Load, block: tuple[Affine, Mask], box: Box, target: View) -> None:
         form, mask = block
         limits = shifted_limits(mask, box[0])
         self._emit(
@@ -540,12 +532,23 @@ def _key(value: ir.Value, pairs: tuple[tuple[Poly, int], ...]) -> Key:
     return value, tuple(p[0] for p in pairs), tuple(p[1] for p in pairs)
 
 
+def _keeps_axes(op: ir.Reshape) -> bool:
+    """Whether a reshape only adds and drops axes of extent 1."""
+    return [e for e in op.source.shape if e != 1] == [e for e in op.shape if e != 1]
+
+
+def _part(view: View, starts: Starts, extents: tuple[int, ...]) -> View:
+    offset = view.offset
+    for start, stride in zip(starts, view.strides, strict=True):
+        offset = offset + start.scaled(stride)
+    return View(view.buffer, extents, view.strides, offset)
+
+
 def _reshape_key(op: ir.Reshape, starts: Starts, extents: tuple[int, ...]) -> Key:
-    """The box of the source of a reshape that only adds and drops axes of extent 1, or whole."""
-    if extents == op.shape:
+    """The box of the source: the same one but for axes of extent 1, or all of it."""
+    if extents == op.shape or not _keeps_axes(op):
         return (op.source, *box_of(op.source.shape))
     moving = [(s, e) for s, e, full in zip(starts, extents, op.shape, strict=True) if full != 1]
     rest = iter(moving)
     pairs = tuple(next(rest) if full != 1 else (_ZERO, 1) for full in op.source.shape)
     return _key(op.source, pairs)
-

@@ -72,11 +72,17 @@ class Report:
     def tflops(self) -> float:
         return sum(c.flops for c in self._clocks) / self.time_s / 1e12 if self.time_s else 0.0
 
+    def summary(self) -> str:
+        """Time and rates, in half a line."""
+        return (
+            f"simulated: {self.time_s * 1e6:.1f} us, {self.gbps:.0f} GB/s, "
+            f"{self.tflops:.2f} TFLOP/s, bound by {self.bound_by}"
+        )
+
     def __str__(self) -> str:
         pipes = ", ".join(f"{name} {share:.0%}" for name, share in self.pipes.items())
         lines = [
-            f"{self.name} on {self.chip.name}, simulated: {self.time_s * 1e6:.1f} us, "
-            f"{self.gbps:.0f} GB/s, {self.tflops:.2f} TFLOP/s, bound by {self.bound_by}",
+            f"{self.name} on {self.chip.name}, {self.summary()}",
             f"  {self.programs} programs on {self.cores} cores; busy: {pipes}",
         ]
         lines += [f"  note: {note}" for note in self.program.notes]

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 from canopy.ir.types import I64, ElementType
 
-__all__ = ["Number", "Poly", "Register", "Scalar", "constant", "poly_of"]
+__all__ = ["ZERO", "Number", "Poly", "Register", "Scalar", "constant", "poly_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +95,7 @@ class Poly:
         return " + ".join(parts) or "0"
 
 
+ZERO = Poly()
 Scalar: TypeAlias = Number | Register
 
 

@@ -228,7 +228,8 @@ class Simulator:
             raise KernelError(f"bytes {first} to {end} of {buffer} are touched")
         if buffer.space is Space.WORKSPACE and end > len(memory):
             raise KernelError(f"bytes {first} to {end} of the workspace are touched")
-        return np.ndarray(view.shape, dtype, memory.data, start, strides)
+        found: Array = np.ndarray(view.shape, dtype, memory.data, start, strides)
+        return found
 
     def _operand(self, operand: View | Number | Register | Poly, type_: ElementType) -> Array:
         if isinstance(operand, View):
@@ -332,8 +333,10 @@ class Simulator:
             self._registers[target.index] = np.array(found)
             return
         op = assign.op
-        operands = [self._operand(s, ir.types.element_type(v.type))
-                    for v, s in zip(op.operands, assign.sources, strict=True)]
+        operands = [
+            self._operand(s, ir.types.element_type(v.type))
+            for v, s in zip(op.operands, assign.sources, strict=True)
+        ]
         shapeless = [np.asarray(o) for o in operands]
         (found,) = self._lanes.compute(op, shapeless)
         self._registers[target.index] = np.asarray(found)
