@@ -67,8 +67,8 @@ def read_python(
 ) -> FileReport:
     """The findings of one file. ``package`` is the dotted name of its folder, ``reexports`` what
     names of the project's other modules stand for, ``own_methods`` the methods that classes of the
-    project define, whose calls are not torch's, ``own_packages`` its own packages, which are read
-    themselves."""
+    project define, whose calls may not be torch's, ``own_packages`` its own packages, which are
+    read themselves."""
     report = FileReport(path, "python", lines=data.count(b"\n") + 1)
     if not is_relevant(data) and not reexports:
         return report
@@ -287,7 +287,7 @@ class _Reader(cst.CSTVisitor):
     def _method(self, node: cst.Attribute) -> None:
         name = node.attr.value
         for rule in rules_of("method"):
-            if name in rule.match and name not in self.own_methods:
+            if name in rule.match:
                 place = Place(node, tuple(self.stack))
                 if name in ("is_cuda", "is_npu") or place.call() is not None:
                     self._add(rule, node.attr, f".{name}", place, node.attr)
@@ -310,7 +310,8 @@ class _Reader(cst.CSTVisitor):
         edits: tuple[Edit, ...] = ()
         effort = rule.effort
         if rule.rewrite:
-            edits = self.rewriter.edits(rule, place)
+            is_own = rule.reader == "method" and what[1:] in self.own_methods
+            edits = () if is_own else self.rewriter.edits(rule, place)
             effort = Effort.AUTOMATIC if edits else Effort.LOW
         is_name = rule.reader == "name"
         cpu = cpu_status(rule, what if is_name else "")
