@@ -33,6 +33,7 @@ EXTRA_OF_PACKAGE = {
     "ziglang": "cuda",
     "onnx": "onnx",
     "safetensors": "onnx",
+    "libcst": "migrate",
 }
 CACHE_FOLDERS_NOT_CODE = frozenset({"failures"})
 
@@ -209,6 +210,37 @@ def check(
     if not path.exists():
         raise CanopyError(f"{path}: there is no such file or folder")
     raise typer.Exit(int(_load("canopy.frontends.redirect.commands").check(str(path))))
+
+
+@app.command(no_args_is_help=True)
+def migrate(
+    path: Annotated[Path, typer.Argument(help="A project's folder, or a file.")],
+    json_path: Annotated[
+        Path | None, typer.Option("--json", help="Also write the report to this file, as JSON.")
+    ] = None,
+    sarif_path: Annotated[
+        Path | None, typer.Option("--sarif", help="Also write it as SARIF, for code scanning.")
+    ] = None,
+    diff: Annotated[bool, typer.Option("--diff", help="Print the rewrite as a diff.")] = False,
+    apply: Annotated[bool, typer.Option("--apply", help="Rewrite the files in place.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="--apply on files with uncommitted changes too.")
+    ] = False,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Processes; the default is one per CPU.")
+    ] = None,
+) -> None:
+    """Say what it takes to leave CUDA, file by file, and make the portable version."""
+    migrating = _load("canopy.migrate.command")
+    options = migrating.Options(
+        json_path=json_path,
+        sarif_path=sarif_path,
+        diff=diff,
+        apply=apply,
+        force=force,
+        jobs=jobs,
+    )
+    _scripts.append(lambda: int(migrating.migrate(path, options)))
 
 
 @app.command(no_args_is_help=True)
