@@ -316,7 +316,7 @@ class _Reader:
         if following == "to":
             self._types.take(tokens)
             tokens.pop(0)  # )
-        if head == "inttoptr" and isinstance(operands[0], Number):
+        if head in ("inttoptr", "ptrtoint") and isinstance(operands[0], Number):
             return Number(type_, operands[0].value)
         return ConstantExpression(type_, head, tuple(operands), source)
 
