@@ -20,7 +20,7 @@ from canopy.frontends.cuda.cfg import ControlFlow
 from canopy.frontends.cuda.llvm_values import Block, Instruction
 from canopy.frontends.cuda.returned import not_returned, only_returns
 from canopy.frontends.cuda.translator import Mask, Translator
-from canopy.frontends.cuda.waits import is_named_barrier
+from canopy.frontends.cuda.waits import is_block_barrier, is_named_barrier
 from canopy.ir.types import BOOL, I8, I32, I64, PTR, SHARED_PTR, element_type
 
 __all__ = [
@@ -49,6 +49,7 @@ READ, WRITE, ATOMIC, VOLATILE, _HAS_VALUE = 0, 1, 3, 4, 8
 ARGUMENT, SHARED, LOCAL = 6, 7, 8
 
 _ALIGNMENT = re.compile(r", align (\d+)")
+_MOST_BARRIERS = 63
 _WARP_WIDE = (
     "llvm.nvvm.bar.warp.sync",
     "llvm.nvvm.shfl.sync.",
@@ -223,10 +224,25 @@ def check_meeting(t: Translator, i: Instruction, number: ir.Value, arrives: bool
         return
     first = _first_thread(t)
     if arrives:
-        where = [first, number, t.constant(int(not is_named_barrier(i)), I32)]
+        own, wrong = _wrong_company(t.checks.flow, i)
+        where = [first, number, t.constant(own, I32), t.constant(wrong, I64)]
         _tell_once(t, "arrive", where, _place(i.location))
     else:
         _tell_once(t, "leave", [first, number])
+
+
+def _wrong_company(flow: ControlFlow, i: Instruction) -> tuple[int, int]:
+    """A number for a barrier of the whole block, and as bits those where nobody may be while others
+    are at this one: barriers that the same thread comes to before or behind it. The sides of a
+    branch may have one each."""
+    found = [b for block in flow.order for b in block.instructions if is_block_barrier(b)]
+    if is_named_barrier(i) or len(found) >= _MOST_BARRIERS:
+        return 0, 0
+    behind = flow.reachable(i.block) | {i.block}
+    wrong = [
+        b for b in found if b is not i and (b.block in behind or i.block in flow.reachable(b.block))
+    ]
+    return found.index(i), sum(1 << found.index(b) for b in wrong if not is_named_barrier(b))
 
 
 def check_grid_barrier(t: Translator, is_behind: bool) -> None:

@@ -21,12 +21,14 @@ from canopy.frontends.cuda.indirect import function_address
 from canopy.frontends.cuda.llvm_types import (
     ArrayType,
     FloatType,
+    IntType,
     LlvmType,
     PtrType,
     StructType,
     TypeParser,
 )
 from canopy.frontends.cuda.llvm_values import (
+    CONSTANT_OPCODES,
     Aggregate,
     Argument,
     Block,
@@ -250,7 +252,7 @@ class _Reader:
         kind = ref.value_kind
         type_ = self._type(ref.type)
         if kind == llvm.ValueKind.constant_int:
-            return Number(type_, int(ref.get_constant_value(signed_int=True)))
+            return Number(type_, _signed(int(ref.get_constant_value()), type_))
         if kind == llvm.ValueKind.constant_fp:
             return Number(type_, float(ref.get_constant_value(round_fp=True)))
         if kind == llvm.ValueKind.constant_pointer_null:
@@ -297,12 +299,7 @@ class _Reader:
             return Number(type_, int(head == "true"))
         if isinstance(type_, FloatType):
             return Number(type_, _float(head, type_))
-        if head in ("inttoptr", "ptrtoint"):  # of a function, whose address is a number here
-            number = self._expression(tokens[1:])
-            if not isinstance(number, Number):
-                return Undefined(type_, text=" ".join([head, *tokens]))
-            return Number(type_, number.value)
-        if head not in ("addrspacecast", "getelementptr"):
+        if head not in CONSTANT_OPCODES:
             return Undefined(type_, text=" ".join([head, *tokens]))
         while tokens.pop(0) != "(":  # flags
             pass
@@ -319,7 +316,16 @@ class _Reader:
         if following == "to":
             self._types.take(tokens)
             tokens.pop(0)  # )
+        if head in ("inttoptr", "ptrtoint") and isinstance(operands[0], Number):
+            return Number(type_, operands[0].value)
         return ConstantExpression(type_, head, tuple(operands), source)
+
+
+def _signed(value: int, type_: LlvmType) -> int:
+    """``value`` with its type's sign; llvmlite gives 32-bit constants without it."""
+    assert isinstance(type_, IntType)
+    bits = value & ((1 << type_.bits) - 1)
+    return bits - (1 << type_.bits) if type_.bits > 1 and bits >> (type_.bits - 1) else bits
 
 
 def _float(text: str, type_: FloatType) -> float:

@@ -92,8 +92,7 @@ __global__ void two_blocks(int *out) {
 
 __global__ void neighbour_block(float *x, int n) {
   int i = blockIdx.x * blockDim.x + threadIdx.x;
-  if (i + 1 >= n) return;
-  float right = x[i + 1];
+  float right = x[(i + blockDim.x) % n];
   x[i] = right + i;  // neighbour_block
 }
 
@@ -170,7 +169,22 @@ __global__ void in_fibers(int *flag, float *x) {  // lanes wait for each other: 
   if (threadIdx.x == 40) atomicExch(flag, 1);
   if (threadIdx.x == 2) while (atomicAdd(flag, 0) == 0);
   tile[threadIdx.x] = x[threadIdx.x];
+  __syncthreads();
   x[threadIdx.x] = tile[(threadIdx.x + 32) % 64];  // in_fibers
+  tile[threadIdx.x] = 0;
+}
+
+__global__ void in_members(float *x) {  // warps part at barriers: each runs by itself
+  __shared__ float tile[128];
+  int t = threadIdx.x;
+  tile[t] = x[t];
+  if (t < 64) asm volatile("bar.sync 1, 64;");
+  else asm volatile("bar.sync 2, 64;");
+  float sum = tile[t ^ 32];
+  if (t < 64) asm volatile("bar.sync 1, 64;");
+  else asm volatile("bar.sync 2, 64;");
+  tile[t] = sum;
+  x[t] = tile[t ^ 64];  // in_members
 }
 
 __global__ void fine(float *x, int n) {
@@ -220,6 +234,7 @@ int main(int argc, char **argv) {
   if (is("variable_past_end")) variable_past_end<<<1, 32>>>(11);
   if (is("copied")) copied<<<1, 16>>>((char *)out, (const char *)x, 255);
   if (is("in_fibers")) in_fibers<<<1, 64>>>(ints, y);
+  if (is("in_members")) in_members<<<1, 128>>>(y);
   cudaError_t code = cudaDeviceSynchronize();
   printf("%s\n", cudaGetErrorName(code));
   fine<<<4, 256>>>(out, N);  // a sticky error stays

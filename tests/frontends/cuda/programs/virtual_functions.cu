@@ -1,70 +1,132 @@
-// Virtual functions of objects made in kernels: interfaces, overriders, several bases, destructors.
+// Virtual functions of objects made on the device, and arithmetic that says whether it overflowed.
+#include <climits>
 #include <cstdio>
 #include <cstdlib>
 #include <ctime>
 #include <new>
 
-__device__ int destroyed;
+static int failures = 0;
+#define CHECK(c) do { if (!(c)) { printf("FAIL line %d\n", __LINE__); failures++; } } while (0)
 
-struct Named {
-  __device__ virtual int id(int more) const { return 1 + more; }
-  __device__ virtual ~Named() { atomicAdd(&destroyed, 1); }
-};
 struct Shape {
-  __device__ virtual float area(float scale) const = 0;
-  __device__ virtual void grow(float by) = 0;
-  __device__ virtual ~Shape() { atomicAdd(&destroyed, 100); }
+  __device__ virtual ~Shape() {}
+  __device__ virtual float area() const = 0;
+  __device__ virtual int corners() const { return 0; }
 };
-struct Square : Shape, Named {
-  float side;
-  __device__ explicit Square(float s) : side(s) {}
-  __device__ float area(float scale) const override { return scale * side * side; }
-  __device__ void grow(float by) override { side += by; }
+__device__ int destroyed;
+struct Disc : Shape {
+  float r;
+  __device__ Disc(float r) : r(r) {}
+  __device__ ~Disc() { atomicAdd(&destroyed, 1); }
+  __device__ float area() const override { return 3.0f * r * r; }
 };
-struct Box : Square {
-  float other;
-  __device__ Box(float a, float b) : Square(a), other(b) {}
-  __device__ float area(float scale) const override { return scale * side * other + Square::area(0); }
-  __device__ int id(int more) const override { return 2 + more * (int)other; }
+struct Box : Shape {
+  float a, b;
+  __device__ Box(float a, float b) : a(a), b(b) {}
+  __device__ ~Box() { atomicAdd(&destroyed, 100); }
+  __device__ float area() const override { return a * b; }
+  __device__ int corners() const override { return 4; }
 };
-// A thread's own objects, called through a reference.
-__device__ float both(const Shape& a, const Shape& b) { return a.area(1) + b.area(2); }
+struct Cube : Box {  // a second level, which calls its base
+  __device__ Cube(float a) : Box(a, a) {}
+  __device__ float area() const override { return 6 * Box::area(); }
+};
 
-__global__ void make(Shape** shapes, Named** names, const int* kinds) {
+__global__ void make(Shape** shapes, int n) {
   int i = blockIdx.x * blockDim.x + threadIdx.x;
-  Square* made = kinds[i] % 3 ? new Square(i) : new Box(i, 2);
-  shapes[i] = made, names[i] = made;
+  if (i >= n) return;
+  if (i % 3 == 0) shapes[i] = new Disc(i);
+  else if (i % 3 == 1) shapes[i] = new Box(i, 2);
+  else shapes[i] = new Cube(i);
 }
-__global__ void use(Shape** shapes, Named** names, float* areas, int* ids) {
+__global__ void measure(Shape** shapes, float* areas, int* corners, int n) {
   int i = blockIdx.x * blockDim.x + threadIdx.x;
-  shapes[i]->grow(1);
-  Square own(3);
-  Box box(i, 5);
-  areas[i] = shapes[i]->area(2) + both(own, box), ids[i] = names[i]->id(i);
+  if (i < n) areas[i] = shapes[i]->area(), corners[i] = shapes[i]->corners();
 }
-__global__ void clear(Shape** shapes) { delete shapes[blockIdx.x * blockDim.x + threadIdx.x]; }
+__global__ void destroy(Shape** shapes, int n) {
+  int i = blockIdx.x * blockDim.x + threadIdx.x;
+  if (i < n) delete shapes[i];
+}
+__global__ void in_shared_memory(float* out) {
+  __shared__ alignas(16) unsigned char place[sizeof(Box)];
+  __shared__ Shape* shape;
+  if (threadIdx.x == 0) shape = new (place) Box(blockIdx.x, 7);
+  __syncthreads();
+  out[blockIdx.x * blockDim.x + threadIdx.x] = shape->area() + threadIdx.x;
+}
+
+// An array whose length only the device knows; and the checked operations of clang and GCC.
+__global__ void arrays(int* out) {
+  int n = threadIdx.x + 1;
+  int* values = new int[n];
+  for (int k = 0; k < n; k++) values[k] = k * 3;
+  int sum = 0;
+  for (int k = 0; k < n; k++) sum += values[k];
+  delete[] values;
+  out[threadIdx.x] = sum;
+}
+template <class T> struct Overflows { T sum, difference, product; int which; };
+template <class T> __host__ __device__ Overflows<T> checked(T a, T b) {
+  Overflows<T> r;
+  r.which = __builtin_add_overflow(a, b, &r.sum) ? 1 : 0;
+  r.which |= __builtin_sub_overflow(a, b, &r.difference) ? 2 : 0;
+  r.which |= __builtin_mul_overflow(a, b, &r.product) ? 4 : 0;
+  return r;
+}
+template <class T> __global__ void check_all(const T* a, const T* b, Overflows<T>* out) {
+  int i = blockIdx.x * blockDim.x + threadIdx.x;
+  out[i] = checked(a[i], b[i]);
+}
+template <class T> void overflows(T least, T most) {
+  const int n = 256;
+  T *a, *b;
+  Overflows<T>* out;
+  cudaMallocManaged(&a, n * sizeof(T)), cudaMallocManaged(&b, n * sizeof(T));
+  cudaMallocManaged(&out, n * sizeof(*out));
+  const T special[] = {0, 1, (T)-1, least, most, 2, (T)(most / 2), (T)(least / 2)};
+  for (int i = 0; i < n; i++) {
+    a[i] = i < 64 ? special[i / 8] : (T)((unsigned long long)rand() * rand() * rand() >> (i % 40));
+    b[i] = i < 64 ? special[i % 8] : (T)((unsigned long long)rand() * rand() * rand() >> (i / 3 % 40));
+  }
+  check_all<<<2, 128>>>(a, b, out);
+  CHECK(cudaDeviceSynchronize() == cudaSuccess);
+  for (int i = 0; i < n; i++) {
+    Overflows<T> want = checked(a[i], b[i]);
+    CHECK(out[i].which == want.which && out[i].sum == want.sum);
+    CHECK(out[i].difference == want.difference && out[i].product == want.product);
+  }
+}
 
 int main() {
-  const int n = 192;
   srand(time(nullptr));
+  const int n = 331;
   Shape** shapes;
-  Named** names;
   float* areas;
-  int *ids, *kinds, count = 0, failures = 0;
-  cudaMallocManaged(&shapes, n * sizeof *shapes), cudaMallocManaged(&names, n * sizeof *names);
-  cudaMallocManaged(&areas, n * sizeof *areas), cudaMallocManaged(&ids, n * sizeof *ids);
-  cudaMallocManaged(&kinds, n * sizeof *kinds);
-  for (int i = 0; i < n; i++) kinds[i] = rand();
-  make<<<3, n / 3>>>(shapes, names, kinds), use<<<3, n / 3>>>(shapes, names, areas, ids), clear<<<3, n / 3>>>(shapes);
-  cudaMemcpyFromSymbol(&count, destroyed, sizeof count);
-  // Each Square ends both of its bases; so do the two of each thread's own.
-  if (count != 101 * 3 * n) failures++, printf("%d destroyed\n", count);
+  int* corners;
+  cudaMalloc(&shapes, n * sizeof(Shape*));
+  cudaMallocManaged(&areas, 1024 * sizeof(float)), cudaMallocManaged(&corners, n * sizeof(int));
+  make<<<3, 128>>>(shapes, n);
+  measure<<<3, 128>>>(shapes, areas, corners, n);
+  destroy<<<3, 128>>>(shapes, n);
+  CHECK(cudaDeviceSynchronize() == cudaSuccess);
   for (int i = 0; i < n; i++) {
-    bool is_box = kinds[i] % 3 == 0;
-    float area = (is_box ? 2.0f * (i + 1) * 2 : 2.0f * (i + 1) * (i + 1)) + 9 + 2.0f * i * 5;
-    int id = is_box ? 2 + i * 2 : 1 + i;
-    if ((areas[i] != area || ids[i] != id) && failures++ < 10) printf("%d: %g, %d\n", i, areas[i], ids[i]);
+    float f = i;
+    CHECK(areas[i] == (i % 3 == 0 ? 3 * f * f : i % 3 == 1 ? f * 2 : 6 * f * f));
+    CHECK(corners[i] == (i % 3 ? 4 : 0));
   }
+  int gone = 0;
+  cudaMemcpyFromSymbol(&gone, destroyed, sizeof gone);
+  CHECK(gone == (n + 2) / 3 + 100 * (n - (n + 2) / 3));
+  in_shared_memory<<<4, 64>>>(areas);
+  CHECK(cudaDeviceSynchronize() == cudaSuccess);
+  for (int i = 0; i < 256; i++) CHECK(areas[i] == i / 64 * 7 + i % 64);
+  arrays<<<1, 100>>>(corners);
+  CHECK(cudaDeviceSynchronize() == cudaSuccess);
+  for (int i = 0; i < 100; i++) CHECK(corners[i] == 3 * i * (i + 1) / 2);
+  overflows<int>(INT_MIN, INT_MAX);
+  overflows<unsigned>(0, UINT_MAX);
+  overflows<long long>(LLONG_MIN, LLONG_MAX);
+  overflows<unsigned long long>(0, ULLONG_MAX);
   puts(failures ? "FAIL" : "PASS");
   return failures != 0;
 }

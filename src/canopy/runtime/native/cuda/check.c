@@ -353,16 +353,19 @@ int32_t canopy_check_fence(const canopy_call *call) {
     return 0;
 }
 
-/* (i32 first thread, i32 barrier, i32 whether all of the block should be at one place); text: the place */
+/* (i32 first thread, i32 barrier, i32 place as a number, i64 places, as bits, where no others may wait);
+ * text: the place */
 int32_t canopy_check_arrive(const canopy_call *call) {
     check_block *block = canopy_check_is_on ? block_of(call) : NULL;
     if (!block) return 0;
     uint32_t first = CANOPY_LANE(call, uint32_t, 0, 0), number = CANOPY_LANE(call, uint32_t, 1, 0) % CHECK_BARRIERS;
     canopy_check_arrive_at(block, number, first);
-    if (!CANOPY_LANE(call, uint32_t, 2, 0)) return 0;
-    const char *others = block->barriers[number].place;
-    block->barriers[number].place = call->text;
-    if (!others || !strcmp(others, call->text)) return 0;
+    check_barrier *barrier = &block->barriers[number];
+    const char *others = barrier->place;
+    bool is_wrong = others && CANOPY_LANE(call, uint64_t, 3, 0) >> barrier->place_number & 1;
+    barrier->place = call->text;
+    barrier->place_number = CANOPY_LANE(call, uint32_t, 2, 0);
+    if (!is_wrong || !strcmp(others, call->text)) return 0;
     canopy_check_parted(block, call->text, first, others);
     return CANOPY_DIVERGENT_BARRIER;
 }

@@ -74,6 +74,7 @@ typedef struct {
     uint32_t pending[CANOPY_CHECK_WARPS], open[2][CANOPY_CHECK_WARPS];
     uint32_t generation;
     const char *place; /* of those that wait now */
+    uint32_t place_number;
 } check_barrier;
 
 typedef struct check_block {
