@@ -98,6 +98,18 @@ WANTS = {
     ),
 }
 
+SHARED = "".join(f"  __shared__ int s{n};\n  s{n} = p[{n}];\n" for n in range(64))
+USES = " + ".join(f"s{n}" for n in range(64))
+WANTS["more shared variables than warps that part have"] = (
+    "__global__ void k(int* p) {\n"
+    + SHARED
+    + '  asm volatile("bar.sync 1, 64;");\n'
+    + f"  p[threadIdx.x] = {USES};\n}}",
+    1,
+    "at most 63 __shared__ variables",
+    "one structure",
+)
+
 
 @pytest.mark.parametrize("name", WANTS)
 def test_a_source_that_cannot_be_compiled(name: str) -> None:

@@ -46,6 +46,7 @@ __all__ = ["CudaModule", "LoweredKernel", "compile_cuda", "module_of"]
 
 MAX_THREADS = 1024
 WARP = 32
+BLOCK_MEMORIES = 64  # MEMORIES of runtime/native/apart.c
 
 
 def compile_cuda(source: str, filename: str, options: Sequence[str] = ()) -> CudaModule:
@@ -275,6 +276,13 @@ def _shared_memory(t: Translator, flow: ControlFlow) -> int:
 def _block_memory(t: Translator, index: int, bytes_: int, alignment: int) -> ir.Value:
     """Memory of a block: of its one program, or of all its members."""
     if t.waits.grain:
+        if index >= BLOCK_MEMORIES:
+            raise UnsupportedError(
+                f"a kernel whose warps run apart has at most {BLOCK_MEMORIES - 1} __shared__ "
+                "variables",
+                location=t.function.location,
+                hint="put several into one structure",
+            )
         return t.add(ir.BlockMemory, index=index, bytes=bytes_)
     return t.add(ir.Scratch, bytes=bytes_, alignment=alignment)
 
