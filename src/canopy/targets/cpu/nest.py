@@ -55,10 +55,10 @@ from canopy.targets.cpu.llvm import (
     splat,
 )
 from canopy.targets.cpu.patterns import read_window, short_axes
+from canopy.targets.cpu.prefetch import Stream
 
 if TYPE_CHECKING:
     from canopy.targets.cpu.buffers import Buffer
-    from canopy.targets.cpu.prefetch import Stream
     from canopy.targets.cpu.program import Program
     from canopy.targets.cpu.table_rows import TableRows
 
@@ -225,6 +225,9 @@ class Nest:
 
     def _act_in_part(self, roots: list[Root]) -> None:
         """What the nest does at a strip that not all lanes take part in, if any does."""
+        for stream in self.streams:
+            if isinstance(stream, Stream):  # others read indices, which a mask may forbid
+                stream.fetch(self)
         counts = [self._active_lanes(root) for root in roots]
         known = [count for count in counts if count is not None]
         if len(known) < len(roots):

@@ -81,6 +81,7 @@ class KernelPlan:
 
     bases: Bases
     assumes_disjoint: bool
+    lanes_are_threads: bool = False  # accesses of two lanes between barriers have no order
     depends_on_aliasing: bool = False  # has an answer been given that the other plan would not?
     kept: set[ir.Value] = field(default_factory=set)
     dual: set[ir.Value] = field(default_factory=set)
@@ -99,7 +100,7 @@ class KernelPlan:
 
     @classmethod
     def of(cls, kernel: ir.Kernel, bases: Bases, *, disjoint: bool) -> KernelPlan:
-        plan = cls(bases, disjoint)
+        plan = cls(bases, disjoint, kernel.block is not None)
         plan.used = {value for op in ir.walk(kernel.body.ops) for value in op.operands}
         plan.comparisons = {
             (op.predicate, op.lhs, op.rhs)
@@ -331,18 +332,20 @@ class _BlockPlanner:
             if isinstance(write, ir.NativeCall):
                 return True
             assert isinstance(write, WRITES)
-            if not self.plan.may_alias(load.pointer, write.pointer):
+            own = at == site.position and site.kind == "same"
+            if own and isinstance(write, ir.Store) and self._is_in_order(load, position, write, at):
                 continue
-            lane_to_lane = (
-                at == site.position
-                and site.kind == "same"
-                and isinstance(write, ir.Store)
-                and write.pointer is load.pointer
-                and self.plan.is_distinct(write)
-            )
-            if not lane_to_lane:
+            if self.plan.may_alias(load.pointer, write.pointer):
                 return True
         return False
+
+    def _is_in_order(self, load: ir.Load, position: int, store: ir.Store, at: int) -> bool:
+        """Whether a load may be done strip by strip just before the store that needs it."""
+        if self.plan.lanes_are_threads and not store.volatile:
+            barriers = (p for p, op in self.writes if isinstance(op, ir.Ordering))
+            if not any(position < p < at for p in barriers):
+                return True  # a lane loads before it stores, and others' stores have no order
+        return store.pointer is load.pointer and self.plan.is_distinct(store)
 
     def _is_own(self, pointer: ir.Value) -> bool:
         """Whether the memory is the program's scratch memory."""

@@ -55,7 +55,7 @@ from canopy.targets.cpu.roots import (
     StoreRoot,
     reduce_root,
 )
-from canopy.targets.cpu.strides import is_row_major
+from canopy.targets.cpu.strides import has_lower_bound, is_row_major
 from canopy.targets.cpu.table_rows import table_rows
 from canopy.targets.cpu.waiting import WAITING, emit_waiting
 
@@ -227,13 +227,15 @@ class Program:
     def store_strip(self, op: ir.Store, pointer: LLValue, address: LLValue, value: LLValue) -> None:
         """A whole strip; past the caches if the launch writes more than they hold.
 
-        What the kernel reads as well (a gradient that many programs add to) stays in the caches.
+        What the kernel reads as well (a gradient that many programs add to) stays in the caches,
+        and so do rows without their borders: lines stored past the caches next to others that are
+        not take twice as long.
         """
         b = self.builder
         element = element_type(op.value.type)
         size = value.type.count * element.bytes
         is_read = self.plan.bases.of(op.pointer) in self.plan.bases.loaded
-        if is_read or size % ALIGNMENT or element.bytes == 1:
+        if is_read or size % ALIGNMENT or element.bytes == 1 or has_lower_bound(op.mask):
             memory.store_contiguous(b, pointer, value, element)
             return
         aligned = b.icmp_unsigned(
