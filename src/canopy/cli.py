@@ -250,17 +250,20 @@ def inspect(
         typer.Argument(metavar="FILE:KERNEL", help="FILE is .py (Triton; it is imported) or .cu."),
     ],
     stage: Annotated[
-        str | None, typer.Option(help="ttir, ir, the name of a pass, llvm or asm; default: all.")
+        str | None,
+        typer.Option(help="ttir, ir, the name of a pass, llvm, asm or npu; default: all."),
     ] = None,
     signature: Annotated[
         str, typer.Option(help='Argument types and constants: "x:*fp32,n:i32,BLOCK:1024".')
     ] = "",
     block: Annotated[str, typer.Option(help="Thread block of a .cu kernel: 256, or 16,16.")] = "",
+    target: Annotated[str, typer.Option(help="cpu, or ascend (the NPU program).")] = "cpu",
+    chip: Annotated[str, typer.Option(help="The chip of --target ascend: 910b2.")] = "",
 ) -> None:
     """Show a kernel stage by stage, beside the source lines it came from."""
     inspecting = _load("canopy.inspect")
     try:
-        status = inspecting.inspect_command(spec, stage, signature, block)
+        status = inspecting.inspect_command(spec, stage, signature, block, target, chip)
     except ModuleNotFoundError as error:
         raise missing_package_error(error) from error
     raise typer.Exit(int(status))
