@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
 pytest.importorskip("libcst")
 
 from canopy.migrate.cuda_reader import read_cuda
+from canopy.migrate.document import page
 from canopy.migrate.findings import Effort, FileReport, Status
 from canopy.migrate.python_reader import read_python
 from canopy.migrate.rules import Rule, all_rules, find_by_name, parse_rules
@@ -94,3 +96,10 @@ def test_statuses_come_from_the_front_ends():
     assert cpu_status(cuda, "torch.cuda.Event") is Status.RUNS
     found = read_cuda(b"void f() { cudaMalloc(0, 1); cudaNobodyHasThis(); }", "a.cu", "cuda")
     assert [f.status["cpu"] for f in found.findings] == [Status.RUNS, Status.UNSUPPORTED]
+
+
+def test_the_page_of_rules_is_up_to_date():
+    path = Path(__file__).resolve().parents[2] / "docs" / "reference" / "migrate-rules.md"
+    assert path.read_text(encoding="utf-8") == page(), "python -m canopy.migrate.document > " + str(
+        path.relative_to(path.parents[2])
+    )
