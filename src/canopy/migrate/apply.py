@@ -23,7 +23,8 @@ def edits_of(report: FileReport) -> list[Edit]:
         return []
     if report.header is not None:
         edits.append(report.header)
-    return sorted(set(edits), key=lambda edit: (edit.start, edit.end))
+    # The header comes behind what another edit adds at its place: the sort keeps their order.
+    return sorted(dict.fromkeys(edits), key=lambda edit: (edit.start, edit.end))
 
 
 def apply_edits(data: bytes, edits: Sequence[Edit]) -> bytes:

@@ -40,6 +40,16 @@ def test_vector_add_on_more_programs_than_cores(dtype: torch.dtype) -> None:
     assert (report.programs, report.cores) == (79, 48)
 
 
+def test_a_kernel_that_ran_on_the_processor_before() -> None:
+    x, y, out = torch.randn(100), torch.randn(100), poisoned(100)
+    for _ in range(2):
+        kernels.vector_add[(1,)](x, y, out, 100, BLOCK=128)
+        assert torch.equal(out, x + y)
+        out.fill_(float("nan"))
+        run(kernels.vector_add, (1,), x, y, out, 100, BLOCK=128)
+        assert torch.equal(out, x + y)
+
+
 def test_random_numbers() -> None:
     out, again = poisoned(300), poisoned(300)
     run(kernels.random_numbers, (3,), out, 300, 42, BLOCK=128)

@@ -107,7 +107,8 @@ def check_enter(t: Translator) -> None:
         return
     extents = [t.block_extent(axis) for axis in range(3)]
     lanes = t.constant(t.waits.grain, I32)
-    _tell_once(t, "enter", [*extents, lanes], t.function.display_name)
+    waits = t.constant(int(bool(t.waits.loops)), I32)
+    _tell_once(t, "enter", [*extents, lanes, waits], t.function.display_name)
 
 
 def check_array(t: Translator, base: ir.Value, bytes_: int, kind: int, name: str) -> None:

@@ -7,7 +7,9 @@ listeners see.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,7 +87,8 @@ def simulate_launch(
     os.environ.update(CANOPY_TARGET="ascend-sim", CANOPY_CHIP=chip)
     listeners.append(found.append)
     try:
-        kernel[grid](*args, **(kwargs or {}))
+        with _own_variants(kernel):
+            kernel[grid](*args, **(kwargs or {}))
     finally:
         listeners.remove(found.append)
         for name, value in before.items():
@@ -98,6 +101,25 @@ def simulate_launch(
             "nothing was simulated: the grid is empty, or the kernel is not a Triton kernel"
         )
     return found[-1]
+
+
+@contextmanager
+def _own_variants(kernel: Any) -> Iterator[None]:
+    """Inside, what Triton has compiled of the kernel for another target is out of its sight: it
+    remembers variants by types and constants alone."""
+    while not hasattr(kernel, "device_caches") and hasattr(kernel, "fn"):
+        kernel = kernel.fn  # autotune, heuristics
+    if not hasattr(kernel, "device_caches"):
+        yield
+        return
+    others = kernel.device_caches
+    if not hasattr(kernel, "canopy_simulated"):
+        kernel.canopy_simulated = defaultdict(kernel.create_binder)
+    kernel.device_caches = kernel.canopy_simulated
+    try:
+        yield
+    finally:
+        kernel.device_caches = others
 
 
 class SimulatedKernel:
