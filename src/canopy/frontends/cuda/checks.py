@@ -48,6 +48,7 @@ __all__ = [
 READ, WRITE, ATOMIC, VOLATILE, _HAS_VALUE = 0, 1, 3, 4, 8
 ARGUMENT, SHARED, LOCAL = 6, 7, 8
 
+_WIDE = re.compile(r"\bi128\b")
 _ALIGNMENT = re.compile(r", align (\d+)")
 _MOST_BARRIERS = 63
 _WARP_WIDE = (
@@ -136,6 +137,8 @@ def check_instruction(
         return
     match = _ALIGNMENT.search(i.text)
     alignment = min(int(match[1]), 16) if match else bytes_
+    if _WIDE.search(i.text):  # made in two halves, the second in the middle
+        alignment = min(alignment, 8)
     if " volatile " in i.text:
         flags |= VOLATILE
     check_access(t, pointer, t.constant(bytes_, I64), mask, flags, alignment, value)
