@@ -33,6 +33,7 @@ EXTRA_OF_PACKAGE = {
     "ziglang": "cuda",
     "onnx": "onnx",
     "safetensors": "onnx",
+    "libcst": "migrate",
 }
 CACHE_FOLDERS_NOT_CODE = frozenset({"failures"})
 
@@ -66,7 +67,7 @@ def _first_word(args: list[str]) -> str:
     """The first word that is no option of `canopy run`: a script, ``-m``, or ``--``."""
     words = iter(args)
     for word in words:
-        if word in {"--target", "--report"}:
+        if word in {"--target", "--report", "--chip"}:
             next(words, None)
         elif word == "--" or not word.startswith("-") or word in {"-m", "--module"}:
             return word
@@ -75,7 +76,7 @@ def _first_word(args: list[str]) -> str:
 
 def _end_options_after_module(args: list[str]) -> list[str]:
     """Puts `--` behind `-m module`, as Python itself reads its command line."""
-    takes_value = {"--target", "--report"}
+    takes_value = {"--target", "--report", "--chip"}
     position = 0
     while position < len(args):
         word = args[position]
@@ -115,6 +116,9 @@ def run(
     target: Annotated[
         str | None, typer.Option(help="Where to run; the default is CANOPY_TARGET, else cpu.")
     ] = None,
+    chip: Annotated[
+        str | None, typer.Option(help="The chip that --target ascend-sim simulates: 910b2.")
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No report at exit.")] = False,
     report: Annotated[
         Path | None, typer.Option(help="Also write the report to this file, as JSON.")
@@ -139,6 +143,8 @@ def run(
         return
     commands = _load("canopy.frontends.redirect.commands")
     chosen = target or config.target()
+    if chosen == "ascend-sim":
+        _choose_simulator(chip)
     _scripts.append(
         lambda: commands.run(
             module or words[0],
@@ -149,6 +155,14 @@ def run(
             report=str(report) if report else None,
         )
     )
+
+
+def _choose_simulator(chip: str | None) -> None:
+    """Kernels that this process and its children launch run on the simulator."""
+    os.environ["CANOPY_TARGET"] = "ascend-sim"
+    if chip is not None:
+        os.environ["CANOPY_CHIP"] = chip
+    _load("canopy.targets.ascend").load_chip(config.chip())
 
 
 def _run_program(words: list[str], *, check: bool, is_command: bool) -> bool:
@@ -199,23 +213,57 @@ def check(
 
 
 @app.command(no_args_is_help=True)
+def migrate(
+    path: Annotated[Path, typer.Argument(help="A project's folder, or a file.")],
+    json_path: Annotated[
+        Path | None, typer.Option("--json", help="Also write the report to this file, as JSON.")
+    ] = None,
+    sarif_path: Annotated[
+        Path | None, typer.Option("--sarif", help="Also write it as SARIF, for code scanning.")
+    ] = None,
+    diff: Annotated[bool, typer.Option("--diff", help="Print the rewrite as a diff.")] = False,
+    apply: Annotated[bool, typer.Option("--apply", help="Rewrite the files in place.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="--apply on files with uncommitted changes too.")
+    ] = False,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Processes; the default is one per CPU.")
+    ] = None,
+) -> None:
+    """Say what it takes to leave CUDA, file by file, and make the portable version."""
+    migrating = _load("canopy.migrate.command")
+    options = migrating.Options(
+        json_path=json_path,
+        sarif_path=sarif_path,
+        diff=diff,
+        apply=apply,
+        force=force,
+        jobs=jobs,
+    )
+    _scripts.append(lambda: int(migrating.migrate(path, options)))
+
+
+@app.command(no_args_is_help=True)
 def inspect(
     spec: Annotated[
         str,
         typer.Argument(metavar="FILE:KERNEL", help="FILE is .py (Triton; it is imported) or .cu."),
     ],
     stage: Annotated[
-        str | None, typer.Option(help="ttir, ir, the name of a pass, llvm or asm; default: all.")
+        str | None,
+        typer.Option(help="ttir, ir, the name of a pass, llvm, asm or npu; default: all."),
     ] = None,
     signature: Annotated[
         str, typer.Option(help='Argument types and constants: "x:*fp32,n:i32,BLOCK:1024".')
     ] = "",
     block: Annotated[str, typer.Option(help="Thread block of a .cu kernel: 256, or 16,16.")] = "",
+    target: Annotated[str, typer.Option(help="cpu, or ascend (the NPU program).")] = "cpu",
+    chip: Annotated[str, typer.Option(help="The chip of --target ascend: 910b2.")] = "",
 ) -> None:
     """Show a kernel stage by stage, beside the source lines it came from."""
     inspecting = _load("canopy.inspect")
     try:
-        status = inspecting.inspect_command(spec, stage, signature, block)
+        status = inspecting.inspect_command(spec, stage, signature, block, target, chip)
     except ModuleNotFoundError as error:
         raise missing_package_error(error) from error
     raise typer.Exit(int(status))

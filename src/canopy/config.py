@@ -21,12 +21,14 @@ __all__ = [
     "Variable",
     "cache_dir",
     "check",
+    "chip",
     "cpu",
     "debug_level",
     "device_count",
     "interpret",
     "kept_mib",
     "num_threads",
+    "simulates",
     "target",
 ]
 
@@ -190,6 +192,14 @@ _CPU = Variable(
     meaning="the processor that the cpu target compiles for: `native` uses all that this one has, "
     "`x86-64-v3` (AVX2) and `x86-64-v4` (AVX-512) what every processor of the level has",
 )
+_CHIP = Variable(
+    name="CANOPY_CHIP",
+    parse=_parse_target,
+    default=lambda: "910b2",
+    expects="the name of a chip, such as 910b2",
+    default_text="910b2",
+    meaning="the chip that the target `ascend-sim` simulates",
+)
 _KEPT_MIB: Variable[int | None] = Variable(
     name="CANOPY_KEPT_MIB",
     parse=_parse_integer(0, MAX_KEPT_MIB),
@@ -220,6 +230,7 @@ VARIABLES: tuple[
     _CACHE_DIR,
     _TARGET,
     _CPU,
+    _CHIP,
     _DEVICE_COUNT,
     _KEPT_MIB,
 )
@@ -253,6 +264,16 @@ def cache_dir() -> Path:
 def target() -> str:
     """CANOPY_TARGET: the default target's name, lower case, not checked against what exists."""
     return _TARGET.value()
+
+
+def simulates() -> bool:
+    """Whether kernels run on the Ascend simulator: the target is ``ascend-sim``."""
+    return target() == "ascend-sim"
+
+
+def chip() -> str:
+    """CANOPY_CHIP: the chip to simulate, lower case, not checked against what exists."""
+    return _CHIP.value()
 
 
 def cpu() -> str:

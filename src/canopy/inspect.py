@@ -25,6 +25,7 @@ from canopy.ir.printer import print_kernel
 
 __all__ = ["Stage", "inspect_command", "stages_of"]
 
+_TARGETS = ("cpu", "ascend")
 _EXAMPLE = '--signature "x:*fp32,n:i32,BLOCK:1024"'
 _IR_PLACE = re.compile(r'  # ("(?:[^"\\]|\\.)*"|[^\s:]+):(\d+)(?::\d+)?$')
 _MLIR_ALIAS = re.compile(r"^(#loc\d*) = loc\((.*)\)$")
@@ -42,9 +43,16 @@ class Stage:
     text: str
 
 
-def inspect_command(spec: str, stage: str | None, signature: str = "", block: str = "") -> int:
+def inspect_command(
+    spec: str,
+    stage: str | None,
+    signature: str = "",
+    block: str = "",
+    target: str = "cpu",
+    chip: str = "",
+) -> int:
     """Prints the stages of the kernel that ``spec`` (FILE:KERNEL) names, or one of them."""
-    stages = stages_of(spec, signature, block)
+    stages = stages_of(spec, signature, block, target, chip)
     names = list(dict.fromkeys(made.name for made in stages))
     if stage is not None and stage not in names:
         raise CanopyError(f"there is no stage {stage!r}", hint=f"stages: {', '.join(names)}")
@@ -54,7 +62,9 @@ def inspect_command(spec: str, stage: str | None, signature: str = "", block: st
     return 0
 
 
-def stages_of(spec: str, signature: str = "", block: str = "") -> list[Stage]:
+def stages_of(
+    spec: str, signature: str = "", block: str = "", target: str = "cpu", chip: str = ""
+) -> list[Stage]:
     """All stages of a kernel, in order. CanopyError with a hint where something is missing."""
     file, _, name = spec.rpartition(":")
     if not file or not name:
@@ -65,8 +75,32 @@ def stages_of(spec: str, signature: str = "", block: str = "") -> list[Stage]:
     if not path.is_file():
         raise CanopyError(f"{file}: there is no such file")
     if path.suffix in {".cu", ".cuh"}:
-        return _stages_of_ir(_cuda_kernel(path, name, block))
-    return _triton_stages(path, name, signature)
+        return _stages_on(target, chip, _cuda_kernel(path, name, block))
+    if target not in _TARGETS:
+        raise CanopyError(f"there is no target {target!r}", hint=f"targets: {', '.join(_TARGETS)}")
+    ttir, kernel = _triton_kernel(path, name, signature)
+    return [ttir, *_stages_on(target, chip, kernel)]
+
+
+def _stages_on(target: str, chip: str, kernel: Kernel) -> list[Stage]:
+    return _ascend_stages(kernel, chip) if target == "ascend" else _stages_of_ir(kernel)
+
+
+def _ascend_stages(kernel: Kernel, chip: str) -> list[Stage]:
+    """The tile IR as it came and after each pass, and the NPU program."""
+    from canopy import config
+    from canopy.passes import pipeline
+    from canopy.targets.ascend import load_chip, lower_kernel
+
+    stages: list[Stage] = []
+
+    def observe(name: str, made: Kernel) -> None:
+        stages.append(Stage(name, _beside_source(print_kernel(made, locations=True))))
+
+    observe("ir", kernel)
+    prepared = pipeline.run(kernel, observe=observe)
+    program = lower_kernel(prepared, load_chip(chip or config.chip()), prepare=False)
+    return [*stages, Stage("npu", _beside_source(str(program)))]
 
 
 def _stages_of_ir(kernel: Kernel) -> list[Stage]:
@@ -103,7 +137,8 @@ def _cuda_kernel(path: Path, name: str, block: str) -> Kernel:
 # ---- Triton ------------------------------------------------------------------------------------
 
 
-def _triton_stages(path: Path, name: str, signature: str) -> list[Stage]:
+def _triton_kernel(path: Path, name: str, signature: str) -> tuple[Stage, Kernel]:
+    """TTIR as a stage, and the kernel read from it."""
     os.environ.setdefault("CANOPY_TARGET", "cpu")
     import triton
     from triton import knobs
@@ -125,7 +160,7 @@ def _triton_stages(path: Path, name: str, signature: str) -> list[Stage]:
     from canopy.frontends.triton.reader import ttir_to_kernel
 
     ttir = compiled.asm["ttir"]
-    return [Stage("ttir", _ttir_beside_source(ttir)), *_stages_of_ir(ttir_to_kernel(ttir))]
+    return Stage("ttir", _ttir_beside_source(ttir)), ttir_to_kernel(ttir)
 
 
 def _imported(path: Path) -> Any:

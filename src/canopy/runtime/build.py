@@ -108,7 +108,8 @@ def _is_checkout() -> bool:
 
 def _is_stale(archive: Path) -> bool:
     made = archive.stat().st_mtime
-    return any(source.stat().st_mtime > made for source in NATIVE_FOLDER.rglob("*.[ch]"))
+    sources = [*NATIVE_FOLDER.rglob("*.[ch]"), NATIVE_FOLDER / "cuda", Path(__file__)]
+    return any(source.stat().st_mtime > made for source in sources)  # a folder: one was removed
 
 
 def build_archive(output: Path = NATIVE_FOLDER / ARCHIVE_NAME) -> Path:

@@ -84,7 +84,8 @@ def place(bug: str, thread: tuple[int, ...], block: tuple[int, ...]) -> str:
 def test_wrong_address(program: Path, bug: str) -> None:
     what, thread, block, fact = ADDRESSES[bug]
     done = run(program, bug)
-    assert what in done.stderr and fact in done.stderr
+    assert what in done.stderr
+    assert fact in done.stderr
     assert f"    at {place(bug, thread, block)}\n" in done.stderr
     error = "cudaErrorMisalignedAddress" if bug == "misaligned" else "cudaErrorIllegalAddress"
     assert done.stdout.split() == [error, error]  # it is sticky
@@ -97,7 +98,8 @@ def test_divergent_barrier(program: Path, bug: str) -> None:
     what, thread, fact = BARRIERS[bug]
     done = run(program, bug)
     assert f"divergent barrier in {bug}: " in done.stderr
-    assert what in done.stderr and fact in done.stderr
+    assert what in done.stderr
+    assert fact in done.stderr
     assert place(bug, thread, (0, 0, 0)) in done.stderr
     assert done.stdout.split() == ["cudaErrorLaunchFailure"] * 2
     assert done.returncode == 1
@@ -109,7 +111,8 @@ def test_race(program: Path, bug: str) -> None:
     done = run(program, bug)
     report = re.search(rf".*second {re.escape(place(bug, thread, block))}\n.*\n", done.stderr)
     assert report, done.stderr
-    assert "canopy check: race in " in done.stderr and fact in done.stderr
+    assert "canopy check: race in " in done.stderr
+    assert fact in done.stderr
     assert done.stdout.split() == ["cudaSuccess"] * 2  # told, and gone on
     assert done.returncode == 1
 
@@ -139,7 +142,8 @@ def test_the_environment_chooses_what_is_checked(program: Path) -> None:
 def test_the_corpus_has_no_errors(name: str, tmp_path: Path) -> None:
     done = run(built(HERE / "programs" / f"{name}.cu", tmp_path))
     assert "canopy check: no errors in " in done.stderr, done.stderr
-    assert done.stdout.splitlines()[-1] == "PASS" and done.returncode == 0
+    assert done.stdout.splitlines()[-1] == "PASS"
+    assert done.returncode == 0
 
 
 @pytest.mark.slow
@@ -147,7 +151,8 @@ def test_the_corpus_has_no_errors(name: str, tmp_path: Path) -> None:
 def test_the_whole_corpus_has_no_errors(source: Path, tmp_path: Path) -> None:
     done = run(built(source, tmp_path))
     assert "canopy check: no errors in " in done.stderr, done.stderr
-    assert done.stdout.splitlines()[-1] == "PASS" and done.returncode == 0
+    assert done.stdout.splitlines()[-1] == "PASS"
+    assert done.returncode == 0
 
 
 KERNELS = r"""

@@ -64,7 +64,7 @@ def compile_object(path: Path, options: Options) -> Compiled:
         if options.relocatable:
             host_ir = export_variables(host_ir)
         host_object = pool.submit(_host_object, host_ir, folder, options)
-        shapes = _shapes(launch_shapes(host_half.text))
+        shapes = _shapes(launch_shapes(host_half.text), options.is_whole)
         if options.relocatable:
             unit = Unit(module_id, str(path), device.result(), shapes, options.checked)
             made = [unit_object(unit)]
@@ -116,9 +116,14 @@ def _module_id(source: str, path: Path, options: Options) -> str:
     return hashlib.sha256(whole.encode()).hexdigest()[:16]
 
 
-def _shapes(found: dict[str, tuple[set[Shape], bool]]) -> dict[str, list[Shape]]:
+def _shapes(found: dict[str, tuple[set[Shape], bool]], is_whole: bool) -> dict[str, list[Shape]]:
+    """What to compile for. Kernels that nothing launches are left out of a whole program."""
+
+    def is_open(shapes: set[Shape], may_have_others: bool) -> bool:
+        return may_have_others or not (shapes or is_whole)
+
     return {
-        name: [*sorted(shapes), *([ANY_SHAPE] if other or not shapes else [])]
+        name: [*sorted(shapes), *([ANY_SHAPE] if is_open(shapes, other) else [])]
         for name, (shapes, other) in found.items()
     }
 

@@ -237,6 +237,8 @@ def _cast(t: Translator, i: Instruction, mask: Mask) -> ir.Value:
 @_rule("zext", "uitofp")
 def _cast_unsigned(t: Translator, i: Instruction, mask: Mask) -> ir.Value:
     (source,) = _operands(t, i)
+    if i.opcode == "zext" and " nneg " in i.text:  # signed indices are known not to wrap
+        return t.add(ir.Cast, source=source, type=t.element_of(i, i.location))
     made = t.add(
         ir.Cast, source=t.as_unsigned(source), type=_result_element(t, i, as_unsigned=True)
     )

@@ -28,7 +28,6 @@ from canopy.frontends.cuda.llvm_values import (
     ConstantExpression,
     Function,
     Global,
-    Instruction,
     LlvmValue,
     Module,
 )
@@ -36,6 +35,7 @@ from canopy.frontends.cuda.memory_calls import SHARED_ADDRESSES
 from canopy.frontends.cuda.pipeline import parse_and_prepare
 from canopy.frontends.cuda.placement import Placement
 from canopy.frontends.cuda.returned import keep_returned
+from canopy.frontends.cuda.shared_addresses import shared_pointers, wrap_shared_indices
 from canopy.frontends.cuda.structure import emit_function
 from canopy.frontends.cuda.translator import Translator
 from canopy.frontends.cuda.uniformity import Uniformity
@@ -46,6 +46,7 @@ __all__ = ["CudaModule", "LoweredKernel", "compile_cuda", "module_of"]
 
 MAX_THREADS = 1024
 WARP = 32
+BLOCK_MEMORIES = 64  # MEMORIES of runtime/native/apart.c
 
 
 def compile_cuda(source: str, filename: str, options: Sequence[str] = ()) -> CudaModule:
@@ -173,9 +174,10 @@ def _lower(
     function: Function, block: tuple[int, int, int], shared_bytes: int, checked: bool
 ) -> LoweredKernel:
     flow = ControlFlow(function)
+    shared = shared_pointers(flow)
+    wrap_shared_indices(flow, shared)
     uniformity = Uniformity(flow)
     placement = Placement(flow, uniformity)
-    shared = _shared_pointers(flow)
     waits = Waits(flow, uniformity)
     lanes = (waits.grain, 1, 1) if waits.grain else _lanes(flow, block)
     t = Translator(function, lanes, shared_bytes, uniformity, placement, shared, waits)
@@ -274,6 +276,13 @@ def _shared_memory(t: Translator, flow: ControlFlow) -> int:
 def _block_memory(t: Translator, index: int, bytes_: int, alignment: int) -> ir.Value:
     """Memory of a block: of its one program, or of all its members."""
     if t.waits.grain:
+        if index >= BLOCK_MEMORIES:
+            raise UnsupportedError(
+                f"a kernel whose warps run apart has at most {BLOCK_MEMORIES - 1} __shared__ "
+                "variables",
+                location=t.function.location,
+                hint="put several into one structure",
+            )
         return t.add(ir.BlockMemory, index=index, bytes=bytes_)
     return t.add(ir.Scratch, bytes=bytes_, alignment=alignment)
 
@@ -296,32 +305,3 @@ def _globals_in(values: tuple[LlvmValue, ...]) -> Iterator[Global]:
             yield value
         elif isinstance(value, ConstantExpression):
             yield from _globals_in(value.operands)
-
-
-_POINTER_MOVES = frozenset({"getelementptr", "addrspacecast", "phi", "select", "freeze", "alloca"})
-
-
-def _shared_pointers(flow: ControlFlow) -> set[LlvmValue]:
-    """Pointers that can only point into the block's own memory, although their type is generic."""
-    moves = [i for b in flow.order for i in b.instructions if i.opcode in _POINTER_MOVES]
-    shared: set[LlvmValue] = {i for i in moves if isinstance(i.type, PtrType)}
-
-    def is_shared(value: LlvmValue) -> bool:
-        if isinstance(value, Global):
-            return isinstance(value.type, PtrType) and value.type.space == 3
-        if isinstance(value, ConstantExpression):
-            return is_shared(value.operands[0])
-        return value in shared
-
-    def sources(i: Instruction) -> tuple[LlvmValue, ...]:
-        if i.opcode == "phi":
-            return i.operands
-        return i.operands[1:] if i.opcode == "select" else i.operands[:1]
-
-    changed = True
-    while changed:
-        wrong = [i for i in moves if i in shared and i.opcode != "alloca"]
-        wrong = [i for i in wrong if not all(map(is_shared, sources(i)))]
-        shared.difference_update(wrong)
-        changed = bool(wrong)
-    return shared

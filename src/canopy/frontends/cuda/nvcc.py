@@ -196,8 +196,15 @@ def _options(line: CommandLine) -> Options:
         optimization=line.optimization,
         warnings=tuple(word for word in warnings if word != "-Wl"),
         relocatable=line.relocatable,
+        is_whole=_is_whole(line),
         checked=line.checked or config.check(),
     )
+
+
+def _is_whole(line: CommandLine) -> bool:
+    """Whether a command makes a program of one source alone."""
+    files = [name for name in line.inputs if not name.startswith("-l")]
+    return line.action == "link" and not line.shared and len(files) == 1
 
 
 # ---- compiling

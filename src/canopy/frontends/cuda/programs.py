@@ -34,7 +34,7 @@ def run_program(words: Sequence[str], checked: bool = False) -> int:
         program = compiled_program(build)
     except ClangError as error:
         sys.stderr.write(error.output)
-        if error.hint:
+        if error.hint and "clang reports" not in error.hint:
             print(f"canopy: hint: {error.hint}", file=sys.stderr)
         return 2
     sys.stdout.flush()

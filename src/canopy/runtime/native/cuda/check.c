@@ -221,8 +221,12 @@ static bool find_in_block(lookup *l) {
 }
 
 static void find_in_memory(lookup *l) {
-    check_region *here = canopy_check_find(l->access.address);
     check_region *rooted = l->root ? canopy_check_find(l->root) : NULL;
+    if (rooted && rooted->kind != CHECK_FREED && is_inside(rooted, l->access.address, l->access.bytes, 0)) {
+        l->region = rooted;
+        return;
+    }
+    check_region *here = canopy_check_find(l->access.address);
     if (here && here->kind == CHECK_FREED) l->freed = here;
     if (rooted && rooted->kind == CHECK_FREED) l->freed = rooted;
     if (rooted && !l->freed) l->wanted = rooted;
