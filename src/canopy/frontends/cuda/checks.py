@@ -135,7 +135,7 @@ def check_instruction(
         return
     match = _ALIGNMENT.search(i.text)
     alignment = min(int(match[1]), 16) if match else bytes_
-    if " volatile " in i.text:
+    if " volatile " in i.text or (i.opcode in ("load", "store") and " atomic " in i.text):
         flags |= VOLATILE
     check_access(t, pointer, t.constant(bytes_, I64), mask, flags, alignment, value)
 
