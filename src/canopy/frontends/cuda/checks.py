@@ -48,8 +48,9 @@ __all__ = [
 READ, WRITE, ATOMIC, VOLATILE, _HAS_VALUE = 0, 1, 3, 4, 8
 ARGUMENT, SHARED, LOCAL = 6, 7, 8
 
-_WIDE = re.compile(r"\bi128\b")
 _ALIGNMENT = re.compile(r", align (\d+)")
+_INTEGER = re.compile(r"\b(?:load|store)(?: atomic)?(?: volatile)? i(\d+)\b")
+_AGGREGATE = re.compile(r"\b(?:load|store)(?: atomic)?(?: volatile)? [{\[<%]")
 _MOST_BARRIERS = 63
 _WARP_WIDE = (
     "llvm.nvvm.bar.warp.sync",
@@ -108,8 +109,7 @@ def check_enter(t: Translator) -> None:
         return
     extents = [t.block_extent(axis) for axis in range(3)]
     lanes = t.constant(t.waits.grain, I32)
-    waits = t.constant(int(bool(t.waits.loops)), I32)
-    _tell_once(t, "enter", [*extents, lanes, waits], t.function.display_name)
+    _tell_once(t, "enter", [*extents, lanes], t.function.display_name)
 
 
 def check_array(t: Translator, base: ir.Value, bytes_: int, kind: int, name: str) -> None:
@@ -135,13 +135,20 @@ def check_instruction(
     """Before a load, a store or an atomic operation of ``bytes_`` per thread."""
     if t.checks is None:
         return
-    match = _ALIGNMENT.search(i.text)
-    alignment = min(int(match[1]), 16) if match else bytes_
-    if _WIDE.search(i.text):  # made in two halves, the second in the middle
-        alignment = min(alignment, 8)
-    if " volatile " in i.text:
+    if " volatile " in i.text or (i.opcode in ("load", "store") and " atomic " in i.text):
         flags |= VOLATILE
-    check_access(t, pointer, t.constant(bytes_, I64), mask, flags, alignment, value)
+    check_access(t, pointer, t.constant(bytes_, I64), mask, flags, _alignment(i, bytes_), value)
+
+
+def _alignment(i: Instruction, bytes_: int) -> int:
+    """What the source promises of an address. A part of a structure or of a wide integer has the
+    text of the whole, and promises what its own size asks for."""
+    match = _ALIGNMENT.search(i.text)
+    if match is None:
+        return bytes_
+    integer = _INTEGER.search(i.text)
+    is_part = _AGGREGATE.search(i.text) or (integer and int(integer[1]) > 8 * bytes_)
+    return min(int(match[1]), bytes_ if is_part else 16)
 
 
 def check_access(

@@ -1,8 +1,6 @@
 /* What checked kernels call, and what surrounds their launches. */
 #include "check.h"
 
-#include <stdatomic.h>
-
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -142,15 +140,7 @@ static check_block *new_block(uint32_t id, bool is_alone) {
     return current = block;
 }
 
-static void tell_of_waits(const char *kernel) {
-    static _Atomic(const char *) told;
-    if (atomic_exchange(&told, kernel) != kernel)
-        fprintf(stderr, "canopy check: races are not looked for in %s: its threads wait for each other in memory\n",
-                kernel);
-}
-
-/* (i32 extents x, y, z, i32 threads per program, 0: all of the block; i32 whether threads wait for what others
- * write, which orders accesses in ways not followed here); text: the kernel as written */
+/* (i32 extents x, y, z, i32 threads per program, 0: all of the block); text: the kernel as written */
 int32_t canopy_check_enter(const canopy_call *call) {
     if (!canopy_check_is_on) return 0;
     uint32_t id = id_of(call->program), lanes = CANOPY_LANE(call, uint32_t, 3, 0);
@@ -163,8 +153,6 @@ int32_t canopy_check_enter(const canopy_call *call) {
         block->extents[axis] = CANOPY_LANE(call, uint32_t, axis, 0);
     }
     block->lanes = lanes ? lanes : 1024;
-    block->waits = CANOPY_LANE(call, uint32_t, 4, 0) != 0;
-    if (block->waits && looks_for_races) tell_of_waits(call->text);
     return 0;
 }
 
@@ -233,8 +221,12 @@ static bool find_in_block(lookup *l) {
 }
 
 static void find_in_memory(lookup *l) {
-    check_region *here = canopy_check_find(l->access.address);
     check_region *rooted = l->root ? canopy_check_find(l->root) : NULL;
+    if (rooted && rooted->kind != CHECK_FREED && is_inside(rooted, l->access.address, l->access.bytes, 0)) {
+        l->region = rooted;
+        return;
+    }
+    check_region *here = canopy_check_find(l->access.address);
     if (here && here->kind == CHECK_FREED) l->freed = here;
     if (rooted && rooted->kind == CHECK_FREED) l->freed = rooted;
     if (rooted && !l->freed) l->wanted = rooted;
@@ -266,16 +258,15 @@ typedef struct {
 
 static void check_lane(lookup *l, uint32_t alignment, failures *failed) {
     if (!l->access.bytes) return;
+    if ((uintptr_t)l->access.address % alignment && !failed->misaligned++) failed->alignment = *l;
     if (!find_in_block(l)) find_in_memory(l);
-    bool is_local = l->region && l->region->kind == CHECK_LOCAL; /* laid out by the compiler */
-    if (!is_local && (uintptr_t)l->access.address % alignment && !failed->misaligned++) failed->alignment = *l;
     if (!l->region && !l->wanted && !l->freed && !knows_all_memory) return;
     if (!l->region) {
         if (!failed->out_of_bounds++) failed->bounds = *l;
         return;
     }
     if (l->region->written) note_written(l);
-    if (looks_for_races && !l->access.block->waits && has_races(l->region)) canopy_check_race(l->region, &l->access);
+    if (looks_for_races && has_races(l->region)) canopy_check_race(l->region, &l->access);
 }
 
 static int32_t outcome(const failures *failed, uint32_t alignment) {

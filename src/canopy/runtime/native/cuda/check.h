@@ -80,7 +80,6 @@ typedef struct {
 typedef struct check_block {
     struct check_block *next;
     uint32_t id, program[3], extents[3], lanes; /* lanes: per program */
-    bool waits; /* threads wait for what others write */
     check_region *arrays; /* shared, local, and arguments */
     uint32_t array_count, array_room;
     uint32_t clocks[CANOPY_CHECK_WARPS][CANOPY_CHECK_WARPS];

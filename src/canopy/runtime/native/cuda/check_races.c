@@ -156,7 +156,7 @@ void canopy_check_synchronize(check_block *block, uint32_t thread, uint32_t flag
 static bool is_ordered_in_block(const check_event *before, const check_block *block, uint32_t thread) {
     uint32_t theirs = warp_of(before->thread), mine = warp_of(thread);
     if (before->thread == thread) return true;
-    if (theirs == mine && block->lanes > 1) return before->clock < block->clocks[mine][mine];
+    if (theirs == mine && before->clock < block->clocks[mine][mine]) return true;
     if (theirs != mine && before->clock <= block->clocks[mine][theirs]) return true;
     return block->released[theirs] >= before->time && block->acquired[mine] > before->time;
 }
