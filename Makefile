@@ -13,6 +13,8 @@ TORCH_INDEX ?=
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
 FUZZ_ARGS ?=
+# Tests run in this many processes; a test that fails only beside another is a bug, too.
+TEST_PROCESSES ?= 2
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -55,7 +57,7 @@ demo: setup
 	$(BIN)/canopy run examples/char_gpt/train.py $(DEMO_ARGS)
 
 test: setup
-	$(BIN)/python -m pytest -q $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -q -n $(TEST_PROCESSES) --dist worksteal $(PYTEST_ARGS)
 
 test-triton: setup
 	CANOPY_TEST_ALL_CONFIGS=1 CANOPY_TEST_PACKAGES=1 $(BIN)/python -m pytest -q tests/triton tests/frontends/triton $(PYTEST_ARGS)

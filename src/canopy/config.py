@@ -20,6 +20,7 @@ __all__ = [
     "VARIABLES",
     "Variable",
     "cache_dir",
+    "check",
     "chip",
     "cpu",
     "debug_level",
@@ -73,6 +74,10 @@ def _parse_flag(text: str) -> bool:
     if word in FALSE_WORDS:
         return False
     raise ValueError(text)
+
+
+def _parse_check(text: str) -> bool:
+    return text.lower() == "memory" or _parse_flag(text)
 
 
 def _parse_integer(low: int, high: int) -> Callable[[str], int]:
@@ -144,6 +149,15 @@ _INTERPRET = Variable(
     meaning="1 runs kernels in the IR's interpreter: slow, and it names the line of a wrong mask "
     "or an out-of-bounds access",
 )
+_CHECK = Variable(
+    name="CANOPY_CHECK",
+    parse=_parse_check,
+    default=lambda: False,
+    expects="0, 1 or memory",
+    default_text="0; in a program built with `--check` 1",
+    meaning="1 compiles CUDA C++ as `--check` does: out-of-bounds and racing accesses are named; "
+    "programs built so read it again when they run: `memory` looks for no races, 0 for nothing",
+)
 _NUM_THREADS = Variable(
     name="CANOPY_NUM_THREADS",
     parse=_parse_integer(1, MAX_THREADS),
@@ -210,6 +224,8 @@ VARIABLES: tuple[
 ] = (
     _DEBUG,
     _INTERPRET,
+    _CHECK,
+    _CHECK,
     _NUM_THREADS,
     _CACHE_DIR,
     _TARGET,
@@ -228,6 +244,11 @@ def debug_level() -> int:
 def interpret() -> bool:
     """CANOPY_INTERPRET: whether kernels run in the IR's interpreter."""
     return _INTERPRET.value()
+
+
+def check() -> bool:
+    """CANOPY_CHECK: whether kernels of CUDA C++ are compiled to check their accesses."""
+    return _CHECK.value()
 
 
 def num_threads() -> int:

@@ -8,6 +8,7 @@ Its results are made when it is made, with the types that `result_types` infers.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeVar
@@ -92,7 +93,7 @@ class Op:
         for name in _payload_names(type(self)):
             yield name, getattr(self, name)
 
-    @property
+    @functools.cached_property  # asked for about 15 times per op of a large kernel
     def operands(self) -> tuple[Value, ...]:
         found: list[Value] = []
         for _, content in self.payload():
@@ -102,7 +103,7 @@ class Op:
                 found.extend(item for item in content if isinstance(item, Value))
         return tuple(found)
 
-    @property
+    @functools.cached_property
     def regions(self) -> tuple[Region, ...]:
         return tuple(content for _, content in self.payload() if isinstance(content, Region))
 

@@ -99,10 +99,10 @@ def edges(program: Program) -> Iterator[tuple[Pipe, Pipe, int]]:
 
 def without(program: Program, edge: tuple[Pipe, Pipe, int]) -> Program:
     def change(instruction: Instruction) -> list[Instruction]:
-        if isinstance(instruction, SetEvent | WaitEvent):
-            if (instruction.source, instruction.target, instruction.event) == edge:
-                return []
-        return [instruction]
+        if not isinstance(instruction, SetEvent | WaitEvent):
+            return [instruction]
+        found = instruction.source, instruction.target, instruction.event
+        return [] if found == edge else [instruction]
 
     return replace(
         program,

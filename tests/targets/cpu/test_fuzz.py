@@ -12,7 +12,7 @@ from tests.fuzz.selftest import find
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
 
-COUNT, UNIT = 200, 20
+COUNT, UNIT = 300, 20
 FINDS = sorted((Path(__file__).parents[2] / "fuzz/finds").glob("*.ir"))
 QUICK_BUGS = (  # each found within the first 16 programs
     *("stores_alias_no_load", "mask_dropped_in_tails", "masked_store_writes_all"),

@@ -49,7 +49,8 @@ class ControlFlow:
         self.loop_of: dict[Block, Loop] = {}
         self.loops = self._find_loops()
         self.forward = self._forward_graph()
-        self.postdom = self._post_dominators()
+        self.postdom = self._post_dominators(frozenset())
+        self.postdom_of_returning = self._post_dominators(self._dead_ends())
 
     def dominates(self, above: Block, below: Block) -> bool:
         node: Block | None = below
@@ -144,12 +145,17 @@ class ControlFlow:
                 found.append(target)
         return found
 
-    def _post_dominators(self) -> dict[Block, set[Block]]:
-        """The set of post-dominators of each block in the forward graph, itself included."""
+    def _dead_ends(self) -> frozenset[Block]:
+        """Blocks that end in a trap."""
+        return frozenset(b for b in self.order if b.terminator.opcode == "unreachable")
+
+    def _post_dominators(self, ignored: frozenset[Block]) -> dict[Block, set[Block]]:
+        """The set of post-dominators of each block in the forward graph, itself included; ways to
+        the ``ignored`` blocks do not count."""
         order = _reverse_post_order(self.entry, lambda b: self.forward[b])
         found: dict[Block, set[Block]] = {}
         for block in reversed(order):
-            following = [found[t] for t in self.forward[block]]
+            following = [found[t] for t in self.forward[block] if t not in ignored]
             found[block] = (set.intersection(*following) if following else set()) | {block}
         return found
 

@@ -11,10 +11,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from canopy.frontends.cuda.cfg import ControlFlow, Loop
-from canopy.frontends.cuda.llvm_values import Block, Instruction, LlvmValue, Number
+from canopy.frontends.cuda.llvm_types import PtrType
+from canopy.frontends.cuda.llvm_values import (
+    Block,
+    ConstantExpression,
+    Instruction,
+    LlvmValue,
+    Number,
+)
 from canopy.frontends.cuda.uniformity import Uniformity
 
-__all__ = ["WARP_WIDE", "Waits"]
+__all__ = ["WARP_WIDE", "Waits", "is_block_barrier", "is_named_barrier"]
 
 WARP = 32
 WARP_WIDE = (
@@ -33,6 +40,7 @@ _INDICES = ("llvm.nvvm.read.ptx.sreg.tid.", "llvm.nvvm.read.ptx.sreg.laneid")
 _PLANAR = ("llvm.nvvm.read.ptx.sreg.tid.y", "llvm.nvvm.read.ptx.sreg.tid.z")
 # Atomic operations after which memory may hold what it held before.
 _IDEMPOTENT = frozenset({"xchg", "and", "or", "max", "min", "umax", "umin", "fmax", "fmin"})
+_POINTER_MOVES = frozenset({"getelementptr", "addrspacecast"})
 _ACCESSES = frozenset({"load", "store", "atomicrmw", "cmpxchg"})
 
 
@@ -50,22 +58,26 @@ class Waits:
     def _grain(self) -> int:
         calls = [i for b in self._flow.order for i in b.instructions if i.callee]
         is_wide = any(i.callee.startswith(WARP_WIDE) for i in calls)
-        if not is_wide and any(self._has_several_lanes(loop) for loop in self.loops):
+        within = [loop for loop in self.loops if not _barriers_in(loop.blocks)]
+        if not is_wide and any(map(self._has_several_lanes, within)):
             return 1
-        names_barriers = any(_is_named_barrier(i) for i in calls)
-        is_between_blocks = all(map(self._waits_for_other_blocks, self.loops))
+        names_barriers = any(is_named_barrier(i) for i in calls)
+        is_between_blocks = all(map(self._waits_for_other_blocks, within))
         return 0 if is_between_blocks and not self.uneven and not names_barriers else WARP
 
     # ---- loops that wait
 
     def _waits(self, loop: Loop) -> bool:
         """Whether a trip may change nothing, so that only others can end the loop: an exit depends
-        on what is read at an address that may be the same in the next trip."""
+        on what is read at an address that may be the same in the next trip. Where the block meets
+        in each trip, only other blocks can be waited for."""
         inside = [i for b in self._flow.order if b in loop.blocks for i in b.instructions]
-        if any(_is_block_barrier(i) or i.callee == "canopy_grid_sync" for i in inside):
+        if any(i.callee == "canopy_grid_sync" for i in inside):
             return False
         repeating = _Repeating(loop)
         polls = [i for i in inside if _reads_shared_state(i) and repeating.is_poll(i)]
+        if _barriers_in(loop.blocks):
+            polls = [i for i in polls if not _is_of_block(_pointer(i))]
         polls = [i for i in polls if not _is_released(i, inside)]
         exits = {source for source, _ in loop.exit_edges}
         conditions = [o for block in exits for o in block.terminator.operands]
@@ -130,7 +142,7 @@ class Waits:
                 continue
             seen.add(block)
             for instruction in block.instructions:
-                if _is_block_barrier(instruction):
+                if is_block_barrier(instruction):
                     break
                 yield instruction
             else:
@@ -147,21 +159,24 @@ class Waits:
     def _uneven_at(self, branch: Block) -> set[Instruction]:
         """Barriers between a branch where threads part and the place where all meet again, unless
         those who take another way meet no barrier any more."""
-        rejoin = self._rejoin(branch)
+        rejoin = self.rejoin(branch)
         sides = [self._reached(s, rejoin) for s in dict.fromkeys(branch.successors)]
         barriers = [
-            {i for b in side for i in b.instructions if _is_block_barrier(i)} for side in sides
+            {i for b in side for i in b.instructions if is_block_barrier(i)} for side in sides
         ]
         between = set().union(*barriers)
         if not between:
             return between
         behind = self._reached(rejoin, None) if rejoin else set()
-        meets_later = any(_is_block_barrier(i) for b in behind for i in b.instructions)
+        meets_later = any(is_block_barrier(i) for b in behind for i in b.instructions)
         return between if meets_later or all(barriers) else set()
 
-    def _rejoin(self, branch: Block) -> Block | None:
-        after = self._flow.postdom[branch] - {branch}
-        return min(after, key=lambda b: -len(self._flow.postdom[b]), default=None)
+    def rejoin(self, branch: Block) -> Block | None:
+        """Where all threads meet again that part at a branch; None: nowhere. Threads that trap meet
+        nobody."""
+        later = self._flow.postdom_of_returning
+        after = later[branch] - {branch}
+        return min(after, key=lambda b: -len(later[b]), default=None)
 
     def _reached(self, start: Block, end: Block | None) -> set[Block]:
         """The blocks on the ways from ``start``, up to ``end``."""
@@ -268,6 +283,17 @@ def _pointer(access: Instruction) -> LlvmValue:
     return access.operands[1 if access.opcode == "store" else 0]
 
 
+def _is_of_block(pointer: LlvmValue) -> bool:
+    """Whether a pointer is seen to point into shared memory."""
+    if isinstance(pointer.type, PtrType) and pointer.type.space == 3:
+        return True
+    if isinstance(pointer, ConstantExpression):
+        return _is_of_block(pointer.operands[0])
+    if not isinstance(pointer, Instruction) or pointer.opcode not in _POINTER_MOVES:
+        return False
+    return _is_of_block(pointer.operands[0])
+
+
 def _is_same(one: LlvmValue, other: LlvmValue) -> bool:
     """Whether two values are computed alike."""
     if one is other:
@@ -287,15 +313,15 @@ def _atomic_kind(i: Instruction) -> str:
     return i.text.replace("volatile ", "").split("atomicrmw ", 1)[1].split()[0]
 
 
-def _is_block_barrier(i: Instruction) -> bool:
+def is_block_barrier(i: Instruction) -> bool:
     return i.callee.startswith(_BLOCK_BARRIERS)
 
 
 def _barriers_in(blocks: set[Block]) -> set[Instruction]:
-    return {i for block in blocks for i in block.instructions if _is_block_barrier(i)}
+    return {i for block in blocks for i in block.instructions if is_block_barrier(i)}
 
 
-def _is_named_barrier(i: Instruction) -> bool:
+def is_named_barrier(i: Instruction) -> bool:
     """A barrier of some warps of the block, or one beside the barrier of all."""
     if not i.callee.startswith("llvm.nvvm.barrier.cta."):
         return False

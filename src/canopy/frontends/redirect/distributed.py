@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import atexit
+import time
 from typing import Any
 
 import torch
@@ -16,6 +18,12 @@ from canopy.frontends.redirect.patches import PatchSet
 from canopy.runtime import trace
 
 __all__ = ["patch_distributed"]
+
+# Gloo's threads let go of the tensors of a collective after its caller has gone on, and take the
+# interpreter's lock for it. One that asks for it when the interpreter is being torn down is ended
+# by Python in the middle of a C++ destructor, which aborts the process (torch 2.13; one run in
+# twenty on a busy machine). There is nothing to wait for, so that they are given time.
+SETTLING_S = 0.05
 
 
 def _host_backend(backend: Any) -> Any:
@@ -44,6 +52,8 @@ def patch_distributed(patches: PatchSet) -> None:
         if kwargs.get("pg_options") is not None and "nccl" in str(backend):
             kwargs.pop("pg_options")
         trace.count("process groups")
+        atexit.unregister(time.sleep)  # one pause, however many groups
+        atexit.register(time.sleep, SETTLING_S)
         return real_init(_host_backend(backend) if backend else "gloo", *args, **kwargs)
 
     def new_group(ranks: Any = None, timeout: Any = None, backend: Any = None, *args: Any,

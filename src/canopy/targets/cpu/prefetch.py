@@ -32,6 +32,7 @@ LINE_BYTES = 64
 MAX_TILE_BYTES = 256 << 10
 # A tile up to this size goes to the L1 cache, where this program's own tile is as well.
 MAX_L1_TILE_BYTES = 16 << 10
+SHORTEST_ROW = 8  # elements; shorter ones take a fetch each
 _SAME_LANE = (ir.Splat, ir.Broadcast, ir.ExpandDims, ir.Reshape, ir.Transpose)
 _ARITHMETIC = (ir.Binary, ir.Compare, ir.Select, ir.Cast, ir.Bitcast, ir.Offset)
 
@@ -95,6 +96,7 @@ def _find_prefetches(kernel: ir.Kernel, plan: KernelPlan) -> Iterator[tuple[ir.O
     """Loads that several nests read, and the last of several loads from one parameter."""
     loads = list(_tile_loads(kernel.body.ops, ()))
     last = {plan.bases.of(load.pointer): load for load, _ in loads}
+    stencils = _stencils(loads) if plan.lanes_are_threads else set()
     earlier: dict[ir.Value, list[Path]] = {}
     for load, path in loads:
         readers = plan.readers.get(load.result, ())
@@ -105,11 +107,38 @@ def _find_prefetches(kernel: ir.Kernel, plan: KernelPlan) -> Iterator[tuple[ir.O
         earlier[base].append(path)
         if elsewhere and last[base] is load:
             path = max((_shared(path, other) for other in elsewhere), key=len)
-        elif len(readers) < 2:
+        elif len(readers) < 2 and load not in stencils:
             continue
         loop = path[-1] if path else None
         if loop is None or isinstance(loop, ir.For):
             yield readers[-1], Prefetch(load, loop)
+
+
+def _stencils(loads: list[tuple[ir.Load, Path]]) -> set[ir.Load]:
+    """Loads outside of loops that read one array at several distances known at run time only, or
+    rows that are short and far apart: the hardware does not foresee where the next block reads.
+
+    Of loads a constant distance apart the first stands for all.
+    """
+    arrays: dict[ir.Value, dict[ir.Value, ir.Load]] = {}
+    for load, path in loads:
+        address = load.pointer.op
+        if not path and isinstance(address, ir.Offset):
+            arrays.setdefault(address.pointer, {}).setdefault(_moving_part(address.index), load)
+    found: set[ir.Load] = set()
+    for places in arrays.values():
+        shapes = [load.result.shape for load in places.values()]
+        if len(places) > 1 or any(max(shape[:-1], default=1) > 1 for shape in shapes):
+            found.update(load for load in places.values() if load.result.shape[-1] >= SHORTEST_ROW)
+    return found
+
+
+def _moving_part(index: ir.Value) -> ir.Value:
+    """An index without the constant that is added to it."""
+    op = index.op
+    if isinstance(op, (ir.Add, ir.Sub)) and isinstance(op.rhs.op, ir.Constant):
+        return op.lhs
+    return index
 
 
 def _tile_loads(ops: list[ir.Op], path: Path) -> Iterator[tuple[ir.Load, Path]]:

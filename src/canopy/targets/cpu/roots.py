@@ -14,6 +14,7 @@ from canopy.targets.cpu import conversions, memory
 from canopy.targets.cpu.combine import combine, combine_unless
 from canopy.targets.cpu.forms import Affine, Form, Index, Lanes, Prefix, Uniform, all_true
 from canopy.targets.cpu.llvm import I1, I32, I64, LLValue, as_pointer, constant, lanes_of, splat
+from canopy.targets.cpu.strides import has_lower_bound
 
 if TYPE_CHECKING:
     from canopy.targets.cpu.buffers import Buffer
@@ -101,6 +102,9 @@ class StoreRoot:
             address = as_pointer(b, pointer.base)
             if active is None:
                 nest.program.store_strip(op, address, pointer.base, data)
+            elif has_lower_bound(op.mask):
+                width = nest.program.vector_bytes // element.bytes
+                memory.store_inside_bounds(b, address, data, element, active, width)
             else:
                 memory.store_contiguous(b, address, data, element, active)
             return

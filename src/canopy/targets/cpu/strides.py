@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from canopy import ir
 
-__all__ = ["has_distinct_lanes", "is_row_major", "period_of"]
+__all__ = ["has_distinct_lanes", "has_lower_bound", "is_row_major", "period_of"]
 
 Strides = tuple[int, ...]  # what one step along each axis adds
 
@@ -47,6 +47,17 @@ def period_of(op: ir.Op | None) -> int:
     if isinstance(op, ir.And):
         return number + 1 if number > 0 and not number & (number + 1) else 0
     return max(number, 0)
+
+
+def has_lower_bound(mask: ir.Value | None) -> bool:
+    """Whether a mask asks for indices from some bound on."""
+    op = mask.op if mask is not None else None
+    if isinstance(op, ir.And):
+        return has_lower_bound(op.lhs) or has_lower_bound(op.rhs)
+    if not isinstance(op, ir.Compare):
+        return False
+    is_bound_left = isinstance(op.lhs.op, (ir.Splat, ir.Constant))
+    return op.predicate in (("lt", "le") if is_bound_left else ("gt", "ge"))
 
 
 class _Strides:

@@ -192,6 +192,36 @@ __global__ void votes_apart(int* out, volatile int* flag) {
   out[t] = __syncthreads_count(t % 3 == 0) * 4 + (__syncthreads_and(t < 50) != 0) * 2 + (__syncthreads_or(t == 49) != 0);
 }
 
+// Threads leave this loop when their own work is done, the others keep meeting at its barrier; a
+// lock is let go behind the barrier; a trap in the loop meets nobody.
+__global__ void throttled(int* cells, int* sums, const int* work, int n) {
+  int i = blockIdx.x * blockDim.x + threadIdx.x, step = blockDim.x * gridDim.x;
+  while (i < n) {
+    int cell = work[i] % 16, taken = 0;
+    if (cells[cell] != -2) {
+      if (atomicCAS(&cells[cell], 0, -2) == 0) {
+        if (work[i] < 0) asm("trap;");
+        *(volatile int*)&sums[cell] += work[i];
+        __threadfence();
+        taken = 1, i += step;
+      }
+    }
+    __syncthreads();
+    if (taken) atomicExch(&cells[cell], 0);
+  }
+}
+// Each block waits for a later one, whose threads all meet in each trip of the loop.
+__global__ void for_later_blocks(volatile int* values, int n) {
+  int k = blockIdx.x * blockDim.x + threadIdx.x;
+  bool done = false;
+  while (k < n) {
+    int next = k + blockDim.x < n ? values[k + blockDim.x] : 1;
+    if (next > 0) done = true;
+    __syncthreads();
+    if (done) values[k] = next + k % 3, k = n;
+  }
+}
+
 int main() {
   srand(time(nullptr));
   int *a, *b;
@@ -264,6 +294,19 @@ int main() {
   votes_apart<<<1, 50>>>(b, a);
   finish();
   for (int i = 0; i < 50; i++) CHECK(b[i] == 17 * 4 + 2 + 1, "vote %d: %d", i, b[i]);
+  int sums[16] = {};
+  for (int i = 0; i < 1000; i++) a[i] = rand() % 100000, sums[a[i] % 16] += a[i];
+  for (int i = 0; i < 32; i++) b[i] = 0;
+  throttled<<<3, 100>>>(b, b + 16, a, 1000);
+  finish();
+  for (int i = 0; i < 16; i++) CHECK(b[16 + i] == sums[i], "throttled %d: %d, not %d", i, b[16 + i], sums[i]);
+  for (int i = 0; i < 700; i++) a[i] = -1;
+  for_later_blocks<<<10, 70>>>(a, 700);
+  finish();
+  for (int i = 699; i >= 0; i--) {
+    int want = (i + 70 < 700 ? a[i + 70] : 1) + i % 3;
+    CHECK(a[i] == want, "for later blocks %d: %d, not %d", i, a[i], want);
+  }
   puts(failures ? "FAIL" : "PASS");
   return failures != 0;
 }
