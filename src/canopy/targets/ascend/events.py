@@ -10,11 +10,12 @@ events of a pair run out, a barrier of all pipes stands in.
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from canopy.errors import Location
 from canopy.targets.ascend.chip import Chip
 from canopy.targets.ascend.npu import (
+    ALL_GLOBAL,
     Access,
     Barrier,
     Branch,
@@ -25,6 +26,7 @@ from canopy.targets.ascend.npu import (
     SetEvent,
     WaitEvent,
     WhileLoop,
+    walk,
 )
 
 __all__ = ["add_events"]
@@ -34,10 +36,14 @@ Pair = tuple[Pipe, Pipe]
 
 def add_events(program: Program, chip: Chip) -> Program:
     """``program`` with its events. The programs of a grid that one core runs follow each other as
-    the trips of a loop do, but no order is kept between what they do to the user's arrays."""
+    the trips of a loop do; between what they do to the user's arrays an order is kept only where
+    one program needs it too."""
     ordering = _Ordering(chip.events_per_pipe_pair)
-    before, body, after = ordering.block(program.body, _Used(), carried=True, is_grid=True)
-    return replace(program, body=body, prologue=before, epilogue=after)
+    touched = [pair for i in walk(program.body) for pair in i.groups()]
+    shared = {g for g, writes in touched if writes} & {g for g, writes in touched if not writes}
+    is_free = not shared and ALL_GLOBAL not in {group for group, _ in touched}
+    made = ordering.block(program.body, {}, carried=True, is_grid=is_free)
+    return replace(program, body=made.body, prologue=made.before, epilogue=made.after)
 
 
 @dataclass(slots=True)
@@ -59,22 +65,16 @@ class _Edge:
     event: int = -1
 
 
-@dataclass(slots=True)
-class _Used:
-    """Events that are held around a block."""
+Events = dict[Pair, frozenset[int]]
 
-    events: dict[Pair, frozenset[int]] = field(default_factory=dict)
 
-    def of(self, pair: Pair) -> frozenset[int]:
-        return self.events.get(pair, frozenset())
+@dataclass(frozen=True, slots=True)
+class _Use:
+    """An event in use from a set behind item ``first`` to the last wait for it, at ``last``."""
 
-    def plus(self, edges: list[_Edge]) -> _Used:
-        merged: dict[Pair, set[int]] = defaultdict(set)
-        for pair, held in self.events.items():
-            merged[pair] |= held
-        for edge in edges:
-            merged[edge.pair].add(edge.event)
-        return _Used({pair: frozenset(held) for pair, held in merged.items()})
+    event: int
+    first: int
+    last: int
 
 
 def _accesses(instruction: Instruction) -> set[Access]:
@@ -93,66 +93,176 @@ class _Ordering:
         self._events = events
 
     def block(
-        self, body: list[Instruction], used: _Used, carried: bool = False, is_grid: bool = False
-    ) -> tuple[list[Instruction], list[Instruction], list[Instruction]]:
-        """(before the loop, the block with events, behind the loop)"""
+        self,
+        body: list[Instruction],
+        taken: Events,
+        carried: bool = False,
+        is_grid: bool = False,
+    ) -> _Ordered:
+        """The block with events; ``taken`` are those that it must not use."""
         items = [_Item(i, tuple(_accesses(i))) for i in body]
-        edges = _edges(items, carried, is_grid)
-        barriers = self._number(edges, used)
-        kept = [edge for edge in edges if edge.event >= 0]
-        loose = [edge for edge in edges if edge.event < 0]
-        at_end = any(edge.carried for edge in loose)
-        made: list[Instruction] = []
-        around = [edge for edge in kept if edge.carried]
-        for position, item in enumerate(items):
-            if position in barriers:
-                made.append(Barrier(location=item.instruction.location))
-            made += _waits(kept, position, item.instruction.location)
-            spans = [e for e in kept if not e.carried and e.first <= position <= e.then]
-            made += self._inside(item.instruction, used.plus(around + spans))
-            made += _sets(kept, position, item.instruction.location)
-        if at_end:
-            made.append(Barrier())
-        return _boundary(around, items, SetEvent), made, _boundary(around, items, WaitEvent)
+        if carried:
+            made = self._trips(items, taken, is_grid)
+            if made is not None:
+                return made
+        edges, known = _edges(items, False, is_grid)
+        made = self._emit(items, edges, _Numbers(self._events, taken, known, 0))
+        if carried:  # one trip after the other
+            made.body.append(Barrier())
+        return made
 
-    def _inside(self, instruction: Instruction, used: _Used) -> list[Instruction]:
+    def _trips(self, items: list[_Item], taken: Events, is_grid: bool) -> _Ordered | None:
+        """A loop whose trips overlap; None where an event might be set for a trip before its wait
+        in the one before is over, as where a branch that orders them is not taken."""
+        edges, known = _edges(items, True, is_grid)
+        count = len(items)
+        numbers = _Numbers(self._events, taken, known, count)
+        for edge in edges:
+            then = edge.then + (count if edge.carried else 0)
+            if not numbers.knows(edge.pair, count + edge.first, then):
+                return None
+        if not all(numbers.hold(edge) for edge in edges if edge.carried):
+            return None
+        made = self._emit(items, edges, numbers)
+        return made if numbers.repeats() else None
+
+    def _emit(self, items: list[_Item], edges: list[_Edge], numbers: _Numbers) -> _Ordered:
+        around = [edge for edge in edges if edge.carried]
+        made: list[Instruction] = []
+        for position, item in enumerate(items):
+            location = item.instruction.location
+            if position in numbers.barriers:
+                made.append(Barrier(location=location))
+            given = [edge for edge in edges if edge.event >= 0]
+            made += _waits(given, position, location)
+            inside, inner = self._inside(item.instruction, numbers.taken_at(position))
+            made += inside
+            numbers.note(inner, position)
+            for edge in edges:
+                if edge.first == position and not edge.carried:
+                    numbers.give(edge)
+            given = [edge for edge in edges if edge.event >= 0]
+            made += _sets(given, position, location)
+        return _Ordered(
+            _boundary(around, items, SetEvent),
+            made,
+            _boundary(around, items, WaitEvent),
+            numbers.used(),
+        )
+
+    def _inside(self, instruction: Instruction, taken: Events) -> tuple[list[Instruction], Events]:
         match instruction:
             case Loop():
-                before, body, after = self.block(instruction.body, used, carried=True)
-                return [*before, replace(instruction, body=body), *after]
+                made = self.block(instruction.body, taken, carried=True)
+                loop = replace(instruction, body=made.body)
+                return [*made.before, loop, *made.after], made.used
             case Branch():
-                _, then_body, _ = self.block(instruction.then_body, used)
-                _, else_body, _ = self.block(instruction.else_body, used)
-                return [replace(instruction, then_body=then_body, else_body=else_body)]
+                one = self.block(instruction.then_body, taken)
+                other = self.block(instruction.else_body, taken)
+                branch = replace(instruction, then_body=one.body, else_body=other.body)
+                return [branch], _merged(one.used, other.used)
             case WhileLoop():
-                _, before, _ = self.block(instruction.before, used)
-                _, body, _ = self.block(instruction.body, used)
-                return [
-                    Barrier(location=instruction.location),
-                    replace(instruction, before=[*before, Barrier()], body=[*body, Barrier()]),
-                ]
-        return [instruction]
-
-    def _number(self, edges: list[_Edge], used: _Used) -> set[int]:
-        """Gives events to edges; the positions where a barrier must stand for want of one."""
-        barriers: set[int] = set()
-        held: dict[Pair, list[_Edge]] = defaultdict(list)
-        for edge in sorted(edges, key=lambda e: (not e.carried, e.first)):
-            taken = set(used.of(edge.pair))
-            taken |= {e.event for e in held[edge.pair] if _overlap(e, edge)}
-            free = [event for event in range(self._events) if event not in taken]
-            if free:
-                edge.event = free[0]
-                held[edge.pair].append(edge)
-            elif not edge.carried:
-                barriers.add(edge.then)
-        return barriers
+                one = self.block(instruction.before, taken)
+                other = self.block(instruction.body, taken)
+                loop_ = replace(
+                    instruction, before=[*one.body, Barrier()], body=[*other.body, Barrier()]
+                )
+                return [Barrier(location=instruction.location), loop_], _merged(
+                    one.used, other.used
+                )
+        return [instruction], {}
 
 
-def _overlap(left: _Edge, right: _Edge) -> bool:
-    if left.carried or right.carried:
+@dataclass(slots=True)
+class _Ordered:
+    """What stands before a loop, the block with its events, what stands behind, and the events."""
+
+    before: list[Instruction]
+    body: list[Instruction]
+    after: list[Instruction]
+    used: Events
+
+
+class _Numbers:
+    """The events of one block. An event may be set again only where the pipe that sets it knows
+    that the other has waited for it; in a loop, also from one trip to the next."""
+
+    def __init__(
+        self, events: int, taken: Events, known: dict[tuple[int, Pipe], dict[Pipe, int]], count: int
+    ) -> None:
+        self._events = events
+        self._taken = taken
+        self._known = known
+        self._count = count  # items of a loop's body; 0 where there is no next trip
+        self._uses: dict[Pair, list[_Use]] = defaultdict(list)
+        self._held: dict[Pair, set[int]] = defaultdict(set)
+        self.barriers: set[int] = set()
+
+    def hold(self, edge: _Edge) -> bool:
+        """An event for all of a loop; some stay free for what is inside."""
+        unfree = self._taken.get(edge.pair, frozenset()) | self._held[edge.pair]
+        free = [event for event in range(self._events) if event not in unfree]
+        if len(free) <= self._events // 4:
+            return False
+        edge.event = free[0]
+        self._held[edge.pair].add(edge.event)
         return True
-    return left.first <= right.then and right.first <= left.then
+
+    def give(self, edge: _Edge) -> None:
+        unfree = self._unfree(edge.pair, edge.first, edge.then)
+        free = [event for event in range(self._events) if event not in unfree]
+        if not free:
+            self.barriers.add(edge.then)
+            return
+        edge.event = free[0]
+        self._uses[edge.pair].append(_Use(edge.event, edge.first, edge.then))
+
+    def taken_at(self, position: int) -> Events:
+        """What the inside of an item must not use."""
+        pairs = {*self._taken, *self._held, *self._uses}
+        return {pair: frozenset(self._unfree(pair, position, position)) for pair in pairs}
+
+    def note(self, inner: Events, position: int) -> None:
+        for pair, events in inner.items():
+            self._uses[pair] += [_Use(event, position, position) for event in events]
+
+    def repeats(self) -> bool:
+        """Whether the next trip may use the same events inside its items."""
+        return all(
+            self.knows(pair, self._count + use.first, use.last)
+            for pair, uses in self._uses.items()
+            for use in uses
+        )
+
+    def used(self) -> Events:
+        pairs = {*self._held, *self._uses}
+        return {
+            pair: frozenset(self._held[pair] | {use.event for use in self._uses[pair]})
+            for pair in pairs
+        }
+
+    def _unfree(self, pair: Pair, first: int, last: int) -> set[int]:
+        unfree = set(self._taken.get(pair, frozenset())) | self._held[pair]
+        for use in self._uses[pair]:
+            if not self._is_over(pair, use, first, last):
+                unfree.add(use.event)
+        return unfree
+
+    def _is_over(self, pair: Pair, use: _Use, first: int, last: int) -> bool:
+        is_behind_barrier = any(use.last < barrier <= first for barrier in self.barriers)
+        if not (is_behind_barrier or self.knows(pair, first, use.last)):
+            return False
+        return not self._count or self.knows(pair, self._count + use.first, last)
+
+    def knows(self, pair: Pair, at: int, item: int) -> bool:
+        """Whether the pipe that sets knows, starting ``at``, that the other has done ``item``."""
+        source, target = pair
+        return self._known.get((at, source), {}).get(target, -1) >= item
+
+
+def _merged(left: Events, right: Events) -> Events:
+    none: frozenset[int] = frozenset()
+    return {p: left.get(p, none) | right.get(p, none) for p in {*left, *right}}
 
 
 def _waits(edges: list[_Edge], position: int, location: Location) -> list[Instruction]:
@@ -207,7 +317,11 @@ class _Clocks:
         self.known[target] = known
 
 
-def _edges(items: list[_Item], carried: bool, is_grid: bool) -> list[_Edge]:
+def _edges(
+    items: list[_Item], carried: bool, is_grid: bool
+) -> tuple[list[_Edge], dict[tuple[int, Pipe], dict[Pipe, int]]]:
+    """The dependences of a block (of two trips of it, if carried), and what each pipe knows when
+    it starts an item."""
     clocks = _Clocks()
     history: list[tuple[int, Access]] = []
     edges: list[_Edge] = []
@@ -237,7 +351,7 @@ def _edges(items: list[_Item], carried: bool, is_grid: bool) -> list[_Edge]:
             clocks.learn(source, earlier, target)
         clocks.note(step, {access.pipe for access in item.accesses})
         history = _remember(history, step, item.accesses)
-    return edges
+    return edges, clocks.at
 
 
 def _remember(

@@ -40,6 +40,7 @@ class Order:
         self.known = np.zeros((len(Pipe), len(Pipe)), np.int64)
         self.steps = [0] * len(Pipe)
         self.signals: dict[tuple[Pipe, Pipe, int], Array] = {}
+        self._waited: dict[tuple[Pipe, Pipe, int], int] = {}
 
     def step(self, pipe: Pipe) -> int:
         number = _PIPES[pipe]
@@ -48,9 +49,12 @@ class Order:
         return self.steps[number]
 
     def set(self, source: Pipe, target: Pipe, event: int) -> bool:
-        """False if the event was set already."""
+        """False if the event may still be set: nothing tells ``source`` that ``target`` has waited
+        for it."""
         key = (source, target, event)
+        waited = self._waited.get(key, 0)
         is_new = key not in self.signals
+        is_new = is_new and self.known[_PIPES[source], _PIPES[target]] >= waited
         self.signals[key] = self.known[_PIPES[source]].copy()
         return is_new
 
@@ -60,6 +64,7 @@ class Order:
         if told is None:
             return False
         number = _PIPES[target]
+        self._waited[source, target, event] = self.step(target)
         np.maximum(self.known[number], told, out=self.known[number])
         return True
 

@@ -40,8 +40,11 @@ class Report:
 
     @property
     def cycles(self) -> float:
-        """Cycles until the last core is done."""
-        return max((clock.cycles for clock in self._clocks), default=0.0)
+        """Cycles until the last core is done, and until the shared memory has moved all bytes."""
+        of_cores = max((clock.cycles for clock in self._clocks), default=0.0)
+        bytes_ = sum(clock.hbm_bytes for clock in self._clocks)
+        clock_hz = self.chip.clock_mhz * 1e6
+        return max(of_cores, bytes_ / self.chip.hbm_bytes_per_second * clock_hz)
 
     @property
     def time_s(self) -> float:

@@ -305,7 +305,8 @@ class Simulator:
         if not self._order.set(event.source, event.target, event.event):
             self._report(
                 event,
-                f"event {event.event} is set again before {event.target.value} waits for it",
+                f"{event.source.value} may set event {event.event} again before "
+                f"{event.target.value} has waited for it",
             )
         self._clock.set(event)
 
