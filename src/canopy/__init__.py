@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from canopy.frontends.redirect import cuda_as
+    from canopy.frontends.triton.simulated import simulate_launch as simulate
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "cuda_as", "load_ipython_extension"]
+__all__ = ["__version__", "cuda_as", "load_ipython_extension", "simulate"]
 
 
 def __getattr__(name: str) -> object:
@@ -20,6 +21,10 @@ def __getattr__(name: str) -> object:
         from canopy.frontends.redirect import cuda_as
 
         return cuda_as
+    if name == "simulate":
+        from canopy.frontends.triton.simulated import simulate_launch
+
+        return simulate_launch
     raise AttributeError(f"module 'canopy' has no attribute {name!r}")
 
 

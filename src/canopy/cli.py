@@ -33,6 +33,7 @@ EXTRA_OF_PACKAGE = {
     "ziglang": "cuda",
     "onnx": "onnx",
     "safetensors": "onnx",
+    "libcst": "migrate",
 }
 CACHE_FOLDERS_NOT_CODE = frozenset({"failures"})
 
@@ -66,7 +67,7 @@ def _first_word(args: list[str]) -> str:
     """The first word that is no option of `canopy run`: a script, ``-m``, or ``--``."""
     words = iter(args)
     for word in words:
-        if word in {"--target", "--report"}:
+        if word in {"--target", "--report", "--chip"}:
             next(words, None)
         elif word == "--" or not word.startswith("-") or word in {"-m", "--module"}:
             return word
@@ -75,7 +76,7 @@ def _first_word(args: list[str]) -> str:
 
 def _end_options_after_module(args: list[str]) -> list[str]:
     """Puts `--` behind `-m module`, as Python itself reads its command line."""
-    takes_value = {"--target", "--report"}
+    takes_value = {"--target", "--report", "--chip"}
     position = 0
     while position < len(args):
         word = args[position]
@@ -115,10 +116,16 @@ def run(
     target: Annotated[
         str | None, typer.Option(help="Where to run; the default is CANOPY_TARGET, else cpu.")
     ] = None,
+    chip: Annotated[
+        str | None, typer.Option(help="The chip that --target ascend-sim simulates: 910b2.")
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No report at exit.")] = False,
     report: Annotated[
         Path | None, typer.Option(help="Also write the report to this file, as JSON.")
     ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="CUDA C++: name out-of-bounds and racing accesses.")
+    ] = False,
 ) -> None:
     """Run a script, module or CUDA C++ program, unchanged, on another target.
 
@@ -126,14 +133,18 @@ def run(
     command that finds nvcc, nvidia-smi and CUDA_HOME.
     """
     words = list(arguments or [])
+    if check:  # what the command or script compiles is checked too
+        os.environ.setdefault("CANOPY_CHECK", "1")
     if module is None and not words:
         raise CanopyError(
             "there is nothing to run", hint="canopy run train.py, or canopy run -m package.module"
         )
-    if module is None and _run_program(words, is_command=ctx.meta[_IS_COMMAND]):
+    if module is None and _run_program(words, check=check, is_command=ctx.meta[_IS_COMMAND]):
         return
     commands = _load("canopy.frontends.redirect.commands")
     chosen = target or config.target()
+    if chosen == "ascend-sim":
+        _choose_simulator(chip)
     _scripts.append(
         lambda: commands.run(
             module or words[0],
@@ -146,11 +157,19 @@ def run(
     )
 
 
-def _run_program(words: list[str], *, is_command: bool) -> bool:
+def _choose_simulator(chip: str | None) -> None:
+    """Kernels that this process and its children launch run on the simulator."""
+    os.environ["CANOPY_TARGET"] = "ascend-sim"
+    if chip is not None:
+        os.environ["CANOPY_CHIP"] = chip
+    _load("canopy.targets.ascend").load_chip(config.chip())
+
+
+def _run_program(words: list[str], *, check: bool, is_command: bool) -> bool:
     """Puts CUDA C++ programs and commands in the place of a script; whether it was one."""
     programs = _load("canopy.frontends.cuda.programs")
     if programs.is_cuda_program(words):
-        _scripts.append(lambda: int(programs.run_program(words)))
+        _scripts.append(lambda: int(programs.run_program(words, check)))
         return True
     if not is_command or words[0].endswith(".py") or Path(words[0]).is_dir():
         return False
@@ -191,6 +210,37 @@ def check(
     if not path.exists():
         raise CanopyError(f"{path}: there is no such file or folder")
     raise typer.Exit(int(_load("canopy.frontends.redirect.commands").check(str(path))))
+
+
+@app.command(no_args_is_help=True)
+def migrate(
+    path: Annotated[Path, typer.Argument(help="A project's folder, or a file.")],
+    json_path: Annotated[
+        Path | None, typer.Option("--json", help="Also write the report to this file, as JSON.")
+    ] = None,
+    sarif_path: Annotated[
+        Path | None, typer.Option("--sarif", help="Also write it as SARIF, for code scanning.")
+    ] = None,
+    diff: Annotated[bool, typer.Option("--diff", help="Print the rewrite as a diff.")] = False,
+    apply: Annotated[bool, typer.Option("--apply", help="Rewrite the files in place.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="--apply on files with uncommitted changes too.")
+    ] = False,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Processes; the default is one per CPU.")
+    ] = None,
+) -> None:
+    """Say what it takes to leave CUDA, file by file, and make the portable version."""
+    migrating = _load("canopy.migrate.command")
+    options = migrating.Options(
+        json_path=json_path,
+        sarif_path=sarif_path,
+        diff=diff,
+        apply=apply,
+        force=force,
+        jobs=jobs,
+    )
+    _scripts.append(lambda: int(migrating.migrate(path, options)))
 
 
 @app.command(no_args_is_help=True)

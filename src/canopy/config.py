@@ -20,12 +20,15 @@ __all__ = [
     "VARIABLES",
     "Variable",
     "cache_dir",
+    "check",
+    "chip",
     "cpu",
     "debug_level",
     "device_count",
     "interpret",
     "kept_mib",
     "num_threads",
+    "simulates",
     "target",
 ]
 
@@ -71,6 +74,10 @@ def _parse_flag(text: str) -> bool:
     if word in FALSE_WORDS:
         return False
     raise ValueError(text)
+
+
+def _parse_check(text: str) -> bool:
+    return text.lower() == "memory" or _parse_flag(text)
 
 
 def _parse_integer(low: int, high: int) -> Callable[[str], int]:
@@ -142,6 +149,15 @@ _INTERPRET = Variable(
     meaning="1 runs kernels in the IR's interpreter: slow, and it names the line of a wrong mask "
     "or an out-of-bounds access",
 )
+_CHECK = Variable(
+    name="CANOPY_CHECK",
+    parse=_parse_check,
+    default=lambda: False,
+    expects="0, 1 or memory",
+    default_text="0; in a program built with `--check` 1",
+    meaning="1 compiles CUDA C++ as `--check` does: out-of-bounds and racing accesses are named; "
+    "programs built so read it again when they run: `memory` looks for no races, 0 for nothing",
+)
 _NUM_THREADS = Variable(
     name="CANOPY_NUM_THREADS",
     parse=_parse_integer(1, MAX_THREADS),
@@ -176,6 +192,14 @@ _CPU = Variable(
     meaning="the processor that the cpu target compiles for: `native` uses all that this one has, "
     "`x86-64-v3` (AVX2) and `x86-64-v4` (AVX-512) what every processor of the level has",
 )
+_CHIP = Variable(
+    name="CANOPY_CHIP",
+    parse=_parse_target,
+    default=lambda: "910b2",
+    expects="the name of a chip, such as 910b2",
+    default_text="910b2",
+    meaning="the chip that the target `ascend-sim` simulates",
+)
 _KEPT_MIB: Variable[int | None] = Variable(
     name="CANOPY_KEPT_MIB",
     parse=_parse_integer(0, MAX_KEPT_MIB),
@@ -200,10 +224,13 @@ VARIABLES: tuple[
 ] = (
     _DEBUG,
     _INTERPRET,
+    _CHECK,
+    _CHECK,
     _NUM_THREADS,
     _CACHE_DIR,
     _TARGET,
     _CPU,
+    _CHIP,
     _DEVICE_COUNT,
     _KEPT_MIB,
 )
@@ -219,6 +246,11 @@ def interpret() -> bool:
     return _INTERPRET.value()
 
 
+def check() -> bool:
+    """CANOPY_CHECK: whether kernels of CUDA C++ are compiled to check their accesses."""
+    return _CHECK.value()
+
+
 def num_threads() -> int:
     """CANOPY_NUM_THREADS: threads of the pool, at least 1."""
     return _NUM_THREADS.value()
@@ -232,6 +264,16 @@ def cache_dir() -> Path:
 def target() -> str:
     """CANOPY_TARGET: the default target's name, lower case, not checked against what exists."""
     return _TARGET.value()
+
+
+def simulates() -> bool:
+    """Whether kernels run on the Ascend simulator: the target is ``ascend-sim``."""
+    return target() == "ascend-sim"
+
+
+def chip() -> str:
+    """CANOPY_CHIP: the chip to simulate, lower case, not checked against what exists."""
+    return _CHIP.value()
 
 
 def cpu() -> str:

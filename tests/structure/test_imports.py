@@ -36,9 +36,21 @@ TOP = {"cli", "doctor", "inspect", "__init__", "__main__"}
 WALLS = {
     "ir": {"runtime"},
     "passes": {"runtime"},
+    "migrate": {"ir", "passes", "targets", "compiler", "graph"},
     "frontends.redirect": {"ir", "passes", "targets", "compiler", "graph"},
 }
-HEAVY = ("torch", "triton", "llvmlite", "transformers", "onnx", "ziglang", "numpy", "rich", "typer")
+HEAVY = (
+    "torch",
+    "triton",
+    "llvmlite",
+    "transformers",
+    "onnx",
+    "ziglang",
+    "numpy",
+    "rich",
+    "typer",
+    "libcst",
+)
 
 
 def module_name(path: Path) -> str:
@@ -107,6 +119,9 @@ def test_layers_import_downwards_only():
         ("frontends.redirect.commands", "compiler", False),
         ("frontends.triton.driver", "compiler.compile", True),
         ("cli", "frontends.redirect.commands", True),
+        ("migrate.statuses", "frontends.redirect.check", True),
+        ("frontends.redirect.check", "migrate.rules", False),
+        ("migrate.project", "compiler", False),
         ("runtime", "cli", False),
         ("brandnew", "errors", False),
     ],

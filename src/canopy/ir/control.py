@@ -143,7 +143,8 @@ class Print(Op):
 @dataclass(frozen=True, eq=False, kw_only=True)
 class NativeCall(Op):
     """Calls the native runtime's ``function`` for the lanes where mask holds, in their order, and
-    gives its results; it may touch any memory, and stop the kernel. Scalars are every lane's."""
+    gives its results; it may touch any memory, and stop the kernel. Scalars are every lane's;
+    ``text`` is told to the function as well."""
 
     has_side_effects: ClassVar[bool] = True
 
@@ -151,6 +152,7 @@ class NativeCall(Op):
     arguments: tuple[Value, ...]
     mask: Value
     type: ElementType
+    text: str = ""
 
     def result_types(self) -> tuple[Type, ...]:
         return (with_element(self.mask.type, self.type),)

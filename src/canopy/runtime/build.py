@@ -20,7 +20,14 @@ LIBRARY_NAME = "_native.abi3.so"
 
 ARCHIVE_NAME = "libcanopy_rt.a"
 # What kernels call; the rest of cuda/ is for executables alone.
-DEVICE_SOURCES = ("cuda/printf.c", "cuda/device_calls.c")
+DEVICE_SOURCES = (
+    "cuda/printf.c",
+    "cuda/device_calls.c",
+    "cuda/check.c",
+    "cuda/check_memory.c",
+    "cuda/check_races.c",
+    "cuda/check_report.c",
+)
 ARCHIVE_SOURCES = (
     "pool.c",
     "apart.c",
@@ -101,7 +108,8 @@ def _is_checkout() -> bool:
 
 def _is_stale(archive: Path) -> bool:
     made = archive.stat().st_mtime
-    return any(source.stat().st_mtime > made for source in NATIVE_FOLDER.rglob("*.[ch]"))
+    sources = [*NATIVE_FOLDER.rglob("*.[ch]"), NATIVE_FOLDER / "cuda", Path(__file__)]
+    return any(source.stat().st_mtime > made for source in sources)  # a folder: one was removed
 
 
 def build_archive(output: Path = NATIVE_FOLDER / ARCHIVE_NAME) -> Path:

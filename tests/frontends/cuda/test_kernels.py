@@ -274,3 +274,16 @@ middle:
 """
     with pytest.raises(UnsupportedError, match=r"jump.cu:\d+: .*more than one place"):
         compile_cuda(source, "jump.cu").kernel("jump", (32, 1, 1))
+
+
+def test_pointers_step_back_and_shared_addresses_wrap(launch: Runner) -> None:
+    values = RNG.integers(0, 2**20, 77, dtype=np.int32)
+    out = np.zeros(77, np.int32)
+    launch("addresses.cu", "one_based", (3,), (32, 1, 1), values, out, 77)
+    np.testing.assert_array_equal(out, values - values[-1])
+    words = RNG.integers(0, 2**20, 64, dtype=np.uint32)
+    mirrored = np.zeros(64, np.uint32)
+    launch("addresses.cu", "mirrored", (1,), (64, 1, 1), words, mirrored)
+    lanes = np.arange(64)
+    expected = words[::-1] + words[np.maximum(lanes - 32, 0)] // 2
+    np.testing.assert_array_equal(mirrored, expected)

@@ -272,6 +272,10 @@ def test_kernels_of_every_kind_of_name_get_their_constant_shapes() -> None:
         "}",
     ]
     assert launch_shapes("\n".join(lines)) == {"k": ({(32, 2, 1)}, False)}
+    lines.insert(
+        4, f"  %a = call noundef i32 @_ZL18cudaFuncSetCacheConfigIFvvE(ptr noundef {stub})"
+    )
+    assert launch_shapes("\n".join(lines)) == {"k": ({(32, 2, 1)}, False)}  # no launch
     lines.insert(4, f"  call i32 @use(ptr {stub})")  # its address alone: any shape
     assert launch_shapes("\n".join(lines)) == {"k": ({(32, 2, 1)}, True)}
     lines.insert(3, push.format(xy=(1 << 32) + 64))  # two that may belong to it

@@ -122,6 +122,13 @@ def leading(x: int, bits: int = 32) -> int:
     return bits - x.bit_length()
 
 
+def by_halves(function: Any, a: int, b: int, signed: bool = False) -> int:
+    """A function of the two 16-bit lanes of words."""
+    flip = 0x8000 if signed else 0  # signed lanes are ordered as unsigned ones with this bit turned
+    lanes = [function(a >> n & 0xFFFF ^ flip, b >> n & 0xFFFF ^ flip) ^ flip for n in (0, 16)]
+    return int(lanes[0] | lanes[1] << 16)
+
+
 INTEGERS: list[tuple[str, Reference]] = [
     ("add.u32 %0, %1, %2;", lambda a, b, c: a + b),
     ("sub.s32 %0, %1, %2;", lambda a, b, c: a - b),
@@ -134,6 +141,8 @@ INTEGERS: list[tuple[str, Reference]] = [
     ("mul24.lo.u32 %0, %1, %2;", lambda a, b, c: (a & 0xFFFFFF) * (b & 0xFFFFFF)),
     ("min.s32 %0, %1, %2;", lambda a, b, c: min(s32(a), s32(b))),
     ("max.u32 %0, %1, %2;", lambda a, b, c: max(a, b)),
+    ("min.u16x2 %0, %1, %2;", lambda a, b, c: by_halves(min, a, b)),
+    ("max.s16x2 %0, %1, %2;", lambda a, b, c: by_halves(max, a, b, signed=True)),
     ("abs.s32 %0, %1;", lambda a, b, c: abs(s32(a))),
     ("neg.s32 %0, %1;", lambda a, b, c: -a),
     ("and.b32 %0, %1, %2;", lambda a, b, c: a & b),
@@ -334,6 +343,18 @@ FLOATS: list[tuple[str, Reference, float]] = [
     (
         "{ .reg .pred p; testp.infinite.f32 p, %1; selp.f32 %0, 0f3F800000, 0f00000000, p; }",
         lambda a, b, c: F(np.isinf(a)),
+        0,
+    ),
+    (
+        """{ .reg .b32 h, g; cvt.rn.f16x2.f32 h, %1, %2; cvt.rn.f16x2.f32 g, %2, %1;
+          max.f16x2 h, h, g; .reg .b16 l, u; mov.b32 {l, u}, h; cvt.f32.f16 %0, u; }""",
+        lambda a, b, c: np.fmax(a.astype(np.float16), b.astype(np.float16)).astype(F),
+        0,
+    ),
+    (
+        """{ .reg .b32 h, g; cvt.rn.f16x2.f32 h, %1, %2; cvt.rn.f16x2.f32 g, %2, %1;
+          min.NaN.f16x2 h, h, g; .reg .b16 l, u; mov.b32 {l, u}, h; cvt.f32.f16 %0, l; }""",
+        lambda a, b, c: np.minimum(a.astype(np.float16), b.astype(np.float16)).astype(F),
         0,
     ),
     (

@@ -177,10 +177,15 @@ def _registration(
         f"  call void @canopy_cuda_register_module(ptr @module.{number})"
         for number in range(len(parts))
     ]
+    if module.checked:
+        calls.insert(0, "  call void @canopy_check_start()")
+        lines.append("declare void @canopy_check_start()")
+    # checks are on before any constructor of the program allocates
+    section = ".init_array.101" if module.checked else ".init_array"
     return "\n".join(
         [
             *lines,
-            _CONSTRUCTOR,
+            _CONSTRUCTOR.replace(".init_array", section),
             "declare void @canopy_cuda_register_module(ptr)",
             "define internal void @register() {",
             *calls,

@@ -8,6 +8,13 @@ from __future__ import annotations
 
 from canopy import ir
 from canopy.frontends.cuda.call_rules import calls, in_play, is_true, reduced
+from canopy.frontends.cuda.checks import (
+    check_barrier,
+    check_fence,
+    check_grid_barrier,
+    check_meeting,
+    check_together,
+)
 from canopy.frontends.cuda.llvm_values import Instruction
 from canopy.frontends.cuda.returned import not_returned
 from canopy.frontends.cuda.translator import Mask, Translator
@@ -20,6 +27,7 @@ __all__: list[str] = []
 def _barrier(t: Translator, i: Instruction, mask: Mask) -> None:
     """Operands: the barrier's number (0 is __syncthreads), and for how many threads it waits."""
     if t.waits.grain == 0:
+        check_barrier(t, i, mask)
         t.builder.effect(ir.Barrier)
         return
     _require_whole_warps(t, i, mask)
@@ -27,7 +35,9 @@ def _barrier(t: Translator, i: Instruction, mask: Mask) -> None:
     number, threads = _number_and_threads(t, i, mask)
 
     def meet() -> None:
+        check_meeting(t, i, number, arrives=True)
         t.add(ir.Meet, barrier=number, threads=threads, value=zero)
+        check_meeting(t, i, number, arrives=False)
 
     t.when_any(mask, meet)
 
@@ -38,6 +48,7 @@ def _arrive(t: Translator, i: Instruction, mask: Mask) -> None:
     number, threads = _number_and_threads(t, i, mask)
 
     def arrive() -> None:
+        check_meeting(t, i, number, arrives=True)
         t.builder.effect(ir.Arrive, barrier=number, threads=threads)
 
     t.when_any(mask, arrive)
@@ -57,7 +68,11 @@ def _require_whole_warps(t: Translator, i: Instruction, mask: Mask) -> None:
     """Reports a barrier that only some lanes of a warp reach, where the others go elsewhere."""
     if i not in t.waits.uneven or mask is None:
         return
-    others = not_returned(t, t.both(None, t.inverted(mask)))
+    elsewhere = t.both(None, t.inverted(mask))
+    if t.checks:
+        check_together(t, i, mask, elsewhere)
+        return
+    others = not_returned(t, elsewhere)
     reached = t.any_active(mask)
     alone = t.inverted(t.any_active(others))
     whole = t.add(ir.Or, lhs=t.inverted(reached), rhs=alone)
@@ -71,6 +86,8 @@ def _require_whole_warps(t: Translator, i: Instruction, mask: Mask) -> None:
 @calls("llvm.nvvm.barrier0.", "llvm.nvvm.barrier.cta.red.")
 def _barrier_vote(t: Translator, i: Instruction, mask: Mask) -> ir.Value:
     """__syncthreads_count, _and, _or: a barrier that counts or combines a condition."""
+    if t.waits.grain == 0:
+        check_barrier(t, i, mask)
     t.builder.effect(ir.Barrier)
     holds = is_true(t, i, len(i.operands) - 1)
     if ".popc" in i.callee:
@@ -95,7 +112,10 @@ def _of_block(t: Translator, i: Instruction, mask: Mask, value: ir.Value, combin
     zero = t.constant(0, I32)
 
     def meet() -> ir.Value:
-        return t.add(ir.Meet, barrier=zero, threads=zero, value=value, combine=combine)
+        check_meeting(t, i, zero, arrives=True)
+        met = t.add(ir.Meet, barrier=zero, threads=zero, value=value, combine=combine)
+        check_meeting(t, i, zero, arrives=False)
+        return met
 
     found = t.when_any(mask, meet, zero)
     assert found is not None
@@ -105,7 +125,9 @@ def _of_block(t: Translator, i: Instruction, mask: Mask, value: ir.Value, combin
 @calls("canopy_grid_sync")
 def _grid_barrier(t: Translator, i: Instruction, mask: Mask) -> None:
     def wait() -> None:
+        check_grid_barrier(t, is_behind=False)
         t.builder.effect(ir.GridBarrier)
+        check_grid_barrier(t, is_behind=True)
 
     t.when_any(mask, wait)
 
@@ -119,4 +141,5 @@ def _warp_barrier(t: Translator, i: Instruction, mask: Mask) -> None:
 
 @calls("llvm.nvvm.membar.")
 def _fence(t: Translator, i: Instruction, mask: Mask) -> None:
+    check_fence(t, mask)
     t.builder.effect(ir.Barrier if ".cta" in i.callee and not t.waits.grain else ir.Fence)

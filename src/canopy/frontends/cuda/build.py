@@ -64,11 +64,12 @@ def compile_object(path: Path, options: Options) -> Compiled:
         if options.relocatable:
             host_ir = export_variables(host_ir)
         host_object = pool.submit(_host_object, host_ir, folder, options)
-        shapes = _shapes(launch_shapes(host_half.text))
+        shapes = _shapes(launch_shapes(host_half.text), options.is_whole)
         if options.relocatable:
-            made = [unit_object(Unit(module_id, str(path), device.result(), shapes))]
+            unit = Unit(module_id, str(path), device.result(), shapes, options.checked)
+            made = [unit_object(unit)]
         else:
-            module = module_of(device.result(), str(path))
+            module = module_of(device.result(), str(path), options.checked)
             made = device_objects(module, module_id, shapes)
         parts = write_parts(made, folder)
         joined = folder / "joined.o"
@@ -115,9 +116,14 @@ def _module_id(source: str, path: Path, options: Options) -> str:
     return hashlib.sha256(whole.encode()).hexdigest()[:16]
 
 
-def _shapes(found: dict[str, tuple[set[Shape], bool]]) -> dict[str, list[Shape]]:
+def _shapes(found: dict[str, tuple[set[Shape], bool]], is_whole: bool) -> dict[str, list[Shape]]:
+    """What to compile for. Kernels that nothing launches are left out of a whole program."""
+
+    def is_open(shapes: set[Shape], may_have_others: bool) -> bool:
+        return may_have_others or not (shapes or is_whole)
+
     return {
-        name: [*sorted(shapes), *([ANY_SHAPE] if other or not shapes else [])]
+        name: [*sorted(shapes), *([ANY_SHAPE] if is_open(shapes, other) else [])]
         for name, (shapes, other) in found.items()
     }
 

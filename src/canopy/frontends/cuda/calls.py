@@ -13,6 +13,7 @@ from canopy.frontends.cuda import (  # noqa: F401  (they register their rules)
     warp_calls,
 )
 from canopy.frontends.cuda.call_rules import find_rule
+from canopy.frontends.cuda.checks import check_warp
 from canopy.frontends.cuda.llvm_values import Instruction
 from canopy.frontends.cuda.ptx import explain
 from canopy.frontends.cuda.translator import Mask, Translator
@@ -44,4 +45,5 @@ def translate_call(t: Translator, i: Instruction, mask: Mask) -> ir.Value | None
             location=i.location,
             hint=_ELSEWHERE if i.callee else "",
         )
+    check_warp(t, i, mask)
     return rule(t, i, mask)

@@ -14,14 +14,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from canopy.errors import CompileError, Location
-from canopy.frontends.cuda.toolchain import device_flags, find_zig
+from canopy.frontends.cuda.toolchain import HEADERS, device_flags, find_zig
 
 __all__ = ["ClangError", "Half", "clang_error", "compile_half", "device_ir", "run_half"]
 
 _DIAGNOSTIC = re.compile(
     r"^(?P<file>.*?):(?P<line>\d+):(?P<column>\d+): (?:fatal )?error: (?P<fact>.*)$"
 )
-
+_INSTANTIATED = re.compile(
+    r"^(?P<file>.*?):(?P<line>\d+):(?P<column>\d+): note: in instantiation of .* requested here"
+)
 
 # Headers of libraries that Canopy does not have, by the beginning of their names.
 _LIBRARIES = {
@@ -46,6 +48,17 @@ _LIBRARIES = {
     "mpi.h": "MPI, which is to be installed and named with -I",
     "GL/": "OpenGL",
 }
+# What clang says about features of CUDA that Canopy does not have, and what to know then.
+_FEATURES = {
+    "kernel launch from __device__": "kernels that launch kernels (dynamic parallelism) are not "
+    "supported: launch from the host, or call a __device__ function",
+    "cluster_group": "clusters of thread blocks are not supported: use a block, or the grid",
+    "this_cluster": "clusters of thread blocks are not supported: use a block, or the grid",
+    "barrier_arrive_tx": "barriers that count bytes are not supported: use arrive()",
+    "'wmma'": "tensor core operations are not supported: write the product as loops",
+    "'nvcuda'": "tensor core operations are not supported: write the product as loops",
+}
+_UNKNOWN_NAME = re.compile(r"(?:undeclared identifier|unknown type name) '(cu[A-Zdbr]\w*|__\w+)'")
 _MISSING_HEADER = re.compile(r"'([^']+)' file not found")
 
 
@@ -109,10 +122,31 @@ def clang_error(stderr: str, filename: str) -> ClangError:
         lines = stderr.strip().splitlines() or ["clang stopped without a message"]
         return ClangError(lines[-1], location=Location(filename), hint="", output=stderr)
     first = found[0]
-    hint = _missing_header_hint(first.fact)
+    hint = _hint(first.fact)
     if not hint and len(found) > 1:
         hint = f"clang reports {len(found)} errors in all"
-    return ClangError(first.fact, location=first.location, hint=hint, output=stderr)
+    place = _asked_from(first.location, stderr)
+    return ClangError(first.fact, location=place, hint=hint, output=stderr)
+
+
+def _asked_from(place: Location, stderr: str) -> Location:
+    """Where the user's source asked for what is wrong at ``place``, if that is in our headers."""
+    if HEADERS not in Path(place.file).parents:
+        return place
+    notes = (_INSTANTIATED.match(line) for line in stderr.splitlines())
+    asked = [Location(n["file"], int(n["line"]), int(n["column"])) for n in notes if n]
+    outside = (note for note in asked if HEADERS not in Path(note.file).parents)
+    return next(outside, place)
+
+
+def _hint(fact: str) -> str:
+    for words, hint in _FEATURES.items():
+        if words in fact:
+            return hint
+    unknown = _UNKNOWN_NAME.search(fact)
+    if unknown:
+        return f"if {unknown[1]} is CUDA's, Canopy lacks it: docs/compatibility.md lists what is"
+    return _missing_header_hint(fact)
 
 
 def _missing_header_hint(fact: str) -> str:

@@ -43,6 +43,7 @@ class CommandLine:
     linker_flags: list[str] = field(default_factory=list)
     relocatable: bool = False
     debug: bool = False
+    checked: bool = False
     write_dependencies: bool = False
     system_dependencies: bool = True
     phony_dependencies: bool = False
@@ -127,6 +128,11 @@ def _read_shared(line: CommandLine, _: str) -> None:
 @_flag("run")
 def _read_run(line: CommandLine, _: str) -> None:
     line.run_after = True
+
+
+@_flag("check")
+def _read_check(line: CommandLine, _: str) -> None:
+    line.checked = True
 
 
 @_value("run-args")

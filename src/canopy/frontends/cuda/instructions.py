@@ -11,6 +11,15 @@ from typing import Any
 from canopy import ir
 from canopy.errors import UnsupportedError
 from canopy.frontends.cuda.calls import translate_call
+from canopy.frontends.cuda.checks import (
+    ATOMIC,
+    LOCAL,
+    READ,
+    WRITE,
+    check_array,
+    check_fence,
+    check_instruction,
+)
 from canopy.frontends.cuda.llvm_types import size_of
 from canopy.frontends.cuda.llvm_values import Instruction, Number
 from canopy.frontends.cuda.translator import Mask, Translator
@@ -228,6 +237,8 @@ def _cast(t: Translator, i: Instruction, mask: Mask) -> ir.Value:
 @_rule("zext", "uitofp")
 def _cast_unsigned(t: Translator, i: Instruction, mask: Mask) -> ir.Value:
     (source,) = _operands(t, i)
+    if i.opcode == "zext" and " nneg " in i.text:  # signed indices are known not to wrap
+        return t.add(ir.Cast, source=source, type=t.element_of(i, i.location))
     made = t.add(
         ir.Cast, source=t.as_unsigned(source), type=_result_element(t, i, as_unsigned=True)
     )
@@ -281,9 +292,10 @@ def _element_pointer(t: Translator, i: Instruction, mask: Mask) -> ir.Value:
 @_rule("load")
 def _load(t: Translator, i: Instruction, mask: Mask) -> ir.Value:
     pointer = t.operand(i.operands[0], i)
+    element = t.element_of(i, i.location)
+    check_instruction(t, i, pointer, mask, element.bytes, READ)
     if not pointer.is_tile:
         mask = t.scalar_mask(mask)
-    element = t.element_of(i, i.location)
     volatile = " volatile " in i.text
     return t.add(ir.Load, pointer=pointer, mask=mask, type=element, volatile=volatile)
 
@@ -292,6 +304,7 @@ def _load(t: Translator, i: Instruction, mask: Mask) -> ir.Value:
 def _store(t: Translator, i: Instruction, mask: Mask) -> None:
     value = t.operand(i.operands[0], i)
     pointer = t.operand(i.operands[1], i)
+    check_instruction(t, i, pointer, mask, element_type(value.type).bytes, WRITE, value)
     if value.is_tile or pointer.is_tile:
         value, pointer = t.as_tile(value), t.as_tile(pointer)
     else:
@@ -306,6 +319,7 @@ def _alloca(t: Translator, i: Instruction, mask: Mask) -> ir.Value:
     assert i.source_type is not None
     size = size_of(i.source_type)
     base = t.add(ir.Scratch, bytes=max(size, 1) * t.lanes)
+    check_array(t, base, size, LOCAL, "")
     return t.add(ir.Offset, pointer=t.as_tile(base), index=t.lane_index(), scale=size)
 
 
@@ -343,6 +357,7 @@ def _atomic(t: Translator, i: Instruction, mask: Mask) -> ir.Value:
         raise UnsupportedError(
             f"the atomic operation {kind} is not supported yet", location=i.location
         )
+    check_instruction(t, i, pointer, mask, element.bytes, ATOMIC)
     made = t.add(
         ir.AtomicRmw, kind=_ATOMICS[kind], pointer=pointer, value=value, mask=mask, order=order
     )
@@ -353,6 +368,7 @@ def _atomic(t: Translator, i: Instruction, mask: Mask) -> ir.Value:
 def _compare_exchange(t: Translator, i: Instruction, mask: Mask) -> None:
     """Its value is a pair; each half is kept for the extractvalue that reads it."""
     pointer, compare, value = _operands(t, i)
+    check_instruction(t, i, pointer, mask, element_type(value.type).bytes, ATOMIC)
     old = t.add(ir.AtomicCas, pointer=pointer, compare=compare, value=value, mask=mask)
     t.env["pair", i, 0] = old
     t.env["pair", i, 1] = t.add(ir.Compare, predicate="eq", lhs=old, rhs=compare)
@@ -369,6 +385,7 @@ def _extract(t: Translator, i: Instruction, mask: Mask) -> ir.Value:
 
 @_rule("fence")
 def _fence(t: Translator, i: Instruction, mask: Mask) -> None:
+    check_fence(t, mask)
     t.builder.effect(ir.Fence)
 
 

@@ -185,8 +185,9 @@ def _compile(source: Source) -> _Compiled:
         ]
     signatures = read_signatures(ir)
     found = {number: symbol.strip('"') for number, symbol in _EXPRESSION_VALUE.findall(ir)}
-    read = read_module(parse_and_prepare(without_values(ir), source.filename), source.filename)
-    module = CudaModule(source.filename, read)
+    checked = source.options.checked
+    prepared = parse_and_prepare(without_values(ir), source.filename, checked)
+    module = CudaModule(source.filename, read_module(prepared, source.filename), checked)
     kernels = {
         f.name: KernelInfo(f.name, f.display_name, signatures.kernels[f.name], f.max_threads)
         for f in module.kernels

@@ -18,6 +18,8 @@ _STUB = re.compile(r"@(_Z\w*?__device_stub__\w+|__device_stub__\w+)")
 _REGISTERED = re.compile(
     r"@__cudaRegisterFunction\(ptr[^@]*@(\"[^\"]*\"|[\w.$]+), ptr[^@]*@(\"[^\"]*\"|[\w.$]+)"
 )
+# What asks about a kernel or sets something launches nothing.
+_QUESTION = re.compile(r"call [^@]*@[^( ]*cuda(FuncSet|FuncGetAttributes|Occupancy)[^( ]*\(")
 _TEXT = re.compile(r"^@(\"[^\"]*\"|[\w.$]+) = .*constant \[\d+ x i8\] c\"([^\"]*)\\00\"")
 MAX_THREADS = 1024
 
@@ -60,7 +62,7 @@ def _read_function(
         if push:
             pending.append(_shape(push[1], push[2]))
             continue
-        if "@__cudaRegisterFunction(" in line:
+        if "@__cudaRegisterFunction(" in line or _QUESTION.search(line):
             continue
         for stub in _STUB.findall(line):
             if stub not in names or (defined and stub == defined[1]):

@@ -21,12 +21,14 @@ from canopy.frontends.cuda.indirect import function_address
 from canopy.frontends.cuda.llvm_types import (
     ArrayType,
     FloatType,
+    IntType,
     LlvmType,
     PtrType,
     StructType,
     TypeParser,
 )
 from canopy.frontends.cuda.llvm_values import (
+    CONSTANT_OPCODES,
     Aggregate,
     Argument,
     Block,
@@ -41,6 +43,7 @@ from canopy.frontends.cuda.llvm_values import (
 )
 from canopy.frontends.cuda.odd_integers import widen_odd_integers
 from canopy.frontends.cuda.pipeline import is_kernel
+from canopy.frontends.cuda.wide_integers import split_wide_integers
 
 __all__ = ["read_module"]
 
@@ -169,6 +172,7 @@ class _Reader:
                 successor.predecessors.append(block)
         split_aggregates(list(blocks.values()))
         widen_odd_integers(list(blocks.values()))
+        split_wide_integers(list(blocks.values()))
         copy_changed_arguments(tuple(arguments), list(blocks.values()))
         _resolve_trivial_phis(list(blocks.values()))
         subprogram = re.search(r"!dbg !(\d+)", define)
@@ -248,7 +252,7 @@ class _Reader:
         kind = ref.value_kind
         type_ = self._type(ref.type)
         if kind == llvm.ValueKind.constant_int:
-            return Number(type_, int(ref.get_constant_value(signed_int=True)))
+            return Number(type_, _signed(int(ref.get_constant_value()), type_))
         if kind == llvm.ValueKind.constant_fp:
             return Number(type_, float(ref.get_constant_value(round_fp=True)))
         if kind == llvm.ValueKind.constant_pointer_null:
@@ -295,10 +299,7 @@ class _Reader:
             return Number(type_, int(head == "true"))
         if isinstance(type_, FloatType):
             return Number(type_, _float(head, type_))
-        if head == "inttoptr":
-            number = self._expression(tokens[1:])
-            return Number(type_, number.value if isinstance(number, Number) else 0)
-        if head not in ("addrspacecast", "getelementptr"):
+        if head not in CONSTANT_OPCODES:
             return Undefined(type_, text=" ".join([head, *tokens]))
         while tokens.pop(0) != "(":  # flags
             pass
@@ -315,7 +316,16 @@ class _Reader:
         if following == "to":
             self._types.take(tokens)
             tokens.pop(0)  # )
+        if head in ("inttoptr", "ptrtoint") and isinstance(operands[0], Number):
+            return Number(type_, operands[0].value)
         return ConstantExpression(type_, head, tuple(operands), source)
+
+
+def _signed(value: int, type_: LlvmType) -> int:
+    """``value`` with its type's sign; llvmlite gives 32-bit constants without it."""
+    assert isinstance(type_, IntType)
+    bits = value & ((1 << type_.bits) - 1)
+    return bits - (1 << type_.bits) if type_.bits > 1 and bits >> (type_.bits - 1) else bits
 
 
 def _float(text: str, type_: FloatType) -> float:

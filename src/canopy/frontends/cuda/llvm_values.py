@@ -9,6 +9,7 @@ from canopy.errors import Location
 from canopy.frontends.cuda.llvm_types import LlvmType
 
 __all__ = [
+    "CONSTANT_OPCODES",
     "Aggregate",
     "Argument",
     "Block",
@@ -62,9 +63,15 @@ class Global(LlvmValue):
     text: str = ""  # its definition
 
 
+CONSTANT_OPCODES = (
+    *("addrspacecast", "getelementptr", "bitcast", "ptrtoint", "inttoptr"),
+    *("trunc", "add", "sub", "xor"),
+)
+
+
 @dataclass(eq=False, slots=True)
 class ConstantExpression(LlvmValue):
-    """An address computed by the linker: ``addrspacecast`` or ``getelementptr`` of a global."""
+    """What the linker computes of a global's address: one of ``CONSTANT_OPCODES``."""
 
     opcode: str
     operands: tuple[LlvmValue, ...]

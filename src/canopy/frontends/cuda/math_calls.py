@@ -41,6 +41,14 @@ def _unsigned_extreme(t: Translator, i: Instruction, mask: Mask) -> ir.Value:
     return t.add(ir.Bitcast, source=made, type=element)
 
 
+@calls("llvm.fptosi.sat.", "llvm.fptoui.sat.")
+def _saturated(t: Translator, i: Instruction, mask: Mask) -> ir.Value:
+    """Conversions of floats to integers saturate anyway, and NaN gives 0."""
+    element = element_type(t.variable_type(i))
+    to = unsigned(element) if "toui" in i.callee else element
+    return t.as_signed(t.add(ir.Cast, source=arguments(t, i)[0], type=to))
+
+
 _BIT_FUNCTIONS = {
     "ctpop": "popcount",
     "ctlz": "clz",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from canopy import ir
 from canopy.frontends.cuda.call_rules import arguments, calls, in_play, reduced
+from canopy.frontends.cuda.checks import READ, WRITE, check_access
 from canopy.frontends.cuda.llvm_values import Instruction, Number
 from canopy.frontends.cuda.native_calls import as_generic, call_native
 from canopy.frontends.cuda.translator import Mask, Translator
@@ -22,6 +23,7 @@ def _memory_block(t: Translator, i: Instruction, mask: Mask) -> None:
     target = t.operand(i.operands[0], i, tile=True)
     content = t.operand(i.operands[1], i, tile=True)
     size = i.operands[2]
+    _check(t, i, target, content, mask)
     is_set, may_overlap = "memset" in i.callee, "memmove" in i.callee
     if isinstance(size, Number) and size.value <= _UNROLLED_BYTES:
         _copy_at_once(t, target, content, int(size.value), is_set, mask)
@@ -33,6 +35,16 @@ def _memory_block(t: Translator, i: Instruction, mask: Mask) -> None:
         call_native(t, "canopy_cuda_memmove", [*pointers, wide], mask, I32)
         return
     _copy_in_loop(t, i, target, content, mask)
+
+
+def _check(t: Translator, i: Instruction, target: ir.Value, content: ir.Value, mask: Mask) -> None:
+    if t.checks is None:
+        return
+    size = t.operand(i.operands[2], i)
+    bytes_ = size if element_type(size.type) is I64 else _widened(t, size)
+    if "memset" not in i.callee:
+        check_access(t, content, bytes_, mask, READ)
+    check_access(t, target, bytes_, mask, WRITE)
 
 
 def _copy_at_once(

@@ -12,6 +12,14 @@ from dataclasses import dataclass
 from canopy import ir
 from canopy.errors import CompileError, LaunchError, Location, UnsupportedError
 from canopy.frontends.cuda.cfg import ControlFlow
+from canopy.frontends.cuda.checks import (
+    ARGUMENT,
+    SHARED,
+    Checks,
+    check_array,
+    check_enter,
+    shared_name,
+)
 from canopy.frontends.cuda.clang import device_ir
 from canopy.frontends.cuda.llvm_reader import read_module
 from canopy.frontends.cuda.llvm_types import PtrType, size_of
@@ -20,7 +28,6 @@ from canopy.frontends.cuda.llvm_values import (
     ConstantExpression,
     Function,
     Global,
-    Instruction,
     LlvmValue,
     Module,
 )
@@ -28,6 +35,7 @@ from canopy.frontends.cuda.memory_calls import SHARED_ADDRESSES
 from canopy.frontends.cuda.pipeline import parse_and_prepare
 from canopy.frontends.cuda.placement import Placement
 from canopy.frontends.cuda.returned import keep_returned
+from canopy.frontends.cuda.shared_addresses import shared_pointers, wrap_shared_indices
 from canopy.frontends.cuda.structure import emit_function
 from canopy.frontends.cuda.translator import Translator
 from canopy.frontends.cuda.uniformity import Uniformity
@@ -38,6 +46,7 @@ __all__ = ["CudaModule", "LoweredKernel", "compile_cuda", "module_of"]
 
 MAX_THREADS = 1024
 WARP = 32
+BLOCK_MEMORIES = 64  # MEMORIES of runtime/native/apart.c
 
 
 def compile_cuda(source: str, filename: str, options: Sequence[str] = ()) -> CudaModule:
@@ -49,9 +58,11 @@ def compile_cuda(source: str, filename: str, options: Sequence[str] = ()) -> Cud
     return module_of(device_ir(source, filename, options), filename)
 
 
-def module_of(ir: str, filename: str) -> CudaModule:
-    """The module of device code that clang has compiled."""
-    return CudaModule(filename, read_module(parse_and_prepare(ir, filename), filename))
+def module_of(ir: str, filename: str, checked: bool = False) -> CudaModule:
+    """The module of device code that clang has compiled; ``checked``: kernels look at every access
+    before they make it."""
+    prepared = parse_and_prepare(ir, filename, checked)
+    return CudaModule(filename, read_module(prepared, filename), checked)
 
 
 @dataclass(frozen=True)
@@ -70,6 +81,7 @@ class CudaModule:
 
     filename: str
     _module: Module
+    checked: bool = False
 
     @property
     def kernels(self) -> tuple[Function, ...]:
@@ -89,7 +101,7 @@ class CudaModule:
         """The forms, as `lower` takes them, that together run every block `name` may get."""
         function = self._find(name)
         most = min(function.max_threads, MAX_THREADS)
-        sizes = [*(n for n in _BUCKETS if n < most), most]
+        sizes = [*(n for n in _BUCKETS if n < most and not self.checked), most]
         if _is_planar(function):
             return [(n, 0, 0) for n in sizes]
         return [*((n, 1, 0) for n in sizes), (most, 0, 0)]
@@ -128,7 +140,7 @@ class CudaModule:
                 f"a block has 1 to {MAX_THREADS} threads, {block} has {threads}",
                 location=function.location,
             )
-        return _lower(function, block, shared_bytes)
+        return _lower(function, block, shared_bytes, self.checked)
 
     def _find(self, name: str) -> Function:
         kernels = self._module.kernels
@@ -158,14 +170,18 @@ def _is_planar(function: Function) -> bool:
     return any(i.callee in _PLANAR for b in function.blocks for i in b.instructions)
 
 
-def _lower(function: Function, block: tuple[int, int, int], shared_bytes: int) -> LoweredKernel:
+def _lower(
+    function: Function, block: tuple[int, int, int], shared_bytes: int, checked: bool
+) -> LoweredKernel:
     flow = ControlFlow(function)
+    shared = shared_pointers(flow)
+    wrap_shared_indices(flow, shared)
     uniformity = Uniformity(flow)
     placement = Placement(flow, uniformity)
-    shared = _shared_pointers(flow)
     waits = Waits(flow, uniformity)
     lanes = (waits.grain, 1, 1) if waits.grain else _lanes(flow, block)
     t = Translator(function, lanes, shared_bytes, uniformity, placement, shared, waits)
+    t.checks = Checks(flow) if checked else None
     variables = _variables(flow, 0, 1, 4)
     for variable in variables:
         if variable.is_external:
@@ -180,11 +196,20 @@ def _lower(function: Function, block: tuple[int, int, int], shared_bytes: int) -
     elif lanes != block:
         extents = [t.constant(extent, I32) for extent in block]
         t.set_extents(extents, is_line=block[1] * block[2] == 1)
+    check_enter(t)
+    _check_arguments(t, function)
     static_bytes = _shared_memory(t, flow)
     keep_returned(t)
     emit_function(t, flow)
     kernel = ir.Kernel(function.display_name, tuple(parameters), t.body, function.location, lanes)
     return LoweredKernel(kernel, tuple(variables), function.arguments, static_bytes)
+
+
+def _check_arguments(t: Translator, function: Function) -> None:
+    for argument in function.arguments:
+        if argument.by_value is not None:
+            size = size_of(argument.by_value)
+            check_array(t, t.env[argument], size, ARGUMENT, argument.name)
 
 
 def _lanes(flow: ControlFlow, block: tuple[int, int, int]) -> tuple[int, int, int]:
@@ -211,6 +236,8 @@ def _parameters(t: Translator, function: Function) -> list[ir.Parameter]:
     for argument in function.arguments:
         value = ir.Value(t.element(argument.type, function.location), argument.name)
         t.env[argument] = value
+        if t.checks and isinstance(argument.type, PtrType):
+            t.checks.roots.add(value)
         parameters.append(ir.Parameter(value, argument.name))
     return parameters
 
@@ -220,6 +247,8 @@ def _variable_parameters(t: Translator, variables: list[Global]) -> list[ir.Para
     for variable in variables:
         value = ir.Value(PTR, variable.name)
         t.env[variable] = value
+        if t.checks:
+            t.checks.roots.add(value)
         parameters.append(ir.Parameter(value, variable.name))
     return parameters
 
@@ -240,12 +269,20 @@ def _shared_memory(t: Translator, flow: ControlFlow) -> int:
                 hint="give shared_bytes, the third launch parameter",
             )
         t.env[variable] = _block_memory(t, index, bytes_, max(variable.alignment, 16))
+        check_array(t, t.env[variable], size, SHARED, shared_name(variable.name))
     return static
 
 
 def _block_memory(t: Translator, index: int, bytes_: int, alignment: int) -> ir.Value:
     """Memory of a block: of its one program, or of all its members."""
     if t.waits.grain:
+        if index >= BLOCK_MEMORIES:
+            raise UnsupportedError(
+                f"a kernel whose warps run apart has at most {BLOCK_MEMORIES - 1} __shared__ "
+                "variables",
+                location=t.function.location,
+                hint="put several into one structure",
+            )
         return t.add(ir.BlockMemory, index=index, bytes=bytes_)
     return t.add(ir.Scratch, bytes=bytes_, alignment=alignment)
 
@@ -268,32 +305,3 @@ def _globals_in(values: tuple[LlvmValue, ...]) -> Iterator[Global]:
             yield value
         elif isinstance(value, ConstantExpression):
             yield from _globals_in(value.operands)
-
-
-_POINTER_MOVES = frozenset({"getelementptr", "addrspacecast", "phi", "select", "freeze", "alloca"})
-
-
-def _shared_pointers(flow: ControlFlow) -> set[LlvmValue]:
-    """Pointers that can only point into the block's own memory, although their type is generic."""
-    moves = [i for b in flow.order for i in b.instructions if i.opcode in _POINTER_MOVES]
-    shared: set[LlvmValue] = {i for i in moves if isinstance(i.type, PtrType)}
-
-    def is_shared(value: LlvmValue) -> bool:
-        if isinstance(value, Global):
-            return isinstance(value.type, PtrType) and value.type.space == 3
-        if isinstance(value, ConstantExpression):
-            return is_shared(value.operands[0])
-        return value in shared
-
-    def sources(i: Instruction) -> tuple[LlvmValue, ...]:
-        if i.opcode == "phi":
-            return i.operands
-        return i.operands[1:] if i.opcode == "select" else i.operands[:1]
-
-    changed = True
-    while changed:
-        wrong = [i for i in moves if i in shared and i.opcode != "alloca"]
-        wrong = [i for i in wrong if not all(map(is_shared, sources(i)))]
-        shared.difference_update(wrong)
-        changed = bool(wrong)
-    return shared

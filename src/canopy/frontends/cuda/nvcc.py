@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from canopy import config
 from canopy.errors import CanopyError, CompileError, UnsupportedError
 from canopy.frontends.cuda.clang import ClangError, clang_error
 from canopy.frontends.cuda.command_line import (
@@ -71,6 +72,7 @@ Inputs: .cu, .cpp, .cc, .cxx, .c, .o, .a, .so.
   -MD -MMD -MF FILE -MT NAME   write a dependency file beside the object
   -I  -isystem  -include  -D  -U  -std=c++14|17|20  -O0..-O3  -x cu|c++|c  -w  -Werror all-warnings
   -L  -l  -Xcompiler  -Xlinker  -run  -run-args
+  --check                      kernels that name out-of-bounds and racing accesses; see docs/cuda.md
   -v  -dryrun  --version  --help  @file  --options-file file
 
 Accepted without effect, and named under -v: -arch, -gencode, -code, -g, -G, -lineinfo, -ccbin,
@@ -194,7 +196,15 @@ def _options(line: CommandLine) -> Options:
         optimization=line.optimization,
         warnings=tuple(word for word in warnings if word != "-Wl"),
         relocatable=line.relocatable,
+        is_whole=_is_whole(line),
+        checked=line.checked or config.check(),
     )
+
+
+def _is_whole(line: CommandLine) -> bool:
+    """Whether a command makes a program of one source alone."""
+    files = [name for name in line.inputs if not name.startswith("-l")]
+    return line.action == "link" and not line.shared and len(files) == 1
 
 
 # ---- compiling

@@ -20,6 +20,8 @@ class Options:
     optimization: str = "-O2"
     warnings: tuple[str, ...] = ()
     relocatable: bool = False  # device code waits for the other sources of the program
+    is_whole: bool = False  # the source is all of the program: nobody else launches its kernels
+    checked: bool = False  # kernels look at every access before they make it
 
     @property
     def flags(self) -> list[str]:

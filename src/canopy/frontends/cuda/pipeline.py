@@ -12,8 +12,14 @@ from llvmlite import binding as llvm
 
 from canopy.errors import CompileError, Location
 from canopy.frontends.cuda.indirect import direct_calls
+from canopy.frontends.cuda.narrow_conversions import widen_narrow_conversions
 from canopy.frontends.cuda.overflow import define_overflow
 from canopy.frontends.cuda.ptx import CARRY, replace_inline_ptx
+from canopy.frontends.cuda.wide_integers import (
+    call_wide_functions,
+    calls_wide_functions,
+    wide_functions,
+)
 
 __all__ = ["is_kernel", "parse_and_prepare"]
 
@@ -24,11 +30,15 @@ _TARGET_ATTRIBUTE = re.compile(
 _RANGE = re.compile(r" inrange\(-?\d+, -?\d+\)")  # what a class's pointer reaches of its table
 
 
-def parse_and_prepare(ir: str, filename: str) -> llvm.ModuleRef:
-    """Parses clang's IR and runs the pipeline on it."""
+def parse_and_prepare(ir: str, filename: str, checked: bool = False) -> llvm.ModuleRef:
+    """Parses clang's IR and runs the pipeline on it. In ``checked`` code no pass makes a thread
+    read what its source does not read."""
     try:
         plain = define_overflow(_RANGE.sub("", _TARGET_ATTRIBUTE.sub("", ir)))
-        module = llvm.parse_assembly(direct_calls(replace_inline_ptx(plain)))
+        text = widen_narrow_conversions(replace_inline_ptx(plain))
+        module = llvm.parse_assembly(direct_calls(call_wide_functions(text)))
+        if calls_wide_functions(module):
+            module.link_in(llvm.parse_assembly(_TARGET_ATTRIBUTE.sub("", wide_functions())))
         module.verify()
     except RuntimeError as problem:
         raise CompileError(
@@ -38,6 +48,8 @@ def parse_and_prepare(ir: str, filename: str) -> llvm.ModuleRef:
         ) from problem
     kernels = {_name(line) for line in ir.splitlines() if is_kernel(line)}
     for function in module.functions:
+        if checked and not function.is_declaration:
+            function.add_function_attribute("sanitize_thread")
         if not function.is_declaration and function.name not in kernels:
             function.linkage = "internal"
             function.add_function_attribute("alwaysinline")

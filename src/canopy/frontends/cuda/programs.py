@@ -26,14 +26,15 @@ def is_cuda_program(words: Sequence[str]) -> bool:
     return bool(words) and Path(words[0]).suffix in nvcc.CUDA_SUFFIXES
 
 
-def run_program(words: Sequence[str]) -> int:
+def run_program(words: Sequence[str], checked: bool = False) -> int:
     """``a.cu b.cu [nvcc's options] -- arguments``, or ``a.cu arguments``; returns on errors."""
     build, arguments = _split(words)
+    build += ["--check"] if checked else []
     try:
         program = compiled_program(build)
     except ClangError as error:
         sys.stderr.write(error.output)
-        if error.hint:
+        if error.hint and "clang reports" not in error.hint:
             print(f"canopy: hint: {error.hint}", file=sys.stderr)
         return 2
     sys.stdout.flush()

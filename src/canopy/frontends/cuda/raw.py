@@ -11,11 +11,13 @@ from __future__ import annotations
 import operator
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from canopy import config
 from canopy.errors import (
     CanopyError,
     CompileError,
@@ -49,15 +51,17 @@ _BLOCK_LIMITS = (1024, 1024, 64)
 _POSITION = re.compile(r"^argument (\d+): ")
 
 
-def _options(words: Sequence[str]) -> Options:
-    """NVRTC's and nvcc's options, as the compiler takes them."""
+def _options(words: Sequence[str], check: bool = False) -> Options:
+    """NVRTC's and nvcc's options, as the compiler takes them; ``check`` is nvcc's ``--check``."""
     if isinstance(words, str):
         raise CompileError("options are a sequence of words, not one text", hint="('-DN=4',)")
     line = read_command_line([str(word) for word in words])
     if line.inputs:
         raise CompileError(f"{line.inputs[0]} is no option", hint="options begin with -")
     preprocessor = tuple(line.preprocessor)
-    return Options(preprocessor, line.standard, line.optimization, tuple(line.warnings))
+    warnings, checked = tuple(line.warnings), check or line.checked or config.check()
+    options = Options(preprocessor, line.standard, line.optimization, warnings)
+    return replace(options, checked=checked)
 
 
 # ---- launching ---------------------------------------------------------------------------------
@@ -92,6 +96,7 @@ class _Launcher:
             name=info.display,
             block=block,
             keep=self.variant.keep,
+            checked_shared=shared_bytes if module.source.options.checked else -1,
         )
         _native_launchers.append((info.display, self.native))
 
@@ -349,12 +354,18 @@ def _check_backend(backend: str) -> None:
 
 
 def raw_function(
-    code: str, name: str, options: Sequence[str], filename: str, check_layout: bool = False
+    code: str,
+    name: str,
+    options: Sequence[str],
+    filename: str,
+    check_layout: bool = False,
+    check: bool = False,
 ) -> Function:
     """The kernel ``name``, which may have template arguments, of a source that messages call
-    ``filename``. ``check_layout``: arrays with gaps between their elements are refused."""
+    ``filename``. ``check_layout``: arrays with gaps between their elements are refused; ``check``:
+    the kernel checks its accesses."""
     expressions = (name,) if "<" in name else ()
-    module = jit_module(Source(code, filename, _options(options), expressions))
+    module = jit_module(Source(code, filename, _options(options, check), expressions))
     return Function(module, module.find(name), check_layout)
 
 
@@ -364,6 +375,8 @@ class RawKernel:
     ``code``: CUDA C++, ``name``: the kernel in it, a template's with its arguments
     (``"scale<float>"``). ``options``: those of NVRTC or nvcc. Compiled at the first launch or use
     of an attribute, per block shape, and kept on disk. Raises CompileError in clang's words.
+    ``check``: every access of the kernel is checked; one that is out of bounds raises KernelError
+    with its line, thread and block, a race is told on standard error.
     """
 
     def __init__(
@@ -376,8 +389,10 @@ class RawKernel:
         translate_cucomplex: bool = False,
         enable_cooperative_groups: bool = False,
         jitify: bool = False,
+        check: bool = False,
     ) -> None:
         _check_backend(backend)
+        self.check = check
         self.code = code
         self.name = name
         self.options = tuple(options)
@@ -400,7 +415,9 @@ class RawKernel:
         """The compiled kernel."""
         if self._function is None:
             filename = f"<RawKernel {self.name}>"
-            self._function = raw_function(self.code, self.name, self.options, filename, True)
+            self._function = raw_function(
+                self.code, self.name, self.options, filename, True, self.check
+            )
         return self._function
 
     def __call__(
@@ -445,7 +462,7 @@ class RawModule:
     """Kernels and device variables of one source: ``code``, or the file ``path`` with it.
 
     ``name_expressions``: templates to instantiate, by which `get_function` then finds them. Binary
-    modules (PTX, cubin) raise UnsupportedError.
+    modules (PTX, cubin) raise UnsupportedError. ``check``: as in `RawKernel`.
     """
 
     def __init__(
@@ -459,8 +476,10 @@ class RawModule:
         enable_cooperative_groups: bool = False,
         name_expressions: Sequence[str] | None = None,
         jitify: bool = False,
+        check: bool = False,
     ) -> None:
         _check_backend(backend)
+        self.check = check
         if (code is None) == (path is None):
             raise CompileError("RawModule takes either code= or path=")
         self.code = _read_source(str(path)) if code is None else code
@@ -477,7 +496,7 @@ class RawModule:
         """The compiled source."""
         if self._module is None:
             filename = str(self.file_path or "<RawModule>")
-            options = _options(self.options)
+            options = _options(self.options, self.check)
             self._module = jit_module(Source(self.code, filename, options, self.name_expressions))
         return self._module
 

@@ -11,12 +11,12 @@ from canopy.frontends.cuda.llvm_values import Block
 from canopy.frontends.cuda.translator import Mask, Translator
 from canopy.ir.types import I8
 
-__all__ = ["keep_returned", "not_returned", "note_return"]
+__all__ = ["keep_returned", "not_returned", "note_return", "only_returns"]
 
 
 def keep_returned(t: Translator) -> None:
-    """Makes room for the flags where a barrier may be passed unevenly."""
-    if not t.waits.uneven:
+    """Makes room for the flags where a barrier may be passed unevenly, or is checked."""
+    if not t.waits.uneven and t.checks is None:
         return
     flags = t.as_tile(t.add(ir.Scratch, bytes=t.lanes))
     t.returned = t.add(ir.Offset, pointer=flags, index=t.lane_index(), scale=1)
@@ -25,7 +25,7 @@ def keep_returned(t: Translator) -> None:
 
 def note_return(t: Translator, target: Block, mask: Mask) -> None:
     """Notes threads of ``mask`` that go to ``target`` and return there."""
-    if t.returned is None or mask is None or not _only_returns(target):
+    if t.returned is None or mask is None or not only_returns(target):
         return
     gone = t.constant(1, t.tile_type(I8))
     t.builder.effect(ir.Store, pointer=t.returned, value=gone, mask=mask)
@@ -40,5 +40,6 @@ def not_returned(t: Translator, threads: ir.Value) -> ir.Value:
     return t.both(threads, runs)
 
 
-def _only_returns(block: Block) -> bool:
+def only_returns(block: Block) -> bool:
+    """Whether threads that come to a block do nothing but end."""
     return all(i.opcode in ("phi", "ret") for i in block.instructions)

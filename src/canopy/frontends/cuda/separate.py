@@ -71,7 +71,7 @@ def link_units(units: Sequence[Unit]) -> list[bytes]:
     whole = ",".join(unit.id for unit in units)
     id_ = hashlib.sha256(whole.encode()).hexdigest()[:16]
     ir, registrations = _linked(units)
-    module = module_of(ir, units[0].filename)
+    module = module_of(ir, units[0].filename, any(unit.checked for unit in units))
     made = device_objects(module, id_, _shapes(units, registrations), registrations)
     return made + [unit_object(Unit(unit.id, unit.filename, "", {})) for unit in units]
 

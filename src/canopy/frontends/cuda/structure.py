@@ -44,6 +44,8 @@ class _Structurer:
     def node(self, block: Block, mask: Mask) -> None:
         """A block with all that is placed under it; for a header its loop and what follows it."""
         if block in self.flow.loops:
+            if self.t.checks:
+                self.t.checks.entered_loops[block] = self.t.living if mask is None else mask
             self.loop(block, mask)
             self._emit_followers(self.placement.loop_followers[block], mask)
             return
@@ -67,6 +69,8 @@ class _Structurer:
                 )
 
     def instructions(self, block: Block, mask: Mask) -> None:
+        if self.t.checks:
+            self.t.checks.entered[block] = self.t.living if mask is None else mask
         for instruction in block.instructions:
             if instruction.opcode != "phi":
                 self.t.builder.location = instruction.location

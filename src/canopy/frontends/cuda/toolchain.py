@@ -139,6 +139,7 @@ def device_flags(standard: str = "c++17") -> list[str]:
         *("-triple", "nvptx64-nvidia-cuda", "-aux-triple", host_triple()),
         *("-target-cpu", "sm_80", "-target-feature", "+ptx83"),
         *("-fcuda-is-device", "-fconvergent-functions", "-ffp-contract=fast"),
+        "-fno-strict-float-cast-overflow",  # conversions saturate, those of constants too
         "-complex-range=improved",  # else a product of complex numbers is a call of the C runtime
         *("-disable-llvm-passes", "-disable-lifetime-markers"),
         *("-debug-info-kind=line-tables-only", "-emit-llvm", f"-std={standard}"),

@@ -7,7 +7,7 @@ extent 1; a uniform value is a scalar. A mask is None (all threads) or a bool ti
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from canopy import ir
 from canopy.errors import Location, UnsupportedError
@@ -58,6 +58,9 @@ from canopy.ir.types import (
     unsigned,
 )
 
+if TYPE_CHECKING:
+    from canopy.frontends.cuda.checks import Checks
+
 __all__ = ["Mask", "Translator"]
 
 Mask = ir.Value | None
@@ -71,6 +74,7 @@ _OPPOSITE: dict[str, Predicate] = {
     "gt": "le",
 }
 _INTEGERS = {1: BOOL, 8: I8, 16: I16, 32: I32, 64: I64}
+_LINKED_SUMS: dict[str, type[ir.Binary]] = {"add": ir.Add, "sub": ir.Sub, "xor": ir.Xor}
 _FLOATS = {"half": F16, "bfloat": BF16, "float": F32, "double": F64}
 
 
@@ -99,6 +103,7 @@ class Translator:
         self.body = ir.Region()
         self.builder = ir.Builder(self.body, function.location)
         self.env: dict[Hashable, ir.Value] = {}
+        self.checks: Checks | None = None  # of a checked kernel
         self.returned: ir.Value | None = None  # where it is noted; see `returned`
         self.first_thread: ir.Value | None = None  # of a member of the block; None: 0
         if waits.grain:
@@ -377,7 +382,18 @@ class Translator:
                 base = self._find(operands[0], place, location)
                 offset = self.constant_offset(content, operands[1:], location)
                 return self.advanced(base, offset)
+            case ConstantExpression(type=type_, opcode=opcode, operands=operands):
+                found = [self._find(operand, place, location) for operand in operands]
+                return self._linked(opcode, found, self.element(type_, location))
         raise UnsupportedError(f"this constant is not supported yet: {value}", location=location)
+
+    def _linked(self, opcode: str, found: list[ir.Value], element: ElementType) -> ir.Value:
+        """A number that the linker computes of an address."""
+        if opcode == "trunc":
+            return self.add(ir.Cast, source=found[0], type=element)
+        if opcode in _LINKED_SUMS:
+            return self.add(_LINKED_SUMS[opcode], lhs=found[0], rhs=found[1])
+        return self.bitcast(found[0], element)
 
     def _number(self, number: float, element: ElementType) -> ir.Value:
         if not isinstance(element, ScalarType):

@@ -25,12 +25,14 @@ class Unit:
     filename: str
     ir: str
     shapes: dict[str, list[Shape]]
+    checked: bool = False
 
 
 def packed(unit: Unit) -> bytes:
     """What stands in the section."""
     shapes = {name: [list(shape) for shape in found] for name, found in unit.shapes.items()}
-    text = zlib.compress(json.dumps([unit.id, unit.filename, unit.ir, shapes]).encode())
+    content = [unit.id, unit.filename, unit.ir, shapes, unit.checked]
+    text = zlib.compress(json.dumps(content).encode())
     return _MAGIC + struct.pack("<Q", len(text)) + text
 
 
@@ -64,9 +66,10 @@ def _units_of(data: bytes) -> Iterator[Unit]:
         while section.startswith(_MAGIC):
             (size,) = struct.unpack_from("<Q", section, len(_MAGIC))
             start = len(_MAGIC) + 8
-            id_, filename, ir, shapes = json.loads(zlib.decompress(section[start : start + size]))
+            content = json.loads(zlib.decompress(section[start : start + size]))
+            id_, filename, ir, shapes, checked = content
             typed = {name: [(s[0], s[1], s[2]) for s in found] for name, found in shapes.items()}
-            yield Unit(id_, filename, ir, typed)
+            yield Unit(id_, filename, ir, typed, checked)
             section = section[start + size :]
 
 

@@ -21,7 +21,7 @@ from canopy.frontends.cuda.llvm_values import (
 )
 from canopy.frontends.cuda.uniformity import Uniformity
 
-__all__ = ["WARP_WIDE", "Waits"]
+__all__ = ["WARP_WIDE", "Waits", "is_block_barrier", "is_named_barrier"]
 
 WARP = 32
 WARP_WIDE = (
@@ -61,7 +61,7 @@ class Waits:
         within = [loop for loop in self.loops if not _barriers_in(loop.blocks)]
         if not is_wide and any(map(self._has_several_lanes, within)):
             return 1
-        names_barriers = any(_is_named_barrier(i) for i in calls)
+        names_barriers = any(is_named_barrier(i) for i in calls)
         is_between_blocks = all(map(self._waits_for_other_blocks, within))
         return 0 if is_between_blocks and not self.uneven and not names_barriers else WARP
 
@@ -142,7 +142,7 @@ class Waits:
                 continue
             seen.add(block)
             for instruction in block.instructions:
-                if _is_block_barrier(instruction):
+                if is_block_barrier(instruction):
                     break
                 yield instruction
             else:
@@ -159,20 +159,21 @@ class Waits:
     def _uneven_at(self, branch: Block) -> set[Instruction]:
         """Barriers between a branch where threads part and the place where all meet again, unless
         those who take another way meet no barrier any more."""
-        rejoin = self._rejoin(branch)
+        rejoin = self.rejoin(branch)
         sides = [self._reached(s, rejoin) for s in dict.fromkeys(branch.successors)]
         barriers = [
-            {i for b in side for i in b.instructions if _is_block_barrier(i)} for side in sides
+            {i for b in side for i in b.instructions if is_block_barrier(i)} for side in sides
         ]
         between = set().union(*barriers)
         if not between:
             return between
         behind = self._reached(rejoin, None) if rejoin else set()
-        meets_later = any(_is_block_barrier(i) for b in behind for i in b.instructions)
+        meets_later = any(is_block_barrier(i) for b in behind for i in b.instructions)
         return between if meets_later or all(barriers) else set()
 
-    def _rejoin(self, branch: Block) -> Block | None:
-        """Threads that trap meet nobody."""
+    def rejoin(self, branch: Block) -> Block | None:
+        """Where all threads meet again that part at a branch; None: nowhere. Threads that trap meet
+        nobody."""
         later = self._flow.postdom_of_returning
         after = later[branch] - {branch}
         return min(after, key=lambda b: -len(later[b]), default=None)
@@ -312,15 +313,15 @@ def _atomic_kind(i: Instruction) -> str:
     return i.text.replace("volatile ", "").split("atomicrmw ", 1)[1].split()[0]
 
 
-def _is_block_barrier(i: Instruction) -> bool:
+def is_block_barrier(i: Instruction) -> bool:
     return i.callee.startswith(_BLOCK_BARRIERS)
 
 
 def _barriers_in(blocks: set[Block]) -> set[Instruction]:
-    return {i for block in blocks for i in block.instructions if _is_block_barrier(i)}
+    return {i for block in blocks for i in block.instructions if is_block_barrier(i)}
 
 
-def _is_named_barrier(i: Instruction) -> bool:
+def is_named_barrier(i: Instruction) -> bool:
     """A barrier of some warps of the block, or one beside the barrier of all."""
     if not i.callee.startswith("llvm.nvvm.barrier.cta."):
         return False

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from canopy.errors import CanopyError, Location
 
-__all__ = ["CheckResult", "Finding", "check_file", "check_source", "render"]
+__all__ = ["CheckResult", "Finding", "check_file", "check_source", "known_fact", "render"]
 
 
 @dataclass(frozen=True)
@@ -220,6 +220,12 @@ class _Visitor(ast.NodeVisitor):
             return importlib.util.find_spec(top) is not None
         except (ImportError, ValueError, AttributeError):
             return False
+
+
+def known_fact(dotted: str) -> tuple[str, str, bool] | None:
+    """Fact, hint and whether it stops a program, of a dotted name that does not simply work."""
+    found = (_KNOWN[prefix] for prefix in _prefixes(dotted) if prefix in _KNOWN)
+    return next(found, None)
 
 
 def _prefixes(dotted: str) -> Iterator[str]:

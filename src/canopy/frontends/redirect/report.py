@@ -30,8 +30,14 @@ def collect(program: str, target: str, wall_s: float, exit_code: int) -> dict[st
         "wall_s": round(wall_s, 4),
         "exit_code": exit_code,
         "memory": _memory_facts(),
+        "simulated": _simulated_lines(),
         **trace.snapshot(),
     }
+
+
+def _simulated_lines() -> list[str]:
+    simulated = sys.modules.get("canopy.frontends.triton.simulated")
+    return list(simulated.summary_lines()) if simulated is not None else []
 
 
 def _memory_facts() -> dict[str, int]:
@@ -56,6 +62,7 @@ def render(facts: dict[str, Any]) -> list[str]:
             f"{kernel['run_s'] * 1e3:.3f} ms, compiled in {kernel['compile_s']:.2f} s, "
             f"{kernel['cache_hits']:,} cache hits"
         )
+    lines += facts.get("simulated", ())
     memory = facts["memory"]
     if memory["blocks_reused"]:
         lines.append(

@@ -17,7 +17,7 @@ from canopy.errors import UNKNOWN_LOCATION, MissingDependencyError, UnsupportedE
 
 __all__ = ["TARGETS", "begin", "cuda_as", "end", "is_active"]
 
-TARGETS = ("cpu",)
+TARGETS = ("cpu", "ascend-sim")
 _lock = threading.RLock()
 _depth = 0
 _session: _Session | None = None

@@ -47,7 +47,9 @@ class CpuBackend(BaseBackend):  # type: ignore[misc, unused-ignore]
         return hashlib.sha256(key.encode()).hexdigest()
 
     def parse_options(self, options: dict[str, Any]) -> CpuOptions:
-        return CpuOptions.from_launch({**options, "interpret": config.interpret()})
+        return CpuOptions.from_launch(
+            {**options, "interpret": config.interpret(), "simulate": config.simulates()}
+        )
 
     def pack_metadata(self, metadata: Any) -> tuple[int, int, int]:
         return (metadata.num_warps, metadata.num_ctas, metadata.shared)
@@ -74,7 +76,7 @@ class CpuBackend(BaseBackend):  # type: ignore[misc, unused-ignore]
             )
         stages["ttir"] = _make_ttir
         stages["canopy"] = functools.partial(_make_canopy, options=options)
-        if not options.interpret:
+        if not (options.interpret or options.simulate):
             stages["llir"] = _make_llir
         stages["obj"] = functools.partial(_make_obj, options=options)
 
@@ -147,7 +149,7 @@ def _make_canopy(module: Any, metadata: dict[str, Any], *, options: CpuOptions) 
     metadata["name"] = kernel.name
     metadata["shared"] = _NOMINAL_SHARED_BYTES
     metadata["file"], metadata["line"] = kernel.location.file, kernel.location.line
-    if options.interpret:
+    if options.interpret or options.simulate:
         return _Stage(text, kernel)
     from canopy.ir.printer import print_kernel
 
@@ -181,7 +183,7 @@ def _compile(kernel: Kernel) -> Any:
 def _make_obj(source: str, metadata: dict[str, Any], *, options: CpuOptions) -> bytes:
     place: dict[str, Any] = {"file": metadata["file"], "line": metadata["line"]}
     name = metadata["name"]
-    if options.interpret:
+    if options.interpret or options.simulate:
         binary = Binary(name, source.encode(), interpreted=True, **place)
         mark_fresh(binary)
         return binary.pack()

@@ -57,7 +57,9 @@ class CpuDriver(DriverBase):  # type: ignore[misc, unused-ignore]
         selected = os.environ.get("TRITON_DEFAULT_BACKEND")
         if selected:
             return selected == "cpu"
-        return os.environ.get("CANOPY_TARGET") == "cpu" or not cls._another_is_active()
+        return (
+            os.environ.get("CANOPY_TARGET") in {"cpu", "ascend-sim"} or not cls._another_is_active()
+        )
 
     @classmethod
     def _another_is_active(cls) -> bool:
@@ -99,7 +101,7 @@ class CpuDriver(DriverBase):  # type: ignore[misc, unused-ignore]
     def get_benchmarker(self) -> Callable[..., Any]:
         from triton.testing import do_bench
 
-        if config.interpret():
+        if config.interpret() or config.simulates():
             return _first_is_best
         return do_bench  # type: ignore[no-any-return]
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from triton.backends.driver import decompose_descriptor, expand_signature
 
+from canopy import config
 from canopy.errors import (
     CacheError,
     CanopyError,
@@ -355,6 +356,12 @@ def _interpreting(function: LoadedKernel, arguments: _Arguments) -> Callable[...
         if isinstance(op, Bitcast) and is_pointer(op.result.type)
     ]
 
+    simulated = None
+    if config.simulates():
+        from canopy.frontends.triton.simulated import SimulatedKernel
+
+        simulated = SimulatedKernel(function.keep)
+
     def run(grid_x: int, grid_y: int, grid_z: int, *values: Any) -> None:
         grid = (grid_x, grid_y, grid_z)
         for axis, extent in zip("xyz", grid, strict=True):
@@ -369,7 +376,11 @@ def _interpreting(function: LoadedKernel, arguments: _Arguments) -> Callable[...
             if getattr(value, "is_meta", False):
                 refused = "expected a tensor in CPU memory, got one on device 'meta'"
                 raise ValueError(f"argument {arguments.runtime_positions[position]}: {refused}")
-        if 0 not in grid:
+        if 0 in grid:
+            return
+        if simulated is not None:
+            simulated.launch(given, grid)
+        else:
             Interpreter(function.keep, given, grid, check=not opaque).run()
 
     return run

@@ -28,6 +28,7 @@ class CpuOptions:
     sanitize_overflow: bool = True  # with debug: integer overflow is asserted
     enable_fp_fusion: bool = True  # a * b + c may round once
     interpret: bool = False  # launches run in the IR's interpreter (CANOPY_INTERPRET=1)
+    simulate: bool = False  # launches run on the Ascend simulator (the target ascend-sim)
     # what Triton's language front-end asks for
     supported_fp8_dtypes: tuple[str, ...] = ("fp8e4b15", "fp8e4b8", "fp8e4nv", "fp8e5", "fp8e5b16")
     deprecated_fp8_dot_operand_dtypes: tuple[str, ...] = ()

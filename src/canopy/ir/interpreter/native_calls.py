@@ -22,7 +22,9 @@ def _native_call(machine: Machine, op: NativeCall) -> Array:
     results = np.zeros(mask.shape, dtype_of(op.type))
     arguments = [np.ascontiguousarray(machine[value]) for value in op.arguments]
     program = (ctypes.c_uint32 * 3)(*machine.program)
+    text = ctypes.create_string_buffer(op.text.encode())
     words = [ctypes.addressof(program), mask.ctypes.data, results.ctypes.data, mask.size]
+    words.append(ctypes.addressof(text))
     for value, content in zip(op.arguments, arguments, strict=True):
         words += [content.ctypes.data, content.itemsize if value.is_tile else 0]
     status = _function(op.function)((ctypes.c_uint64 * len(words))(*words))

@@ -20,6 +20,7 @@ def make_launcher(
     max_chunk: int = 0,
     check_device: bool = False,
     keep: object = None,
+    checked_shared: int = -1,
 ) -> Launcher: ...
 def launch(
     entry_address: int,

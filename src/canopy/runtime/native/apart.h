@@ -31,7 +31,8 @@ CANOPY_EXPORT void *canopy_block_memory(uint32_t index, uint64_t bytes);
 
 /* How a block barrier combines what its members bring. */
 enum { CANOPY_SUM = 0, CANOPY_ALL = 1, CANOPY_ANY = 2 };
-#define CANOPY_BARRIERS 16
+/* The 16 that programs name, and one for each of the block's tiles of two warps or more. */
+#define CANOPY_BARRIERS 32
 
 /* Waits at a barrier of the block for `threads` of its threads (0: all that have not ended; else a
  * multiple of a warp), and returns the sum, minimum or maximum of `value` over the members. */

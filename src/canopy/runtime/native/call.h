@@ -18,6 +18,7 @@ typedef struct {
     const uint8_t *mask;
     void *results;
     uint64_t lanes;
+    const char *text; /* the call's own, constant */
     canopy_argument arguments[];
 } canopy_call;
 
@@ -35,5 +36,17 @@ CANOPY_EXPORT int32_t canopy_cuda_malloc(const canopy_call *call);
 CANOPY_EXPORT int32_t canopy_cuda_free(const canopy_call *call);
 CANOPY_EXPORT int32_t canopy_cuda_memmove(const canopy_call *call);
 CANOPY_EXPORT int32_t canopy_cuda_sleep(const canopy_call *call);
+
+/* What checked kernels call (cuda/check.c). */
+CANOPY_EXPORT int32_t canopy_check_enter(const canopy_call *call);
+CANOPY_EXPORT int32_t canopy_check_array(const canopy_call *call);
+CANOPY_EXPORT int32_t canopy_check_access(const canopy_call *call);
+CANOPY_EXPORT int32_t canopy_check_barrier(const canopy_call *call);
+CANOPY_EXPORT int32_t canopy_check_warp(const canopy_call *call);
+CANOPY_EXPORT int32_t canopy_check_fence(const canopy_call *call);
+CANOPY_EXPORT int32_t canopy_check_arrive(const canopy_call *call);
+CANOPY_EXPORT int32_t canopy_check_leave(const canopy_call *call);
+CANOPY_EXPORT int32_t canopy_check_grid(const canopy_call *call);
+CANOPY_EXPORT int32_t canopy_check_together(const canopy_call *call);
 
 #endif

@@ -23,6 +23,9 @@ enum {
     CANOPY_ASSERTION_FAILED = 1,
     CANOPY_TRAPPED = 2,
     CANOPY_THREADS_ASSERTED = 3, /* which have said so, each for itself */
+    CANOPY_ILLEGAL_ADDRESS = 4, /* these three: found by a checked kernel, and reported */
+    CANOPY_MISALIGNED_ADDRESS = 5,
+    CANOPY_DIVERGENT_BARRIER = 6,
     CANOPY_OUT_OF_MEMORY = -1,
     CANOPY_DEADLOCK = -2,
 };

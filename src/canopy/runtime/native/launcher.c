@@ -6,6 +6,7 @@
 
 #include "arguments.h"
 #include "clock.h"
+#include "cuda/check.h"
 #include "output.h"
 #include "report.h"
 
@@ -25,6 +26,7 @@ typedef struct {
     canopy_launch_request request; /* args and grid are filled in per launch */
     uint64_t program_ps;
     bool check_device;
+    long long checked_shared; /* bytes of dynamic shared memory of a checked kernel; -1: is not one */
     char *kinds;
     char *name;
     int argument_count;
@@ -149,6 +151,46 @@ static bool pack(const Launcher *launcher, PyObject *const *args, uint64_t *slot
     return true;
 }
 
+/* ---- checked kernels (cuda/check.h) ---- */
+
+/* The memory behind the pointers, without overlaps; whether all of it is known. */
+static bool find_memory(const Launcher *launcher, PyObject *const *args, const uint64_t *slots,
+                        canopy_extent *extents) {
+    bool is_known = true;
+    for (int at = 0; at < launcher->pointer_count; at++) {
+        const pointer_use *use = &launcher->pointers[at];
+        canopy_extent found = canopy_find_extent(args[use->argument], slots[use->slot]);
+        is_known &= found.end != UINT64_MAX;
+        if (found.end == UINT64_MAX) found = (canopy_extent){0, 0};
+        for (int before = 0; before < at; before++) {
+            if (!overlap(extents[before], found)) continue;
+            if (extents[before].begin < found.begin) found.begin = extents[before].begin;
+            if (extents[before].end > found.end) found.end = extents[before].end;
+            extents[before] = (canopy_extent){0, 0};
+        }
+        extents[at] = found;
+    }
+    return is_known;
+}
+
+static int32_t launch_checked(const Launcher *launcher, PyObject *const *args, const uint64_t *slots,
+                              const canopy_launch_request *request) {
+    canopy_extent extents[launcher->pointer_count + 1];
+    bool is_known = find_memory(launcher, args, slots, extents);
+    PyThreadState *state = PyEval_SaveThread();
+    canopy_check_open(launcher->name, request->grid, (uint64_t)launcher->checked_shared, is_known);
+    for (int at = 0; at < launcher->pointer_count; at++)
+        canopy_check_add((const void *)(uintptr_t)extents[at].begin, extents[at].end - extents[at].begin,
+                         CHECK_DEVICE, NULL);
+    int32_t code = canopy_launch(request);
+    for (int at = 0; at < launcher->pointer_count; at++)
+        canopy_check_remove((const void *)(uintptr_t)extents[at].begin);
+    canopy_check_close();
+    PyEval_RestoreThread(state);
+    show_output();
+    return code;
+}
+
 static PyObject *launcher_call(PyObject *self, PyObject *const *args, size_t nargsf,
                                PyObject *keyword_names) {
     Launcher *launcher = (Launcher *)self;
@@ -162,13 +204,15 @@ static PyObject *launcher_call(PyObject *self, PyObject *const *args, size_t nar
                             "%s: expected grid_x, grid_y, grid_z and %i arguments, got %zd values",
                             launcher->name, launcher->argument_count, count + 3);
     canopy_launch_request request = launcher->request;
+    request.alone = canopy_check_is_on;
     for (int axis = 0; axis < 3; axis++)
         if (!canopy_read_extent(args[axis], "grid", "xyz"[axis], &request.grid[axis])) return NULL;
     if (!canopy_check_total(request.grid)) return NULL;
     uint64_t slots[launcher->slot_count + 1];
     if (!pack(launcher, args + 3, slots)) return NULL;
     request.args = slots;
-    int32_t code = canopy_launch_from_python(&request);
+    int32_t code = launcher->checked_shared < 0 ? canopy_launch_from_python(&request)
+                                                : launch_checked(launcher, args + 3, slots, &request);
     if (start) {
         launcher->launches++;
         launcher->total_ns += canopy_now_ns() - start;
@@ -223,17 +267,19 @@ static bool note_kinds(Launcher *launcher, const char *kinds, Py_ssize_t count) 
 PyObject *canopy_make_launcher(PyObject *module, PyObject *args, PyObject *keywords) {
     (void)module;
     static char *names[] = {"entry_address", "scratch_bytes", "kinds", "name", "block",
-                            "max_chunk", "check_device", "keep", NULL};
+                            "max_chunk", "check_device", "keep", "checked_shared", NULL};
     unsigned long long entry, scratch_bytes, max_chunk = 0;
     const char *name = "kernel";
     unsigned block[3] = {1, 1, 1};
     int check_device = 0;
+    long long checked_shared = -1;
     PyObject *kinds_object, *keep = Py_None;
     char *kinds;
     Py_ssize_t count;
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "KKO|s(III)KpO:make_launcher", names, &entry,
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "KKO|s(III)KpOL:make_launcher", names, &entry,
                                      &scratch_bytes, &kinds_object, &name, &block[0], &block[1],
-                                     &block[2], &max_chunk, &check_device, &keep))
+                                     &block[2], &max_chunk, &check_device, &keep,
+                                     &checked_shared))
         return NULL;
     if (PyBytes_AsStringAndSize(kinds_object, &kinds, &count) != 0) return NULL;
     if (entry == 0) return PyErr_Format(PyExc_ValueError, "%s: a null entry address", name);
@@ -242,6 +288,7 @@ PyObject *canopy_make_launcher(PyObject *module, PyObject *args, PyObject *keywo
     if (!launcher) return NULL;
     launcher->vectorcall = launcher_call;
     launcher->check_device = check_device;
+    launcher->checked_shared = checked_shared;
     launcher->request = (canopy_launch_request){
         .entry = (canopy_entry)(uintptr_t)entry,
         .block = {block[0], block[1], block[2]},

@@ -95,6 +95,11 @@ static PyObject *symbols(PyObject *module, PyObject *unused) {
         SYMBOL(canopy_block_memory),      SYMBOL(canopy_block_barrier),
         SYMBOL(canopy_block_arrive),
         SYMBOL(canopy_cuda_memmove),
+        SYMBOL(canopy_check_enter),       SYMBOL(canopy_check_array),
+        SYMBOL(canopy_check_access),      SYMBOL(canopy_check_barrier),
+        SYMBOL(canopy_check_warp),        SYMBOL(canopy_check_fence),
+        SYMBOL(canopy_check_arrive),      SYMBOL(canopy_check_leave),
+        SYMBOL(canopy_check_grid),        SYMBOL(canopy_check_together),
     };
     PyObject *result = PyDict_New();
     for (size_t at = 0; result && at < sizeof table / sizeof *table; at++) {

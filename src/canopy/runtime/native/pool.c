@@ -430,7 +430,7 @@ static int32_t run_parallel(const canopy_launch_request *request, uint64_t total
 
 static int32_t run_all(const canopy_launch_request *request, uint64_t total) {
     int threads = canopy_get_threads();
-    if (total == 1 || threads == 1 || canopy_expected_ns(request) < INLINE_NS)
+    if (total == 1 || threads == 1 || request->alone || canopy_expected_ns(request) < INLINE_NS)
         return run_inline(request, total);
     if (atomic_exchange(&busy, true)) return run_inline(request, total);
     int32_t code = run_parallel(request, total, threads);

@@ -17,6 +17,7 @@ typedef struct {
     uint32_t grid[3];
     uint32_t block[3];
     uint64_t scratch_bytes; /* per worker */
+    bool alone;             /* on the calling thread only */
     uint64_t max_chunk;     /* programs handed out at once at most; 0: the pool chooses */
     /* What one program cost last time, in picoseconds; 0: unknown. Read to choose between inline
      * and parallel, written after the launch. May be NULL. Accessed atomically. */

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from canopy.targets.ascend.chip import Chip, load_chip
+from canopy.targets.ascend.happens import Hazard
 from canopy.targets.ascend.lower import lower_kernel
-from canopy.targets.ascend.simulator import Hazard, Report, simulate
+from canopy.targets.ascend.report import Report
+from canopy.targets.ascend.simulator import simulate
 
 __all__ = ["Chip", "Hazard", "Report", "load_chip", "lower_kernel", "simulate"]

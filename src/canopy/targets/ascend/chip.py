@@ -28,7 +28,13 @@ class Chip:
     vector_cores: int
     clock_mhz: float
     hbm_bytes_per_second: float
+    cube_cores: int
     ub_bytes: int
+    l1_bytes: int
+    l0a_bytes: int
+    l0b_bytes: int
+    l0c_bytes: int
+    l2_bytes: int
     ub_block_bytes: int
     repeat_bytes: int
     max_repeats: int
@@ -39,6 +45,15 @@ class Chip:
     vector_start_cycles: float
     repeat_cycles: float
     slow_repeat_cycles: float
+    cube_macs_per_cycle_f16: float
+    l1_to_l0_bytes_per_cycle: float
+    fixpipe_bytes_per_cycle: float
+    l2_read_bytes_per_cycle: float
+    cube_start_cycles: float
+    scalar_cycles: float
+    lane_access_cycles: float
+    event_cycles: float
+    architecture: int
     assumed: frozenset[str]
 
 

@@ -1,440 +1,969 @@
-"""Tile IR to an NPU program, for kernels whose tiles are rows.
+"""Tile IR to an NPU program.
 
-In: 1-D tiles with contiguous loads and stores, elementwise arithmetic, reductions to a scalar.
-Out: per tile program one copy in per load, vector instructions on whole rows, and one copy out per
-store; inputs and outputs have two copies each, so that the pipes overlap from one program to the
-next.
+    lower_kernel(kernel, load_chip("910b2")) -> Program
+
+A *root* (a store, a reduction, a kept value) walks its tile in strips and pulls its operands
+(`pull`). The largest strips that fit the unified buffer are taken; if nothing fits, larger tiles
+are computed again or kept in the workspace (`plan`). Events are added at the end (`events`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from typing import Any
 
 from canopy import ir
 from canopy.errors import Location, UnsupportedError
-from canopy.ir.types import F16, F32, ScalarType, TileType, element_type
+from canopy.ir.interpreter.origins import pointer_origins
+from canopy.ir.types import (
+    BOOL,
+    F64,
+    I32,
+    I64,
+    ElementType,
+    ScalarType,
+    element_type,
+    is_pointer,
+)
+from canopy.passes import pipeline
+from canopy.targets.ascend import cube
+from canopy.targets.ascend.buffers import Allocator, OutOfSpaceError
 from canopy.targets.ascend.chip import Chip
+from canopy.targets.ascend.events import add_events
+from canopy.targets.ascend.forms import Affine, Forms, Mask
 from canopy.targets.ascend.npu import (
-    Argument,
+    ALL_GLOBAL,
+    Assign,
+    Branch,
     Buffer,
+    Combine,
     CopyIn,
     CopyOut,
-    GridExtent,
     Instruction,
-    Number,
-    Pipe,
+    LaneMemory,
+    Limit,
+    Loop,
+    Move,
     Program,
-    ProgramIndex,
-    Scalar,
-    SetEvent,
+    ReadLane,
+    Space,
     Vector,
-    WaitEvent,
+    View,
+    WhileLoop,
 )
-from canopy.targets.ascend.shapes import Address, Affine, Bound, Data, Form, combine
+from canopy.targets.ascend.plan import Plan, tile_bytes
+from canopy.targets.ascend.pull import (
+    ELEMENTWISE,
+    Box,
+    Pull,
+    box_of,
+    dense_strides,
+)
+from canopy.targets.ascend.scalars import Number, Poly, Register, Scalar, constant, poly_of
 
-__all__ = ["lower_kernel"]
-
-_FLOATS = (F16, F32)
+__all__ = ["Emitter", "lower_kernel"]
 
 
-def lower_kernel(kernel: ir.Kernel, chip: Chip) -> Program:
-    """The NPU program of a kernel; UnsupportedError with the user's line for what it cannot say."""
-    plan = _Lowering(kernel, chip)
-    trips = (plan.trip(0), plan.trip(1))
-    return Program(
-        name=kernel.name,
-        prologue=tuple(plan.first_releases()),
-        trips=trips,
-        epilogue=tuple(plan.last_waits()),
-        buffers=tuple(plan.buffers),
+def lower_kernel(
+    kernel: ir.Kernel, chip: Chip, groups: Mapping[str, str] | None = None, prepare: bool = True
+) -> Program:
+    """The NPU program of a kernel; UnsupportedError with the user's line for what it cannot say.
+
+    ``groups``: per pointer parameter, which of the user's arrays it points into; parameters of one
+    group may overlap. By default every parameter has an array of its own.
+    """
+    if prepare:
+        kernel = pipeline.run(kernel)
+    _check_types(kernel, chip)
+    limits = [chip.ub_bytes // part for part in (2, 4, 8, 16, 32, 64, 256)] + [0]
+    for limit in limits:
+        try:
+            return Emitter(kernel, chip, limit, dict(groups or {})).program()
+        except OutOfSpaceError as error:
+            last = error
+    raise UnsupportedError(
+        f"no way was found to fit this kernel into the buffers of {chip.name}: {last} are missing",
         location=kernel.location,
+        hint="use smaller blocks",
     )
 
 
-OpT = TypeVar("OpT", bound=ir.Op)
-Rule = Callable[["_Lowering", Any], "Form | None"]
-_RULES: dict[type[ir.Op], Rule] = {}
+def _check_types(kernel: ir.Kernel, chip: Chip) -> None:
+    values = [(p.value, kernel.location) for p in kernel.parameters]
+    for op in ir.walk(kernel.body.ops):
+        values += [(result, op.location) for result in op.results]
+    for value, location in values:
+        element = element_type(value.type)
+        if element == F64:
+            raise UnsupportedError(
+                f"{chip.name} has no float64",
+                location=location,
+                hint="compute in float32, or run this kernel with --target cpu",
+            )
+        is_float8 = isinstance(element, ScalarType) and (element.kind, element.bits) == ("float", 8)
+        if is_float8 and chip.architecture < 3510:
+            raise UnsupportedError(
+                f"{chip.name} has no 8-bit floats ({element})",
+                location=location,
+                hint="use float16 or bfloat16",
+            )
 
 
-def _rule(*kinds: type[ir.Op]) -> Callable[[Rule], Rule]:
-    def register(function: Rule) -> Rule:
-        for kind in kinds:
-            assert kind not in _RULES, kind
-            _RULES[kind] = function
-        return function
+class Emitter:
+    """One attempt at a program: kept tiles up to ``limit`` bytes live in the unified buffer."""
 
-    return register
-
-
-class _Lowering:
-    """Two emissions of the same ops, for even and odd trips, over one placement of buffers."""
-
-    def __init__(self, kernel: ir.Kernel, chip: Chip) -> None:
-        self._kernel = kernel
-        self._chip = chip
-        self.buffers: list[Buffer] = []
-        self._placed: dict[tuple[ir.Op, int], Data] = {}
-        self._top = 0
-        self._last_use = _last_uses(kernel.body.ops)
-        self._loads = [op for op in kernel.body.ops if isinstance(op, ir.Load)]
-        self._stores = [op for op in kernel.body.ops if isinstance(op, ir.Store)]
-        self._trip = 0
-        self._forms: dict[ir.Value, Form] = {}
+    def __init__(self, kernel: ir.Kernel, chip: Chip, limit: int, groups: dict[str, str]) -> None:
+        self.kernel = kernel
+        self.chip = chip
+        self.memory = Allocator(chip)
+        self.homes: dict[ir.Value, Buffer] = {}
+        self.temporaries: dict[tuple[Space, int], Buffer] = {}
+        self.notes: list[str] = []
+        self._registers = 0
+        self._scalars: dict[ir.Value, Scalar] = {}
         self._list: list[Instruction] = []
-        self._check_events()
+        self._scratch: dict[ir.Op, Buffer] = {}
+        self._groups = groups
+        self._origins = pointer_origins(kernel)
+        self.accumulators: dict[ir.Value, cube.Accumulator] = {}
+        self._parameters = tuple(self.register(p.value.type, p.name) for p in kernel.parameters)
+        for parameter, register in zip(kernel.parameters, self._parameters, strict=True):
+            self._scalars[parameter.value] = register
+        self._program = tuple(self.register(I32, f"program_{axis}") for axis in "xyz")
+        self._grid = tuple(self.register(I32, f"grid_{axis}") for axis in "xyz")
+        self.forms = Forms(self._scalar_or_none)
+        for op in ir.walk(kernel.body.ops):  # registers are known before anything is emitted
+            self._name_scalars(op)
+        self.plan = Plan(kernel, self.forms, limit)
 
-    def _check_events(self) -> None:
-        limit = self._chip.events_per_pipe_pair // 2
-        for name, ops in (("loads", self._loads), ("stores", self._stores)):
-            if len(ops) > limit:
-                raise UnsupportedError(
-                    f"a kernel with {len(ops)} {name} needs more events than the "
-                    f"{self._chip.events_per_pipe_pair} of a pipe pair",
-                    location=ops[limit].location,
-                )
+    def program(self) -> Program:
+        self.region(self.kernel.body)
+        return add_events(
+            Program(
+                kernel=self.kernel,
+                parameters=self._parameters,
+                program=self._program,
+                grid=self._grid,
+                body=self._list,
+                registers=self._registers,
+                used_bytes=dict(self.memory.top),
+                notes=list(dict.fromkeys(self.notes)),
+                scalars=dict(self._scalars),
+                scratch=self._scratch,
+            ),
+            self.chip,
+        )
 
-    # ---- the program
+    # ---- scalars
 
-    def trip(self, parity: int) -> tuple[Instruction, ...]:
-        self._trip, self._list = parity, []
-        self._forms = dict(self._parameters())
-        for op in self._kernel.body.ops:
-            self._lower(op)
-        return tuple(self._list)
+    def register(self, type_: Any, name: str = "") -> Register:
+        self._registers += 1
+        return Register(self._registers - 1, element_type(type_), name)
 
-    def _parameters(self) -> dict[ir.Value, Form]:
-        forms: dict[ir.Value, Form] = {}
-        for index, parameter in enumerate(self._kernel.parameters):
-            is_scalar = isinstance(parameter.value.type, ScalarType)
-            forms[parameter.value] = Argument(index) if is_scalar else Address(index, Number(0))
-        return forms
+    def _name_scalars(self, op: ir.Op) -> None:
+        match op:
+            case ir.Constant() if not op.result.is_tile:
+                element = element_type(op.type)
+                self._scalars[op.result] = Number(op.value, element)
+                return
+            case ir.ProgramId():
+                self._scalars[op.result] = self._program[op.axis]
+                return
+            case ir.NumPrograms():
+                self._scalars[op.result] = self._grid[op.axis]
+                return
+        named = [*op.results, *(arg for region in op.regions for arg in region.args)]
+        for value in named:
+            if not value.is_tile and value not in self._scalars:
+                self._scalars[value] = self.register(value.type, value.name)
 
-    def _lower(self, op: ir.Op) -> None:
-        rule = _RULES.get(type(op))
-        if rule is None:
-            raise self.unsupported(op, f"the op {op.mnemonic()}")
-        form = rule(self, op)
-        if form is not None:
-            self._forms[op.result] = form
-        for operand in dict.fromkeys(op.operands):
-            if self._last_use.get(operand) is op:
-                self._retire(operand, op.location)
-        if isinstance(op, ir.Load) and op.result not in self._last_use:
-            self._retire(op.result, op.location)
+    def _scalar_or_none(self, value: ir.Value) -> Scalar | None:
+        return self._scalars.get(value)
 
-    def _retire(self, value: ir.Value, location: Location) -> None:
-        """After the last use of a value: its input buffer goes back to the copies."""
-        if isinstance(value.op, ir.Load):
-            self._set(Pipe.V, Pipe.MTE2, self._loads.index(value.op), location)
+    def scalar(self, value: ir.Value) -> Scalar:
+        return self._scalars[value]
 
-    def first_releases(self) -> list[Instruction]:
-        """Every buffer starts free."""
-        return self._boundary(SetEvent)
+    def target_register(self, value: ir.Value) -> Register:
+        register = self._scalars[value]
+        assert isinstance(register, Register)
+        return register
 
-    def last_waits(self) -> list[Instruction]:
-        """What was set for a trip that never comes is taken back."""
-        return self._boundary(WaitEvent)
+    def group(self, pointer: ir.Value) -> str:
+        """The user's array that a pointer points into."""
+        origins = self._origins.get(pointer, frozenset({None}))
+        if len(origins) != 1:
+            return ALL_GLOBAL
+        (origin,) = origins
+        if origin is None:
+            return ALL_GLOBAL
+        names = [p.name for p in self.kernel.parameters if p.value is origin]
+        return self._groups.get(names[0], names[0]) if names else f"scratch {id(origin)}"
 
-    def _boundary(self, kind: type[SetEvent] | type[WaitEvent]) -> list[Instruction]:
-        made: list[Instruction] = []
-        for ops, source, target in (
-            (self._loads, Pipe.V, Pipe.MTE2),
-            (self._stores, Pipe.MTE3, Pipe.V),
-        ):
-            for index, op in enumerate(ops):
-                for parity in (0, 1):
-                    event = 2 * index + parity
-                    made.append(
-                        kind(source=source, target=target, event=event, location=op.location)
-                    )
-        return made
-
-    # ---- what rules use
+    # ---- emission
 
     def unsupported(self, op: ir.Op, what: str, hint: str = "") -> UnsupportedError:
         fact = f"the ascend target does not run {what} yet"
         return UnsupportedError(fact, location=op.location, hint=hint)
 
-    def form(self, value: ir.Value) -> Form:
-        return self._forms[value]
-
-    def scalar(self, op: ir.Op, value: ir.Value) -> Scalar:
-        form = self._forms[value]
-        if isinstance(form, Affine | Address | Bound | Data):
-            raise self.unsupported(op, f"{op.mnemonic()} of this value")
-        return form
-
     def emit(self, instruction: Instruction) -> None:
         self._list.append(instruction)
 
-    def _set(self, source: Pipe, target: Pipe, index: int, location: Location) -> None:
-        event = 2 * index + self._trip
-        self.emit(SetEvent(source=source, target=target, event=event, location=location))
+    @contextmanager
+    def collecting(self) -> Iterator[list[Instruction]]:
+        """Instructions go to the yielded list."""
+        outer, self._list = self._list, []
+        try:
+            yield self._list
+        finally:
+            self._list = outer
 
-    def _wait(self, source: Pipe, target: Pipe, index: int, location: Location) -> None:
-        event = 2 * index + self._trip
-        self.emit(WaitEvent(source=source, target=target, event=event, location=location))
-
-    def place(self, op: ir.Op, lanes: int, type_: ScalarType, copies: int, part: int = 0) -> Buffer:
-        """The buffer of an op's result in this trip; placed in the first one."""
-        key = (op, part)
-        if key not in self._placed:
-            made = [self._new_buffer(op, lanes, type_, number) for number in range(copies)]
-            self._placed[key] = Data(tuple(made))
-        return self._placed[key].of(self._trip)
-
-    def _new_buffer(self, op: ir.Op, lanes: int, type_: ScalarType, number: int) -> Buffer:
-        if type_ not in _FLOATS:
-            raise self.unsupported(op, f"rows of {type_}")
-        buffer = Buffer(f"{op.mnemonic()}{len(self.buffers)}.{number}", self._top, lanes, type_)
-        block = self._chip.ub_block_bytes
-        self._top = -(-buffer.end // block) * block
-        if self._top > self._chip.ub_bytes:
-            raise UnsupportedError(
-                f"the rows of this kernel need more than the {self._chip.ub_bytes} bytes of the "
-                f"unified buffer: {self._top} bytes up to here",
-                location=op.location,
-                hint="use a smaller block size",
-            )
-        self.buffers.append(buffer)
+    def temporary(self, shape: tuple[int, ...], type_: ElementType) -> Buffer:
+        buffer = self.memory.allocate(Space.UB, math.prod(shape), type_, "t")
+        self.temporaries[buffer.space, buffer.address] = buffer
         return buffer
 
-    def target_of(self, op: ir.Op) -> Buffer:
-        """Where an op writes its row or block: a buffer with two copies if a store reads it."""
-        type_ = op.result.type
-        element = element_type(type_)
-        assert isinstance(element, ScalarType)
-        block_lanes = self._chip.ub_block_bytes // element.bytes
-        lanes = type_.size if isinstance(type_, TileType) else block_lanes
-        stores = [s for s in self._stores if s.value is op.result]
-        buffer = self.place(op, lanes, element, copies=2 if stores else 1)
-        for store in stores:
-            self._wait(Pipe.MTE3, Pipe.V, self._stores.index(store), op.location)
+    def drop(self, place: tuple[Space, int]) -> None:
+        self.memory.free(self.temporaries.pop(place))
+
+    def make_home(self, value: ir.Value, space: Space | None = None) -> Buffer:
+        size = math.prod(value.shape)
+        where = space or self.plan.home(value)
+        buffer = self.memory.allocate(where, size, element_type(value.type), value.name or "v")
+        self.homes[value] = buffer
         return buffer
 
-    def compute(self, op: ir.Op, function: str, *sources: Buffer | Scalar) -> Data:
-        """One vector instruction; returns where its result is."""
-        target = self.target_of(op)
-        self.emit(Vector(function=function, target=target, sources=sources, location=op.location))
-        return Data((target,))
+    def free_home(self, value: ir.Value) -> None:
+        self.memory.free(self.homes.pop(value))
 
-    def source(self, op: ir.Op, value: ir.Value) -> Buffer | Scalar:
-        form = self._forms[value]
-        if isinstance(form, Data):
-            return form.of(self._trip)
-        return self.scalar(op, value)
+    def slice(self, value: ir.Value, box: Box) -> View:
+        """A box of a kept value in its home."""
+        return self.slice_of(self.homes[value], value.shape, box)
 
-    # ---- memory
+    def slice_of(self, home: Buffer, shape: tuple[int, ...], box: Box) -> View:
+        strides = dense_strides(shape)
+        offset = Poly()
+        for start, stride in zip(box[0], strides, strict=True):
+            offset = offset + start.scaled(stride)
+        return View(home, box[1], strides, offset)
 
-    def load(self, op: ir.Load) -> Form:
-        address, lanes = self._row(op, op.pointer, op.type)
-        target = self.place(op, lanes, address[1], copies=2)
-        count = self._count(op, op.mask, lanes)
-        index = self._loads.index(op)
-        self._wait(Pipe.V, Pipe.MTE2, index, op.location)
-        self.emit(
-            CopyIn(
-                target=target,
-                source=address[0].argument,
-                offset_bytes=address[0].offset_bytes,
-                count=count,
-                location=op.location,
+    # ---- strips
+
+    def strips(
+        self,
+        op: ir.Op,
+        shape: tuple[int, ...],
+        body: Callable[[Box], None],
+        cut_order: Sequence[int] | None = None,
+    ) -> None:
+        """Emits ``body`` for boxes that cover ``shape``: the largest that fit."""
+        order = list(range(len(shape))) if cut_order is None else list(cut_order)
+        extents = shape
+        while True:
+            memory, temporaries, length = (
+                self.memory.state(),
+                dict(self.temporaries),
+                len(self._list),
             )
-        )
-        self._set(Pipe.MTE2, Pipe.V, index, op.location)
-        self._wait(Pipe.MTE2, Pipe.V, index, op.location)
-        if op.other is not None and op.mask is not None:
-            other = self.scalar(op, op.other)
-            self.emit(
-                Vector(
-                    function="fill",
-                    target=target,
-                    sources=(other,),
-                    first=count,
+            homes = dict(self.homes)
+            try:
+                self._walk(op, shape, extents, body, order)
+            except OutOfSpaceError:
+                self.memory.restore(memory)
+                self.temporaries, self.homes = temporaries, homes
+                del self._list[length:]
+                smaller = _halved(extents, order)
+                if smaller is None:
+                    raise
+                extents = smaller
+                continue
+            return
+
+    def _walk(
+        self,
+        op: ir.Op,
+        shape: tuple[int, ...],
+        extents: tuple[int, ...],
+        body: Callable[[Box], None],
+        order: list[int],
+    ) -> None:
+        starts = [Poly()] * len(shape)
+        loops: list[Loop] = []
+        for axis in order:
+            if extents[axis] == shape[axis]:
+                continue
+            index = self.register(I64, f"i{axis}")
+            starts[axis] = poly_of(index)
+            loops.append(
+                Loop(
+                    index=index,
+                    lower=constant(0),
+                    upper=constant(shape[axis]),
+                    step=constant(extents[axis]),
                     location=op.location,
                 )
             )
-        return Data((target,))
+        before = set(self.temporaries)
+        with self.collecting() as made:
+            body((tuple(starts), extents))
+        for place in set(self.temporaries) - before:
+            self.drop(place)
+        for loop in reversed(loops):
+            made = [replace(loop, body=made)]
+        self._list.extend(made)
 
-    def store(self, op: ir.Store) -> None:
-        form = self._forms[op.value]
-        if not isinstance(form, Data) or op.value.op in self._loads:
-            raise self.unsupported(op, "a store of what was not computed")
-        address, lanes = self._row(op, op.pointer, element_type(op.value.type))
-        index = self._stores.index(op)
-        self._set(Pipe.V, Pipe.MTE3, index, op.location)
-        self._wait(Pipe.V, Pipe.MTE3, index, op.location)
+    # ---- regions and ops
+
+    def region(self, region: ir.Region, end: Callable[[], None] = lambda: None) -> None:
+        """The ops of a region, ``end`` in the place of its terminator; homes are freed after their
+        last use."""
+        last: dict[ir.Value, int] = {}
+        made_here: set[ir.Value] = set()
+        for position, op in enumerate(region.ops):
+            for value in self.plan.reads(op):
+                last[value] = position
+        for position, op in enumerate(region.ops):
+            before = set(self.homes)
+            if op.is_terminator:
+                end()
+            else:
+                self.op(op)
+            made_here |= set(self.homes) - before
+            for value in [v for v in made_here if last.get(v, position) <= position]:
+                if value in self.homes:
+                    self.free_home(value)
+                made_here.discard(value)
+
+    def op(self, op: ir.Op) -> None:
+        match op:
+            case ir.For():
+                self._for(op)
+            case ir.While():
+                self._while(op)
+            case ir.If():
+                self._if(op)
+            case ir.Store():
+                self._store(op)
+            case ir.AtomicRmw() | ir.AtomicCas():
+                self._atomic(op)
+            case ir.Reduce():
+                self._reduce(op)
+            case ir.Scan():
+                self._scan(op)
+            case ir.Dot():
+                cube.dot(self, op)
+            case ir.Gather():
+                self._gather(op)
+            case ir.Histogram():
+                self._histogram(op)
+            case ir.Concat():
+                self._concat(op)
+            case ir.Unsplat() | ir.AnyLane():
+                self._to_scalar(op)
+            case ir.Scratch():
+                self._scratch_memory(op)
+            case ir.Barrier() | ir.Fence() | ir.ProgramId() | ir.NumPrograms():
+                pass  # one program is one thread of execution
+            case ir.Split() if not op.results[0].is_tile:
+                self._split_pair(op)
+            case ir.Load() if not op.result.is_tile:
+                self._scalar_memory(op, self.target_register(op.result))
+            case _:
+                self._plain(op)
+
+    def _plain(self, op: ir.Op) -> None:
+        if any(result.is_tile for result in op.results):
+            for result in op.results:
+                if result in self.plan.kept:
+                    self._keep(result, op)
+            return
+        if isinstance(op, ir.Constant):
+            return
+        if not isinstance(op, ELEMENTWISE):
+            hint = "guard it with a constexpr" if isinstance(op, ir.Print | ir.Assert) else ""
+            raise self.unsupported(op, f"{op.mnemonic()}", hint)
+        sources = tuple(self.scalar(v) for v in op.operands)
         self.emit(
-            CopyOut(
-                source=form.of(self._trip),
-                target=address[0].argument,
-                offset_bytes=address[0].offset_bytes,
-                count=self._count(op, op.mask, lanes),
+            Assign(
+                target=self.target_register(op.result),
+                op=op,
+                sources=sources,
                 location=op.location,
             )
         )
-        self._set(Pipe.MTE3, Pipe.V, index, op.location)
 
-    def _row(
-        self, op: ir.Op, pointer: ir.Value, element: Any
-    ) -> tuple[tuple[Address, ScalarType], int]:
-        address = self._forms[pointer]
-        type_ = pointer.type
-        if not isinstance(address, Address) or not isinstance(type_, TileType):
-            raise self.unsupported(op, f"a {op.mnemonic()} at this address")
-        if len(type_.shape) != 1 or address.step_bytes != element.bytes:
-            raise self.unsupported(op, f"a {op.mnemonic()} whose lanes are not one contiguous row")
-        return (address, element), type_.size
+    def _keep(self, value: ir.Value, op: ir.Op) -> None:
+        """Computes an inline value into a home."""
+        home = self.memory.allocate(
+            self.plan.home(value),
+            math.prod(value.shape),
+            element_type(value.type),
+            value.name or "v",
+        )
+        self.compute_into(value, home, op)
+        self.homes[value] = home
 
-    def _count(self, op: ir.Op, mask: ir.Value | None, lanes: int) -> Scalar:
-        if mask is None:
-            return Number(lanes)
-        form = self._forms[mask]
-        if not isinstance(form, Bound):
-            raise self.unsupported(op, "a mask that is not a bound on the lanes")
-        return combine("max", combine("min", form.lanes, Number(lanes)), Number(0))
+    def compute_into(self, value: ir.Value, home: Buffer, op: ir.Op) -> None:
+        """All lanes of ``value`` into a buffer, strip by strip."""
+
+        def body(box: Box) -> None:
+            target = self.slice_of(home, value.shape, box)
+            pull = Pull(self, op)
+            pull.want(value, box)
+            if home.space is Space.UB:
+                pull.into(value, box, target)
+                return
+            self.spill(pull.data(value, box), target, op.location)
+
+        self.strips(op, value.shape, body)
+
+    def spill(self, source: View, target: View, location: Location) -> None:
+        """A buffer into the workspace."""
+        self.emit(
+            CopyOut(source=source, address=Poly(), strides=(), target=target, location=location)
+        )
+
+    # ---- memory
+
+    def _store(self, op: ir.Store) -> None:
+        if not op.pointer.is_tile:
+            self._scalar_memory(op, None)
+            return
+
+        def body(box: Box) -> None:
+            pull = Pull(self, op)
+            pull.want_store(op, box)
+            pull.store(op, box)
+
+        self.strips(op, op.pointer.shape, body)
+
+    def _scalar_memory(self, op: ir.Op, target: Register | None) -> None:
+        pointer: ir.Value = op.pointer  # type: ignore[attr-defined]
+        sources = tuple(self.scalar(v) for v in op.operands)
+        self.emit(
+            LaneMemory(
+                op=op,
+                sources=sources,
+                target=target,
+                group=self.group(pointer),
+                location=op.location,
+            )
+        )
+
+    def _atomic(self, op: ir.AtomicRmw | ir.AtomicCas) -> None:
+        if not op.pointer.is_tile:
+            self._scalar_memory(op, self.target_register(op.result))
+            return
+        home = self.make_home(op.result) if op.result in self.plan.kept else None
+
+        def body(box: Box) -> None:
+            pull = Pull(self, op)
+            for value in op.operands:
+                if self.forms.uniform(value) is None:
+                    pull.want(value, box)
+            sources = tuple(pull.operand(v, box) for v in op.operands)
+            target = None if home is None else self.slice_of(home, op.result.shape, box)
+            made = target
+            if target is not None and target.buffer.space is not Space.UB:
+                buffer = self.temporary(box[1], target.type)
+                made = View(buffer, box[1], dense_strides(box[1]))
+            self.emit(LaneMemory(op=op, sources=sources, target=made, location=op.location))
+            if target is not None and made is not target:
+                assert made is not None
+                self.spill(made, target, op.location)
+
+        self.notes.append(f"{op.location}: atomics run lane by lane on the scalar unit")
+        self.strips(op, op.pointer.shape, body)
+
+    def _scratch_memory(self, op: ir.Scratch) -> None:
+        buffer = self.memory.allocate(Space.WORKSPACE, op.bytes, I32, "scratch")
+        self._scratch[op] = buffer
+        self.emit(
+            Assign(target=self.target_register(op.result), op=op, sources=(), location=op.location)
+        )
+
+    # ---- guards
+
+    def can_guard(self, op: ir.Load) -> bool:
+        """Whether the pointer is a block but for remainders that seldom wrap."""
+        return bool(self._remainders(op)) and self._mask_of(op) is not None
+
+    def _mask_of(self, op: ir.Load) -> Mask | None:
+        return Mask() if op.mask is None else self.forms.mask(op.mask)
+
+    def _remainders(self, op: ir.Load) -> list[tuple[ir.Rem, int]]:
+        """Remainders of ranges in the pointer, with the axis that each runs along; empty where that
+        does not make the pointer a block."""
+        if self.forms.affine(op.pointer) is not None:
+            return []
+        found = [r for r in _rems_of(op.pointer) if self._is_range_remainder(r)]
+        probes = [Register(-1 - number) for number in range(len(found))]
+        self.forms.wrapped = {
+            rem.result: Affine(Poly(), _unit_step(rem, self.forms, probe))
+            for rem, probe in zip(found, probes, strict=True)
+        }
+        form = self.forms.affine(op.pointer) if found else None
+        self.forms.wrapped = {}
+        if form is None:
+            return []
+        axes = []
+        for rem, probe in zip(found, probes, strict=True):
+            along = [
+                axis
+                for axis, step in enumerate(form.steps)
+                if any(probe in monomial for monomial, _ in step.terms)
+            ]
+            if len(along) != 1:
+                return []
+            axes.append((rem, along[0]))
+        return axes
+
+    def _is_range_remainder(self, op: ir.Rem) -> bool:
+        form = self.forms.affine(op.lhs)
+        if form is None or self.forms.uniform(op.rhs) is None:
+            return False
+        steps = [step for step in form.steps if step.terms]
+        return len(steps) == 1 and steps[0].number == 1
+
+    def guard(self, op: ir.Load, box: Box) -> tuple[tuple[Limit, ...], Affine, Mask] | None:
+        """(limits under which it holds, the pointer as a block, its mask)"""
+        mask = self._mask_of(op)
+        remainders = self._remainders(op)
+        if mask is None or not remainders:
+            return None
+        limits: list[Limit] = []
+        wrapped: dict[ir.Value, Affine] = {}
+        for rem, axis in remainders:
+            form = self.forms.affine(rem.lhs)
+            divisor = self.forms.uniform(rem.rhs)
+            assert form is not None
+            assert divisor is not None
+            first = form.base + box[0][axis]
+            base = self.register(rem.result.type)
+            self.emit(Assign(target=base, op=rem, sources=(first, divisor), location=rem.location))
+            ends = poly_of(base) + constant(box[1][axis] - 1) - poly_of(divisor)
+            limits += [Limit(None, 0, ends), Limit(None, 0, constant(-1) - first)]
+            wrapped[rem.result] = Affine(
+                poly_of(base) - box[0][axis], _unit_step(rem, self.forms, None)
+            )
+        self.forms.wrapped = wrapped
+        affine = self.forms.affine(op.pointer)
+        self.forms.wrapped = {}
+        assert affine is not None
+        return tuple(limits), affine, mask
+
+    # ---- lanes that meet
+
+    def _result_homes(self, op: ir.Op) -> list[Buffer]:
+        """A buffer per result; scalars get one lane in the unified buffer."""
+        homes = []
+        for result in op.results:
+            if result.is_tile:
+                homes.append(self.make_home(result))
+            else:
+                homes.append(self.memory.allocate(Space.UB, 1, element_type(result.type), "r"))
+        return homes
+
+    def _read_scalars(self, op: ir.Op, homes: list[Buffer]) -> None:
+        for result, home in zip(op.results, homes, strict=True):
+            if result.is_tile:
+                if result not in self.plan.kept:
+                    self.free_home(result)
+                continue
+            target = self.target_register(result)
+            self.emit(ReadLane(target=target, source=View(home, (), ()), location=op.location))
+            self.memory.free(home)
+
+    def _reduce(self, op: ir.Reduce) -> None:
+        homes = self._result_homes(op)
+        shape, axis = op.sources[0].shape, op.axis
+        kept = (*shape[:axis], *shape[axis + 1 :])
+
+        def body(box: Box) -> None:
+            starts, extents = box
+            pull = Pull(self, op)
+            for source in op.sources:
+                pull.want(source, box)
+            sources = tuple(pull.data(source, box) for source in op.sources)
+            outer = (starts[:axis] + starts[axis + 1 :], extents[:axis] + extents[axis + 1 :])
+            finals = [self.slice_of(home, kept, outer) for home in homes]
+            targets = [self._in_ub(final) for final in finals]
+            if extents[axis] == shape[axis]:
+                self._reduced(op, targets, sources)
+                for target, final in zip(targets, finals, strict=True):
+                    if target is not final:
+                        self.spill(target, final, op.location)
+                return
+            if any(target is not final for target, final in zip(targets, finals, strict=True)):
+                raise OutOfSpaceError(Space.UB, finals[0].buffer.bytes)
+            self._accumulate(op, starts[axis], targets, sources)
+
+        order = [a for a in range(len(shape)) if a != axis] + [axis]
+        self.strips(op, shape, body, order)
+        self._read_scalars(op, homes)
+
+    def _in_ub(self, final: View) -> View:
+        if final.buffer.space is Space.UB:
+            return final
+        buffer = self.temporary(final.shape, final.type)
+        return View(buffer, final.shape, dense_strides(final.shape))
+
+    def _reduced(self, op: ir.Op, targets: Sequence[View], sources: tuple[View, ...]) -> None:
+        axis = getattr(op, "axis", 0)
+        self.emit(
+            Vector(op=op, targets=tuple(targets), sources=sources, axis=axis, location=op.location)
+        )
+
+    def _accumulate(
+        self, op: ir.Reduce, start: Poly, targets: list[View], sources: tuple[View, ...]
+    ) -> None:
+        """The first strip along the axis makes the accumulator, the others join it."""
+        with self.collecting() as first:
+            self._reduced(op, targets, sources)
+        parts = [self._in_ub_copy(target) for target in targets]
+        with self.collecting() as later:
+            self._reduced(op, parts, sources)
+            self.emit(
+                Combine(op=op, targets=tuple(targets), sources=tuple(parts), location=op.location)
+            )
+        is_first = (Limit(None, 0, start - constant(1)),)
+        self.emit(
+            Branch(condition=is_first, then_body=first, else_body=later, location=op.location)
+        )
+
+    def _in_ub_copy(self, like: View) -> View:
+        buffer = self.temporary(like.shape, like.type)
+        return View(buffer, like.shape, dense_strides(like.shape))
+
+    def _scan(self, op: ir.Scan) -> None:
+        homes = self._result_homes(op)
+        shape = op.sources[0].shape
+
+        def body(box: Box) -> None:
+            pull = Pull(self, op)
+            for source in op.sources:
+                pull.want(source, box)
+            sources = tuple(pull.data(source, box) for source in op.sources)
+            finals = [self.slice_of(home, shape, box) for home in homes]
+            targets = [self._in_ub(final) for final in finals]
+            self._reduced(op, targets, sources)
+            for target, final in zip(targets, finals, strict=True):
+                if target is not final:
+                    self.spill(target, final, op.location)
+
+        self.strips(op, shape, body, [a for a in range(len(shape)) if a != op.axis])
+        self._read_scalars(op, homes)
+
+    def _gather(self, op: ir.Gather) -> None:
+        home = self.make_home(op.result)
+        shape, axis = op.result.shape, op.axis
+
+        def body(box: Box) -> None:
+            starts, extents = list(box[0]), list(box[1])
+            starts[axis], extents[axis] = Poly(), op.source.shape[axis]
+            whole = (tuple(starts), tuple(extents))
+            pull = Pull(self, op)
+            pull.want(op.source, whole)
+            pull.want(op.indices, box)
+            sources = (pull.data(op.source, whole), pull.data(op.indices, box))
+            final = self.slice_of(home, shape, box)
+            target = self._in_ub(final)
+            self._reduced(op, [target], sources)
+            if target is not final:
+                self.spill(target, final, op.location)
+
+        self.strips(op, shape, body)
+        self._read_scalars(op, [home])
+
+    def _histogram(self, op: ir.Histogram) -> None:
+        home = self.make_home(op.result, Space.UB)
+
+        def body(box: Box) -> None:
+            pull = Pull(self, op)
+            for value in op.operands:
+                pull.want(value, box)
+            sources = tuple(pull.data(value, box) for value in op.operands)
+            target = View(home, (op.bins,), (1,))
+            self._reduced(op, [target], sources)
+
+        self.strips(op, op.source.shape, body, [])
+        self._read_scalars(op, [home])
+
+    def _concat(self, op: ir.Concat) -> None:
+        home = self.make_home(op.result)
+        start = 0
+        for part in (op.lhs, op.rhs):
+            row = math.prod(part.shape[1:])
+            lanes = math.prod(part.shape)
+            bytes_ = element_type(part.type).bytes
+            half = Buffer(
+                home.space, home.address + start * row * bytes_, lanes, home.type, home.name
+            )
+            self.compute_into(part, half, op)
+            start += part.shape[0]
+        self._read_scalars(op, [home])
+
+    def _to_scalar(self, op: ir.Unsplat | ir.AnyLane) -> None:
+        home = self.memory.allocate(Space.UB, 1, element_type(op.result.type), "r")
+
+        def body(box: Box) -> None:
+            pull = Pull(self, op)
+            pull.want(op.source, box)
+            source = pull.data(op.source, box)
+            self._reduced(op, [View(home, (), ())], (source,))
+
+        uniform = self.forms.uniform(op.source)
+        target = self.target_register(op.result)
+        if uniform is not None:
+            self.emit(Assign(target=target, op=None, sources=(uniform,), location=op.location))
+        else:
+            self.strips(op, op.source.shape, body, [])
+            self.emit(ReadLane(target=target, source=View(home, (), ()), location=op.location))
+        self.memory.free(home)
+
+    def _split_pair(self, op: ir.Split) -> None:
+        pull = Pull(self, op)
+        box = box_of(op.source.shape)
+        pull.want(op.source, box)
+        source = pull.data(op.source, box)
+        for part, result in enumerate(op.results):
+            lane = View(source.buffer, (), (), source.offset + constant(part * source.strides[-1]))
+            target = self.target_register(result)
+            self.emit(ReadLane(target=target, source=lane, location=op.location))
+        for place in list(self.temporaries):
+            self.drop(place)
+
+    # ---- control
+
+    def _for(self, op: ir.For) -> None:
+        index = self.target_register(op.body.args[0])
+        lower, upper, step = (self.scalar(v) for v in (op.lower, op.upper, op.step))
+        accumulators = cube.accumulators(self, op)
+        carried = [n for n in range(len(op.initial)) if n not in accumulators]
+        self._start(op, op.initial, op.body.args[1:], op.results, carried)
+        with self.collecting() as body:
+            yielded = op.body.terminator.operands
+            self.region(op.body, lambda: self._hand_over(op, yielded, op.body.args[1:], carried))
+        self.emit(
+            Loop(index=index, lower=lower, upper=upper, step=step, body=body, location=op.location)
+        )
+        self._finish(op, op.body.args[1:], op.results, carried)
+        for accumulator in accumulators.values():
+            accumulator.finish(self)
+
+    def _start(
+        self,
+        op: ir.Op,
+        initial: Sequence[ir.Value],
+        args: Sequence[ir.Value],
+        results: Sequence[ir.Value],
+        carried: list[int],
+    ) -> None:
+        """Homes and registers of what a loop carries, holding the initial values."""
+        for number in carried:
+            source, arg = initial[number], args[number]
+            if not arg.is_tile:
+                self._copy_scalar(self.scalar(source), self.target_register(arg), op)
+                continue
+            large = tile_bytes(arg) > self.plan.limit
+            space = Space.WORKSPACE if large else Space.UB
+            home = self.memory.allocate(
+                space, math.prod(arg.shape), element_type(arg.type), arg.name or "carried"
+            )
+            self.compute_into(source, home, op)
+            self.homes[arg] = home
+
+    def _copy_scalar(self, source: Scalar, target: Register, op: ir.Op) -> None:
+        if source != target:
+            self.emit(Assign(target=target, op=None, sources=(source,), location=op.location))
+
+    def _finish(
+        self,
+        op: ir.Op,
+        args: Sequence[ir.Value],
+        results: Sequence[ir.Value],
+        carried: list[int],
+    ) -> None:
+        """The results take over the homes of what was carried."""
+        for number in carried:
+            arg, result = args[number], results[number]
+            if not arg.is_tile:
+                self._copy_scalar(self.scalar(arg), self.target_register(result), op)
+                continue
+            home = self.homes.pop(arg)
+            if result in self.plan.kept:
+                self.homes[result] = home
+            else:
+                self.memory.free(home)
+
+    def _hand_over(
+        self,
+        op: ir.Op,
+        values: Sequence[ir.Value],
+        args: Sequence[ir.Value],
+        carried: list[int],
+    ) -> None:
+        """What a trip yields becomes what the next one is given, all at once."""
+        moves: list[tuple[Buffer, ir.Value]] = []
+        scalars: list[tuple[Scalar, Register]] = []
+        for number in carried:
+            value, arg = values[number], args[number]
+            if value is arg:
+                continue
+            if not arg.is_tile:
+                scalars.append((self.scalar(value), self.target_register(arg)))
+                continue
+            others = [values[n] for n in carried if n != number and values[n].is_tile]
+            is_alone = all(arg not in self.plan.deps(other) for other in others)
+            if is_alone and self._reads_in_place(value, arg):
+                self.compute_into(value, self.homes[arg], op)
+                continue
+            space = self.homes[arg].space
+            lanes = math.prod(arg.shape)
+            fresh = self.memory.allocate(space, lanes, element_type(arg.type), "next")
+            self.compute_into(value, fresh, op)
+            moves.append((fresh, arg))
+        for fresh, arg in moves:
+            self._copy_home(fresh, self.homes[arg], arg.shape, op)
+            self.memory.free(fresh)
+        self._copy_scalars(scalars, op)
+
+    def _copy_scalars(self, pairs: list[tuple[Scalar, Register]], op: ir.Op) -> None:
+        targets = {target for _, target in pairs}
+        staged: list[tuple[Scalar, Register]] = []
+        for source, target in pairs:
+            if source in targets and source != target:
+                between = self.register(target.type)
+                self._copy_scalar(source, between, op)
+                staged.append((between, target))
+            else:
+                staged.append((source, target))
+        for source, target in staged:
+            self._copy_scalar(source, target, op)
+
+    def _reads_in_place(self, value: ir.Value, arg: ir.Value) -> bool:
+        """Whether each lane of ``value`` reads only the same lane of ``arg``."""
+        if arg not in self.plan.deps(value) or value is arg:
+            return True
+        if value in self.homes or not isinstance(value.op, ELEMENTWISE):
+            return False
+        return all(self._reads_in_place(v, arg) for v in value.op.operands if v.is_tile)
+
+    def _copy_home(self, source: Buffer, target: Buffer, shape: tuple[int, ...], op: ir.Op) -> None:
+        def body(box: Box) -> None:
+            left, right = (self.slice_of(b, shape, box) for b in (source, target))
+            if source.space is Space.UB:
+                self.emit(Move(target=right, source=left, location=op.location))
+                return
+            between = self._in_ub_copy(left)
+            self.emit(_copy_from_workspace(between, left, op.location))
+            self.spill(between, right, op.location)
+
+        self.strips(op, shape, body)
+
+    def _while(self, op: ir.While) -> None:
+        before, body = op.before, op.body
+        condition = before.terminator
+        assert isinstance(condition, ir.Condition)
+        everything = list(range(len(op.initial)))
+        self._start(op, op.initial, before.args, (), everything)
+        for value in op.results:  # what the condition passes: the body's arguments, the results
+            if value.is_tile:
+                self.make_home(
+                    value, Space.UB if tile_bytes(value) <= self.plan.limit else Space.WORKSPACE
+                )
+        for arg, value in zip(body.args, op.results, strict=True):
+            if value.is_tile:
+                self.homes[arg] = self.homes[value]
+        held = self.register(BOOL)
+        with self.collecting() as first:
+            self.region(before, lambda: self._pass_on(op, condition, held))
+        with self.collecting() as then:
+            yielded = body.terminator.operands
+            self.region(body, lambda: self._hand_over(op, yielded, before.args, everything))
+        self.emit(WhileLoop(before=first, condition=held, body=then, location=op.location))
+        for arg in before.args:
+            if arg.is_tile:
+                self.memory.free(self.homes.pop(arg))
+        for arg in body.args:
+            self.homes.pop(arg, None)
+        for value in op.results:
+            if value.is_tile and value not in self.plan.kept:
+                self.free_home(value)
+
+    def _pass_on(self, op: ir.While, condition: ir.Condition, held: Register) -> None:
+        self._copy_scalar(self.scalar(condition.condition), held, op)
+        self._hand_over(op, condition.values, op.results, list(range(len(op.results))))
+        for arg, value in zip(op.body.args, op.results, strict=True):
+            if not value.is_tile:
+                self._copy_scalar(self.scalar(value), self.target_register(arg), op)
+
+    def _if(self, op: ir.If) -> None:
+        for result in op.results:
+            if result.is_tile:
+                large = tile_bytes(result) > self.plan.limit
+                self.make_home(result, Space.WORKSPACE if large else Space.UB)
+        bodies = []
+        for region in (op.then_region, op.else_region):
+            with self.collecting() as body:
+                given = region.terminator.operands if region.ops else ()
+                self.region(region, partial(self._give, op, given))
+            bodies.append(body)
+        self.emit(
+            Branch(
+                condition=self.scalar(op.condition),
+                then_body=bodies[0],
+                else_body=bodies[1],
+                location=op.location,
+            )
+        )
+        for result in op.results:
+            if result.is_tile and result not in self.plan.kept:
+                self.free_home(result)
+
+    def _give(self, op: ir.If, values: Sequence[ir.Value]) -> None:
+        for value, result in zip(values, op.results, strict=True):
+            if result.is_tile:
+                self.compute_into(value, self.homes[result], op)
+            else:
+                self._copy_scalar(self.scalar(value), self.target_register(result), op)
 
 
-def _last_uses(ops: list[ir.Op]) -> dict[ir.Value, ir.Op]:
-    found: dict[ir.Value, ir.Op] = {}
-    for op in ops:
-        for operand in op.operands:
-            found[operand] = op
+def _copy_from_workspace(target: View, source: View, location: Location) -> Instruction:
+    return CopyIn(target=target, address=Poly(), strides=(), source=source, location=location)
+
+
+def _halved(extents: tuple[int, ...], order: list[int]) -> tuple[int, ...] | None:
+    """The extents with the first axis that can be cut cut to its largest proper divisor."""
+    for axis in order:
+        extent = extents[axis]
+        if extent > 1:
+            divisor = next(d for d in range(2, extent + 1) if extent % d == 0)
+            return (*extents[:axis], extent // divisor, *extents[axis + 1 :])
+    return None
+
+
+def _rems_of(value: ir.Value) -> list[ir.Rem]:
+    """The remainders that an index is made of."""
+    found: list[ir.Rem] = []
+    pending, seen = [value], set()
+    while pending:
+        current = pending.pop()
+        if current in seen or current.op is None or not current.is_tile:
+            continue
+        seen.add(current)
+        if isinstance(current.op, ir.Rem):
+            found.append(current.op)
+            continue
+        pending += [v for v in current.op.operands if not is_pointer(v.type) or v.is_tile]
     return found
 
 
-# ---- rules
-
-
-@_rule(ir.Constant)
-def _constant(t: _Lowering, op: ir.Constant) -> Form:
-    return Number(op.value)
-
-
-@_rule(ir.ProgramId)
-def _program_id(t: _Lowering, op: ir.ProgramId) -> Form:
-    return ProgramIndex(op.axis)
-
-
-@_rule(ir.NumPrograms)
-def _num_programs(t: _Lowering, op: ir.NumPrograms) -> Form:
-    return GridExtent(op.axis)
-
-
-@_rule(ir.Range)
-def _range(t: _Lowering, op: ir.Range) -> Form:
-    return Affine(Number(op.start))
-
-
-@_rule(ir.Splat)
-def _splat(t: _Lowering, op: ir.Splat) -> Form:
-    return t.form(op.source)
-
-
-@_rule(ir.Bitcast)
-def _bitcast(t: _Lowering, op: ir.Bitcast) -> Form:
-    form = t.form(op.source)
-    if isinstance(form, Data):
-        raise t.unsupported(op, "a bitcast of data")
-    return form
-
-
-@_rule(ir.Cast)
-def _cast(t: _Lowering, op: ir.Cast) -> Form:
-    form = t.form(op.source)
-    return t.compute(op, "cast", form.of(0)) if isinstance(form, Data) else form
-
-
-@_rule(ir.Offset)
-def _offset(t: _Lowering, op: ir.Offset) -> Form:
-    pointer, index = t.form(op.pointer), t.form(op.index)
-    if not isinstance(pointer, Address):
-        raise t.unsupported(op, "arithmetic on this pointer")
-    if isinstance(index, Affine):
-        moved = combine("mul", index.base, Number(op.scale))
-        step = pointer.step_bytes + op.scale
-        return Address(pointer.argument, combine("add", pointer.offset_bytes, moved), step)
-    moved = combine("mul", t.scalar(op, op.index), Number(op.scale))
-    offset = combine("add", pointer.offset_bytes, moved)
-    return Address(pointer.argument, offset, pointer.step_bytes)
-
-
-@_rule(ir.Compare)
-def _compare(t: _Lowering, op: ir.Compare) -> Form:
-    lhs, rhs = t.form(op.lhs), op.rhs
-    if not isinstance(lhs, Affine) or op.predicate not in ("lt", "le"):
-        raise t.unsupported(op, "this comparison", hint="masks are lane indices below a bound")
-    bound = combine("sub", t.scalar(op, rhs), lhs.base)
-    return Bound(combine("add", bound, Number(1)) if op.predicate == "le" else bound)
-
-
-@_rule(ir.And)
-def _and(t: _Lowering, op: ir.And) -> Form:
-    lhs, rhs = t.form(op.lhs), t.form(op.rhs)
-    if not isinstance(lhs, Bound) or not isinstance(rhs, Bound):
-        raise t.unsupported(op, "this and")
-    return Bound(combine("min", lhs.lanes, rhs.lanes))
-
-
-_BINARY: dict[type[ir.Op], str] = {
-    ir.Add: "add",
-    ir.Sub: "sub",
-    ir.Mul: "mul",
-    ir.Div: "div",
-    ir.Rem: "rem",
-    ir.Max: "max",
-    ir.Min: "min",
-}
-
-
-@_rule(*_BINARY)
-def _binary(t: _Lowering, op: ir.Binary) -> Form:
-    function = _BINARY[type(op)]
-    lhs, rhs = t.form(op.lhs), t.form(op.rhs)
-    if isinstance(lhs, Data) or isinstance(rhs, Data):
-        if function == "rem":
-            raise t.unsupported(op, "remainders of data")
-        return t.compute(op, function, t.source(op, op.lhs), t.source(op, op.rhs))
-    if function in ("add", "sub") and isinstance(lhs, Affine):
-        return Affine(combine(function, lhs.base, t.scalar(op, op.rhs)))
-    if function == "add" and isinstance(rhs, Affine):
-        return Affine(combine(function, rhs.base, t.scalar(op, op.lhs)))
-    return combine(function, t.scalar(op, op.lhs), t.scalar(op, op.rhs))
-
-
-_UNARY = frozenset({"exp", "log", "sqrt", "rsqrt", "abs", "neg"})
-
-
-@_rule(ir.MathCall)
-def _math_call(t: _Lowering, op: ir.MathCall) -> Form:
-    if op.function not in _UNARY:
-        raise t.unsupported(op, f"the function {op.function}")
-    return t.compute(op, op.function, t.source(op, op.arguments[0]))
-
-
-_REDUCTIONS: dict[type[ir.Op], str] = {ir.Add: "add", ir.Max: "max", ir.Min: "min"}
-
-
-@_rule(ir.Reduce)
-def _reduce(t: _Lowering, op: ir.Reduce) -> Form:
-    ops = op.combine.ops
-    kind = _REDUCTIONS.get(type(ops[0])) if len(ops) == 2 and len(op.sources) == 1 else None
-    if kind is None or len(op.sources[0].shape) != 1:
-        raise t.unsupported(op, "this reduction", hint="sums, maxima and minima of a row are")
-    return t.compute(op, f"reduce_{kind}", t.source(op, op.sources[0]))
-
-
-@_rule(ir.Load)
-def _load(t: _Lowering, op: ir.Load) -> Form:
-    return t.load(op)
-
-
-@_rule(ir.Store)
-def _store(t: _Lowering, op: ir.Store) -> None:
-    t.store(op)
-
-
-@_rule(ir.Yield)
-def _yield(t: _Lowering, op: ir.Yield) -> None:
-    """The end of a kernel."""
+def _unit_step(rem: ir.Rem, forms: Forms, probe: Register | None) -> tuple[Poly, ...]:
+    form = forms.affine(rem.lhs)
+    assert form is not None
+    unit = constant(1) if probe is None else poly_of(probe)
+    return tuple(unit if step.terms else Poly() for step in form.steps)

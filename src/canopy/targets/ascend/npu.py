@@ -1,93 +1,92 @@
-"""NPU programs: what one vector core does for the tile programs that the folded grid gives it.
+"""NPU programs: what a core does for one program of the grid.
 
-Copies, vector instructions and events on three pipes that run side by side; order between pipes
-comes from events alone. The core runs ``prologue``, then ``trips[k % 2]`` for its k-th tile program
-(buffers and events alternate), then ``epilogue``.
+A program is a list of instructions with structured control flow. Each instruction runs on one pipe;
+pipes run side by side, in order each, and events alone order one behind another. Buffers have
+addresses; operands are strided views of them. In printed form:
+
+    MTE2  copy_in   ub[0] 1024 x f32 <- x + row * 4096
+    V     max       ub[8192] <- ub[0], ub[4096]
+    S     for k in 0 .. n step 64 { ... }
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Any
 
+from canopy import ir
 from canopy.errors import UNKNOWN_LOCATION, Location
-from canopy.ir.types import ScalarType
+from canopy.ir.types import ElementType
+from canopy.targets.ascend.scalars import ZERO, Number, Poly, Register, Scalar
 
 __all__ = [
-    "Argument",
+    "ALL_GLOBAL",
+    "Access",
+    "Assign",
+    "Barrier",
+    "Branch",
     "Buffer",
-    "Combined",
+    "Combine",
     "CopyIn",
     "CopyOut",
-    "GridExtent",
+    "Fill",
+    "Fixpipe",
     "Instruction",
-    "Number",
+    "LaneMemory",
+    "Limit",
+    "LoadMatrix",
+    "Loop",
+    "Mmad",
+    "Move",
     "Pipe",
     "Program",
-    "ProgramIndex",
-    "Scalar",
+    "ReadLane",
     "SetEvent",
+    "Space",
     "Vector",
+    "View",
     "WaitEvent",
+    "WhileLoop",
+    "walk",
 ]
 
 
 class Pipe(Enum):
-    """MTE2 copies in, V computes, MTE3 copies out."""
+    """S runs scalar code. Vector core: MTE2 copies in, V computes, MTE3 copies out. Cube core:
+    C_MTE2 copies to L1, MTE1 from L1 to L0, M multiplies, FIX copies products out."""
 
+    S = "S"
     MTE2 = "MTE2"
     V = "V"
     MTE3 = "MTE3"
+    C_MTE2 = "C_MTE2"
+    MTE1 = "MTE1"
+    M = "M"
+    FIX = "FIX"
 
 
-# ---- scalars, computed by the scalar unit ahead of the instruction that needs them
+class Space(Enum):
+    """Where a buffer lies; WORKSPACE is a core's own part of global memory."""
 
-
-@dataclass(frozen=True, slots=True)
-class Number:
-    value: int | float
-
-
-@dataclass(frozen=True, slots=True)
-class Argument:
-    """A scalar argument of the launch, by position."""
-
-    index: int
-
-
-@dataclass(frozen=True, slots=True)
-class ProgramIndex:
-    axis: int
-
-
-@dataclass(frozen=True, slots=True)
-class GridExtent:
-    axis: int
-
-
-@dataclass(frozen=True, slots=True)
-class Combined:
-    """``function`` (add, sub, mul, div, rem, min, max) of two scalars."""
-
-    function: str
-    lhs: Scalar
-    rhs: Scalar
-
-
-Scalar = Number | Argument | ProgramIndex | GridExtent | Combined
-
-
-# ---- instructions
+    UB = "UB"
+    L1 = "L1"
+    L0A = "L0A"
+    L0B = "L0B"
+    L0C = "L0C"
+    WORKSPACE = "WS"
 
 
 @dataclass(frozen=True, slots=True)
 class Buffer:
-    """``lanes`` elements in the unified buffer, from byte ``address``."""
+    """``lanes`` elements from byte ``address`` of a memory."""
 
-    name: str
+    space: Space
     address: int
     lanes: int
-    type: ScalarType
+    type: ElementType
+    name: str = ""
 
     @property
     def bytes(self) -> int:
@@ -97,49 +96,379 @@ class Buffer:
     def end(self) -> int:
         return self.address + self.bytes
 
+    def __str__(self) -> str:
+        return f"{self.name or self.space.value.lower()}@{self.address}"
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A block of a buffer: ``strides`` and ``offset`` count elements; stride 0 repeats."""
+
+    buffer: Buffer
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    offset: Poly = ZERO
+
+    @property
+    def type(self) -> ElementType:
+        return self.buffer.type
+
+    def __str__(self) -> str:
+        dims = "x".join(map(str, self.shape)) or "1"
+        moved = f"[{self.offset}]" if self.offset.terms else ""
+        return f"{self.buffer}{moved}:{dims}x{self.type}"
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """Lane i along ``axis`` counts where ``factor * i + base < 0``; axis None: all or none do."""
+
+    axis: int | None
+    factor: int
+    base: Poly
+
+    def __str__(self) -> str:
+        return f"{self.factor}*i{self.axis} + {self.base} < 0"
+
+
+ALL_GLOBAL = "*"
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """What an instruction touches: bytes of a core's memory, or a group of the user's arrays."""
+
+    pipe: Pipe
+    space: Space | str
+    first: int
+    end: int
+    writes: bool
+
+    def conflicts(self, other: Access) -> bool:
+        if not (self.writes or other.writes):
+            return False
+        if isinstance(self.space, str) or isinstance(other.space, str):
+            if not (isinstance(self.space, str) and isinstance(other.space, str)):
+                return False
+            return self.space == other.space or ALL_GLOBAL in (self.space, other.space)
+        return self.space is other.space and self.first < other.end and other.first < self.end
+
+
+def _touch(pipe: Pipe, views: tuple[Any, ...], writes: bool) -> Iterator[Access]:
+    for view in views:
+        if isinstance(view, View):
+            buffer = view.buffer
+            yield Access(pipe, buffer.space, buffer.address, buffer.end, writes)
+
+
+# ---- instructions
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Instruction:
     """Base of all; ``location`` is the user's line it was made from."""
 
     location: Location = UNKNOWN_LOCATION
 
+    @property
+    def pipe(self) -> Pipe:
+        return Pipe.S
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+    def reads(self) -> tuple[Any, ...]:
+        return ()
+
+    def written(self) -> tuple[Any, ...]:
+        return ()
+
+    def groups(self) -> Iterator[tuple[str, bool]]:
+        """The groups of the user's arrays that are touched, and whether they are written."""
+        return iter(())
+
+    def accesses(self) -> Iterator[Access]:
+        yield from _touch(self.pipe, self.reads(), False)
+        yield from _touch(self.pipe, self.written(), True)
+        for group, writes in self.groups():
+            yield Access(self.pipe, group, 0, 1, writes)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Assign(Instruction):
+    """The scalar op ``op`` on registers and constants; ``op`` None copies."""
+
+    target: Register
+    op: ir.Op | None
+    sources: tuple[Scalar | Poly, ...]
+
+    def __str__(self) -> str:
+        name = self.op.mnemonic() if self.op else "="
+        return f"{self.target} <- {name} {', '.join(map(str, self.sources))}"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ReadLane(Instruction):
+    """The first lane of a view into a register."""
+
+    target: Register
+    source: View
+
+    def reads(self) -> tuple[Any, ...]:
+        return (self.source,)
+
+    def __str__(self) -> str:
+        return f"{self.target} <- {self.source}"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class CopyIn(Instruction):
-    """Copies ``count`` elements from argument ``source`` at ``offset_bytes`` into ``target``."""
+    """A block of global memory into a buffer; lanes outside the limits are left, or zero with
+    ``pad``; ``strides`` are bytes. ``onto`` says which pipe: MTE2, or C_MTE2 for L1."""
 
-    target: Buffer
-    source: int
-    offset_bytes: Scalar
-    count: Scalar
+    target: View
+    address: Poly
+    strides: tuple[Poly, ...]
+    limits: tuple[Limit, ...] = ()
+    conditions: tuple[Scalar, ...] = ()
+    source: View | None = None  # a block of the workspace instead of an address
+    pointer: ir.Value | None = None
+    group: str = ALL_GLOBAL
+    onto: Pipe = Pipe.MTE2
+    pad: bool = False
+
+    @property
+    def pipe(self) -> Pipe:
+        return self.onto
+
+    def reads(self) -> tuple[Any, ...]:
+        return (self.source,)
+
+    def written(self) -> tuple[Any, ...]:
+        return (self.target,)
+
+    def groups(self) -> Iterator[tuple[str, bool]]:
+        if self.source is None:
+            yield self.group, False
+
+    def __str__(self) -> str:
+        bounds = f" where {'; '.join(map(str, self.limits))}" if self.limits else ""
+        return f"copy_in {self.target} <- {self.source or self.address}{bounds}"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class CopyOut(Instruction):
-    """Copies ``count`` elements of ``source`` to argument ``target`` at ``offset_bytes``."""
+    """A buffer to a block of global memory, or of the workspace (``target``). ``add``: added to
+    what stands there, atomically."""
 
-    source: Buffer
-    target: int
-    offset_bytes: Scalar
-    count: Scalar
+    source: View
+    address: Poly
+    strides: tuple[Poly, ...]
+    limits: tuple[Limit, ...] = ()
+    conditions: tuple[Scalar, ...] = ()
+    target: View | None = None
+    pointer: ir.Value | None = None
+    group: str = ALL_GLOBAL
+
+    @property
+    def pipe(self) -> Pipe:
+        return Pipe.MTE3
+
+    def reads(self) -> tuple[Any, ...]:
+        return (self.source,)
+
+    def written(self) -> tuple[Any, ...]:
+        return (self.target,)
+
+    def groups(self) -> Iterator[tuple[str, bool]]:
+        if self.target is None:
+            yield self.group, True
+
+    def __str__(self) -> str:
+        bounds = f" where {'; '.join(map(str, self.limits))}" if self.limits else ""
+        return f"copy_out {self.target or self.address} <- {self.source}{bounds}"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Vector(Instruction):
-    """``function`` over all lanes of ``target``; a source of one block is repeated over the lanes.
+    """The elementwise op, reduction or scan ``op`` on views and scalars."""
 
-    ``fill`` writes a scalar to the lanes from ``first`` on; ``reduce_*`` leave their result in
-    every lane of a block.
+    op: ir.Op
+    targets: tuple[View, ...]
+    sources: tuple[View | Scalar, ...]
+    axis: int = 0
+
+    @property
+    def pipe(self) -> Pipe:
+        return Pipe.V
+
+    def reads(self) -> tuple[Any, ...]:
+        return self.sources
+
+    def written(self) -> tuple[Any, ...]:
+        return self.targets
+
+    def __str__(self) -> str:
+        name = getattr(self.op, "function", self.op.mnemonic())
+        return f"{name} {', '.join(map(str, self.targets))} <- {', '.join(map(str, self.sources))}"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Combine(Vector):
+    """targets = combine region of a reduction on (targets, sources), lane by lane."""
+
+    def reads(self) -> tuple[Any, ...]:
+        return (*self.targets, *self.sources)
+
+    def __str__(self) -> str:
+        return f"combine {', '.join(map(str, self.targets))}, {', '.join(map(str, self.sources))}"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Move(Instruction):
+    """Lanes of one view into another: duplicates a scalar, broadcasts, transposes, gathers rows.
+
+    ``first`` makes a range: lane i along the only axis is first + i.
     """
 
-    function: str
-    target: Buffer
-    sources: tuple[Buffer | Scalar, ...]
-    first: Scalar = field(default=Number(0))
+    target: View
+    source: View | Scalar | None = None
+    range_start: Poly | None = None
+    range_steps: tuple[Poly, ...] = ()
+
+    @property
+    def pipe(self) -> Pipe:
+        return Pipe.V
+
+    def reads(self) -> tuple[Any, ...]:
+        return (self.source,)
+
+    def written(self) -> tuple[Any, ...]:
+        return (self.target,)
+
+    def __str__(self) -> str:
+        if self.range_start is not None:
+            return f"range {self.target} <- {self.range_start}"
+        return f"move {self.target} <- {self.source}"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Fill(Instruction):
+    """``content`` into the lanes of target outside the limits."""
+
+    target: View
+    content: View | Scalar
+    limits: tuple[Limit, ...]
+    conditions: tuple[Scalar, ...] = ()
+
+    @property
+    def pipe(self) -> Pipe:
+        return Pipe.V
+
+    def reads(self) -> tuple[Any, ...]:
+        return (self.content,)
+
+    def written(self) -> tuple[Any, ...]:
+        return (self.target,)
+
+    def __str__(self) -> str:
+        return f"fill {self.target} <- {self.content} unless {'; '.join(map(str, self.limits))}"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LaneMemory(Instruction):
+    """A load, store or atomic op lane by lane on the scalar unit: pointers, values and masks are
+    views or scalars, in the order of the op's operands."""
+
+    op: ir.Op
+    sources: tuple[View | Scalar, ...]
+    target: View | Register | None
+    group: str = ALL_GLOBAL
+
+    def reads(self) -> tuple[Any, ...]:
+        return self.sources
+
+    def written(self) -> tuple[Any, ...]:
+        return (self.target,)
+
+    def groups(self) -> Iterator[tuple[str, bool]]:
+        is_atomic = isinstance(self.op, ir.AtomicRmw | ir.AtomicCas)
+        yield ALL_GLOBAL if is_atomic else self.group, not isinstance(self.op, ir.Load)
+
+    def __str__(self) -> str:
+        sources = ", ".join(map(str, self.sources))
+        return f"{self.op.mnemonic()} {self.target or ''} <- {sources}"
+
+
+# ---- the cube
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LoadMatrix(Instruction):
+    """A block of L1 into L0A or L0B."""
+
+    target: View
+    source: View
+
+    @property
+    def pipe(self) -> Pipe:
+        return Pipe.MTE1
+
+    def reads(self) -> tuple[Any, ...]:
+        return (self.source,)
+
+    def written(self) -> tuple[Any, ...]:
+        return (self.target,)
+
+    def __str__(self) -> str:
+        return f"load_matrix {self.target} <- {self.source}"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Mmad(Instruction):
+    """target = lhs @ rhs, added to target where ``first`` (a polynomial) is not zero."""
+
+    target: View
+    lhs: View
+    rhs: View
+    first: Poly
+
+    @property
+    def pipe(self) -> Pipe:
+        return Pipe.M
+
+    def reads(self) -> tuple[Any, ...]:
+        return (self.lhs, self.rhs)
+
+    def written(self) -> tuple[Any, ...]:
+        return (self.target,)
+
+    def __str__(self) -> str:
+        return f"mmad {self.target} <- {self.lhs}, {self.rhs} accumulate if {self.first}"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Fixpipe(Instruction):
+    """A product from L0C to the workspace, converted to the type of target."""
+
+    target: View
+    source: View
+
+    @property
+    def pipe(self) -> Pipe:
+        return Pipe.FIX
+
+    def reads(self) -> tuple[Any, ...]:
+        return (self.source,)
+
+    def written(self) -> tuple[Any, ...]:
+        return (self.target,)
+
+    def __str__(self) -> str:
+        return f"fixpipe {self.target} <- {self.source}"
+
+
+# ---- order and control
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class SetEvent(Instruction):
     """``source`` tells ``target`` that all it was given before is done."""
 
@@ -147,8 +476,15 @@ class SetEvent(Instruction):
     target: Pipe
     event: int
 
+    @property
+    def pipe(self) -> Pipe:
+        return self.source
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+    def __str__(self) -> str:
+        return f"set_flag {self.source.value} -> {self.target.value} #{self.event}"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class WaitEvent(Instruction):
     """``target`` waits for the event that ``source`` sets."""
 
@@ -156,14 +492,125 @@ class WaitEvent(Instruction):
     target: Pipe
     event: int
 
+    @property
+    def pipe(self) -> Pipe:
+        return self.target
 
-@dataclass(frozen=True, slots=True)
+    def __str__(self) -> str:
+        return f"wait_flag {self.source.value} -> {self.target.value} #{self.event}"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Barrier(Instruction):
+    """All pipes wait until all are done."""
+
+    def __str__(self) -> str:
+        return "pipe_barrier all"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Loop(Instruction):
+    """For ``index`` = lower, lower + step, .. below upper."""
+
+    index: Register
+    lower: Scalar | Poly
+    upper: Scalar | Poly
+    step: Scalar | Poly
+    body: list[Instruction] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        return f"for {self.index} in {self.lower} .. {self.upper} step {self.step}"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class WhileLoop(Instruction):
+    """Runs ``before``; while ``condition`` holds then, ``body`` and ``before`` again."""
+
+    before: list[Instruction]
+    condition: Scalar
+    body: list[Instruction]
+
+    def __str__(self) -> str:
+        return f"while {self.condition}"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Branch(Instruction):
+    """then_body where the condition holds, else else_body. The condition is a scalar, or limits of
+    which all must hold."""
+
+    condition: Scalar | tuple[Limit, ...]
+    then_body: list[Instruction]
+    else_body: list[Instruction]
+
+    def __str__(self) -> str:
+        shown = self.condition
+        text = "; ".join(map(str, shown)) if isinstance(shown, tuple) else str(shown)
+        return f"if {text}"
+
+
+@dataclass(slots=True)
 class Program:
-    """One core's program; ``buffers`` are all that it places in the unified buffer."""
+    """What a core runs for each program of the grid that it is given. ``parameters`` are the
+    registers of the arguments; ``program`` and ``grid`` those of the place in the grid."""
 
-    name: str
-    prologue: tuple[Instruction, ...]
-    trips: tuple[tuple[Instruction, ...], tuple[Instruction, ...]]
-    epilogue: tuple[Instruction, ...]
-    buffers: tuple[Buffer, ...]
-    location: Location = UNKNOWN_LOCATION
+    kernel: ir.Kernel
+    parameters: tuple[Register, ...]
+    program: tuple[Register, ...]
+    grid: tuple[Register, ...]
+    body: list[Instruction]
+    registers: int
+    used_bytes: dict[Space, int]
+    notes: list[str]
+    scalars: dict[ir.Value, Scalar] = field(default_factory=dict)
+    scratch: dict[ir.Op, Buffer] = field(default_factory=dict)
+    prologue: list[Instruction] = field(default_factory=list)
+    epilogue: list[Instruction] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        return self.kernel.name
+
+    @property
+    def uses_cube(self) -> bool:
+        return any(isinstance(i, Mmad) for i in walk(self.body))
+
+    def __str__(self) -> str:
+        used = ", ".join(f"{s.value} {n} bytes" for s, n in self.used_bytes.items() if n)
+        lines = [f"npu program {self.name}  # {used}"]
+        lines += [f"# {note}" for note in self.notes]
+        return "\n".join([*lines, *_lines(self.body, 1)]) + "\n"
+
+
+def _lines(body: list[Instruction], depth: int) -> Iterator[str]:
+    pad = "  " * depth
+    for instruction in body:
+        place = f"  # {instruction.location}" if instruction.location.file else ""
+        yield f"{pad}{instruction.pipe.value:<6} {instruction}{place}"
+        for title, inner in _bodies(instruction):
+            yield f"{pad}{title}"
+            yield from _lines(inner, depth + 1)
+
+
+def _bodies(instruction: Instruction) -> Iterator[tuple[str, list[Instruction]]]:
+    match instruction:
+        case Loop(body=body):
+            yield "do", body
+        case WhileLoop(before=before, body=body):
+            yield "before", before
+            yield "do", body
+        case Branch(then_body=then_body, else_body=else_body):
+            yield "then", then_body
+            yield "else", else_body
+
+
+def walk(body: list[Instruction]) -> Iterator[Instruction]:
+    """All instructions, outer before inner."""
+    for instruction in body:
+        yield instruction
+        for _, inner in _bodies(instruction):
+            yield from walk(inner)
+
+
+def number(value: int | float | bool, type_: ElementType) -> Number:
+    return Number(value, type_)

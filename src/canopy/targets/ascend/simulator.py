@@ -1,93 +1,65 @@
-"""Runs an NPU program on a model of the chip: results, cycles per pipe, missing synchronisation.
+"""Runs NPU programs: right results, and a verdict on every hazard.
 
-Every instruction takes effect at once, in program order, on a model of the unified buffer; time and
-order between pipes are kept beside that. Two accesses to one buffer from different pipes, one of
-them a write, must be ordered by events; where they are not, a card may give any result, and a
-`Hazard` names the user's line. Instructions of one pipe are taken to run one after another.
+    report = simulate(program, [x, out, 1000], grid=(512,), chip=load_chip("910b2"))
 
-A core's copies run at the rate of its port; a core cannot end before its share of the memory's
-bandwidth, divided evenly among the active cores, has carried all its bytes (L2 is not modelled).
+Programs of the grid are dealt out over the cores in ascending order. Instructions take effect in
+program order, which is one of the orders that events allow; whether they allow others, in which a
+result would differ, is what the hazards say (`happens`). Cycles are counted per pipe (`cycles`).
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from canopy.errors import KernelError, LaunchError, Location
-from canopy.ir.types import F16, ScalarType
+from canopy import ir
+from canopy.errors import KernelError, Location
+from canopy.ir.interpreter import Interpreter
+from canopy.ir.interpreter.memory import Allocation
+from canopy.ir.interpreter.numeric import dtype_of, from_python
+from canopy.ir.types import ElementType
 from canopy.targets.ascend.chip import Chip
+from canopy.targets.ascend.cycles import Clock
+from canopy.targets.ascend.happens import Hazard, History, Order
+from canopy.targets.ascend.lanes import Lanes
 from canopy.targets.ascend.npu import (
-    Argument,
-    Buffer,
-    Combined,
+    ALL_GLOBAL,
+    Assign,
+    Barrier,
+    Branch,
+    Combine,
     CopyIn,
     CopyOut,
-    GridExtent,
+    Fill,
+    Fixpipe,
     Instruction,
-    Number,
+    LaneMemory,
+    Limit,
+    LoadMatrix,
+    Loop,
+    Mmad,
+    Move,
     Pipe,
     Program,
-    ProgramIndex,
-    Scalar,
+    ReadLane,
     SetEvent,
+    Space,
     Vector,
+    View,
     WaitEvent,
+    WhileLoop,
+    walk,
 )
-from canopy.targets.ascend.vector_unit import compute, cycles_of
+from canopy.targets.ascend.report import Report
+from canopy.targets.ascend.scalars import Number, Poly, Register
 
-__all__ = ["Hazard", "Report", "simulate"]
+__all__ = ["Simulator", "simulate"]
 
 Array = np.ndarray[Any, Any]
-
-
-@dataclass(frozen=True)
-class Hazard:
-    """Two accesses to one buffer that no event orders."""
-
-    location: Location
-    fact: str
-
-    def __str__(self) -> str:
-        return f"{self.location}: {self.fact}"
-
-
-@dataclass(frozen=True)
-class Report:
-    """What a run would take on the chip, by its slowest core.
-
-    ``busy_cycles`` are those of each pipe, and of "HBM": the core's share of the memory.
-    """
-
-    name: str
-    chip: Chip
-    cores: int
-    cycles: float
-    busy_cycles: dict[str, float]
-    hazards: tuple[Hazard, ...]
-    label: str = "simulated"
-
-    @property
-    def time_us(self) -> float:
-        return self.cycles / self.chip.clock_mhz
-
-    @property
-    def bound_by(self) -> str:
-        return max(self.busy_cycles, key=lambda part: self.busy_cycles[part])
-
-    @property
-    def utilisation(self) -> float:
-        """The share of the time in which what bounds the run was busy."""
-        return self.busy_cycles[self.bound_by] / self.cycles if self.cycles else 0.0
-
-    def __str__(self) -> str:
-        head = f"{self.name} on {self.chip.name}, {self.cores} cores: {self.time_us:.1f} us"
-        head += f", bound by {self.bound_by} ({self.utilisation:.0%} busy), {self.label}"
-        return "\n".join([head, *(f"hazard: {hazard}" for hazard in self.hazards)])
+_MOST_HAZARDS = 100
+_MOST_REMEMBERED = 64  # accesses to the user's arrays within one program
 
 
 def simulate(
@@ -97,250 +69,579 @@ def simulate(
     chip: Chip,
     cores: int | None = None,
 ) -> Report:
-    """Runs ``program`` for every tile program of ``grid``, folded onto ``cores`` (default: all).
-
-    ``args``: NumPy arrays, changed in place, and numbers. Raises LaunchError for a grid that is not
-    1 to 3 positive extents, KernelError for an access outside an argument or a wait without end.
-    """
-    extents = (*map(int, grid), 1, 1)[:3]
-    if not 1 <= len(grid) <= 3 or min(extents) < 1:
-        raise LaunchError(f"a grid has 1 to 3 positive extents, this one is {tuple(grid)}")
-    total = math.prod(extents)
-    share = math.ceil(total / min(cores or chip.vector_cores, total))
-    used = math.ceil(total / share)
-    hazards: dict[Hazard, None] = {}
-    slowest: _Core | None = None
-    for first in range(0, total, share):
-        core = _Core(program, args, extents, chip, used)
-        core.run(range(first, min(first + share, total)))
-        hazards.update(core.hazards)
-        if slowest is None or core.cycles > slowest.cycles:
-            slowest = core
-    assert slowest is not None
-    return Report(program.name, chip, used, slowest.cycles, slowest.busy, tuple(hazards))
+    """Runs all programs of the grid on the arguments' own memory."""
+    return Simulator(program, args, grid, chip, cores).run()
 
 
-@dataclass(slots=True)
-class _Access:
-    pipe: Pipe
-    step: int
-    location: Location
+class Simulator:
+    """One launch; cores run one after another, each with its own buffers and clock."""
 
-
-@dataclass(slots=True)
-class _History:
-    """The last write to a buffer, and the reads since."""
-
-    write: _Access | None = None
-    reads: dict[Pipe, _Access] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
-class _Signal:
-    """A set event: when it was set, and how far each pipe had come to the setter's knowledge."""
-
-    time: float
-    known: dict[Pipe, int]
-
-
-class _Core:
     def __init__(
         self,
         program: Program,
         args: Sequence[Any],
-        grid: tuple[int, ...],
+        grid: Sequence[int],
         chip: Chip,
-        active_cores: int,
+        cores: int | None = None,
     ) -> None:
-        self._program, self._args, self._grid, self._chip = program, args, grid, chip
-        self._hbm_share = chip.hbm_bytes_per_second / (active_cores * chip.clock_mhz * 1e6)
-        self._ub = np.full(chip.ub_bytes, 0xFF, np.uint8)  # reads as NaN until written
-        self._time = dict.fromkeys(Pipe, 0.0)
-        self._step = dict.fromkeys(Pipe, 0)
-        self._known = {pipe: dict.fromkeys(Pipe, 0) for pipe in Pipe}
-        self._signals: dict[tuple[Pipe, Pipe, int], _Signal] = {}
-        self._history: dict[Buffer, _History] = {}
-        self._index = (0, 0, 0)
-        self.busy: dict[str, float] = {**{pipe.value: 0.0 for pipe in Pipe}, "HBM": 0.0}
+        self._program = program
+        self._chip = chip
+        opaque = any(
+            isinstance(op, ir.Bitcast) and ir.types.is_pointer(op.result.type)
+            for op in ir.walk(program.kernel.body.ops)
+        )
+        launch = Interpreter(program.kernel, args, grid, check=not opaque)  # binds the arguments
+        self._launch = launch
+        self._grid = launch.grid
+        self._lanes = Lanes(
+            launch._memory, launch.grid, dict(launch._values), launch._origins, launch._sources
+        )
+        most = chip.cube_cores if program.uses_cube else chip.vector_cores
+        self.cores = min(cores or most, self.programs) or 1
+        self._registers: list[Any] = [0] * program.registers
+        self._arguments = [
+            launch._values[parameter.value] for parameter in program.kernel.parameters
+        ]
+        self._shared = _read_and_written(program)
+        self._captured: dict[ir.Op, list[tuple[ir.Value, Number | Register]]] = {}
         self.hazards: dict[Hazard, None] = {}
+        self._sizes = {
+            Space.UB: chip.ub_bytes,
+            Space.L1: chip.l1_bytes,
+            Space.L0A: chip.l0a_bytes,
+            Space.L0B: chip.l0b_bytes,
+            Space.L0C: chip.l0c_bytes,
+            Space.WORKSPACE: program.used_bytes.get(Space.WORKSPACE, 0) + 1024,
+        }
+        self.clocks: list[Clock] = []
 
     @property
-    def cycles(self) -> float:
-        return max(*self._time.values(), self.busy["HBM"])
+    def programs(self) -> int:
+        x, y, z = self._grid
+        return x * y * z
 
-    def run(self, programs: range) -> None:
-        self._run_all(self._program.prologue)
-        for trip, number in enumerate(programs):
-            x, y, _ = self._grid
-            self._index = (number % x, number // x % y, number // (x * y))
-            self._run_all(self._program.trips[trip % 2])
-        self._run_all(self._program.epilogue)
+    def run(self) -> Report:
+        with np.errstate(all="ignore"):
+            for core in range(self.cores):
+                self._run_core(core)
+        return Report(
+            self._program, self._chip, self.programs, self.cores, tuple(self.hazards), self.clocks
+        )
 
-    def _run_all(self, instructions: tuple[Instruction, ...]) -> None:
-        for instruction in instructions:
-            match instruction:
-                case CopyIn():
-                    self._copy_in(instruction)
-                case Vector():
-                    self._vector(instruction)
-                case CopyOut():
-                    self._copy_out(instruction)
-                case SetEvent():
-                    self._set(instruction)
-                case WaitEvent():
-                    self._wait(instruction)
+    def _run_core(self, core: int) -> None:
+        self._order = Order()
+        self._memory = {space: np.full(n, 0xFF, np.uint8) for space, n in self._sizes.items()}
+        self._history = {space: History(n) for space, n in self._sizes.items()}
+        self._global: list[tuple[Pipe, int, int, int, bool, Location]] = []
+        self._clock = Clock(self._chip, self.cores)
+        self._place_scratch()
+        for register, value in zip(self._program.parameters, self._arguments, strict=True):
+            self._registers[register.index] = value
+        for register, extent in zip(self._program.grid, self._grid, strict=True):
+            self._registers[register.index] = np.asarray(extent, np.int32)
+        self._run(self._program.prologue)
+        share, rest = divmod(self.programs, self.cores)
+        first = core * share + min(core, rest)
+        for number in range(first, first + share + (core < rest)):
+            self._run_program(number)
+        self._run(self._program.epilogue)
+        self._check_signals()
+        self.clocks.append(self._clock)
 
-    # ---- scalars
+    def _place_scratch(self) -> None:
+        base = self._memory[Space.WORKSPACE].__array_interface__["data"][0]
+        for op, buffer in self._program.scratch.items():
+            address = base + buffer.address
+            found = Allocation("scratch", address, buffer.bytes * 4, address)
+            self._lanes.scratch[op] = found
 
-    def _value(self, scalar: Scalar) -> Any:
-        match scalar:
-            case Number(value):
-                return value
-            case Argument(index):
-                return self._args[index]
-            case ProgramIndex(axis):
-                return self._index[axis]
-            case GridExtent(axis):
-                return self._grid[axis]
-            case Combined(function, lhs, rhs):
-                return _COMBINED[function](self._value(lhs), self._value(rhs))
+    def _run_program(self, number: int) -> None:
+        x, y, _ = self._grid
+        place = (number % x, number // x % y, number // (x * y))
+        self._lanes.program = place
+        for register, index in zip(self._program.program, place, strict=True):
+            self._registers[register.index] = np.asarray(index, np.int32)
+        self._global.clear()
+        self._run(self._program.body)
 
-    # ---- instructions
-
-    def _copy_in(self, copy: CopyIn) -> None:
-        count = int(self._value(copy.count))
-        self._touch(Pipe.MTE2, copy, reads=(), writes=(copy.target,))
-        content = self._global(copy, copy.source, copy.offset_bytes, count, copy.target.type)
-        self._view(copy.target)[:count] = content
-        size = count * copy.target.type.bytes
-        self._spend(Pipe.MTE2, self._copy_cycles(size, self._chip.copy_in_bytes_per_cycle))
-
-    def _copy_out(self, copy: CopyOut) -> None:
-        count = int(self._value(copy.count))
-        self._touch(Pipe.MTE3, copy, reads=(copy.source,), writes=())
-        place = self._global(copy, copy.target, copy.offset_bytes, count, copy.source.type)
-        place[...] = self._view(copy.source)[:count]
-        size = count * copy.source.type.bytes
-        self._spend(Pipe.MTE3, self._copy_cycles(size, self._chip.copy_out_bytes_per_cycle))
-
-    def _copy_cycles(self, size: int, bytes_per_cycle: float) -> float:
-        self.busy["HBM"] += size / self._hbm_share
-        return self._chip.copy_latency_cycles + size / bytes_per_cycle if size else 0.0
-
-    def _vector(self, vector: Vector) -> None:
-        buffers = [source for source in vector.sources if isinstance(source, Buffer)]
-        self._touch(Pipe.V, vector, reads=buffers, writes=(vector.target,))
-        target = self._view(vector.target)
-        if vector.function == "fill":
-            (content,) = vector.sources
-            assert not isinstance(content, Buffer)
-            first = int(self._value(vector.first))
-            target[first:] = self._value(content)
-            lanes = len(target) - first
-        else:
-            is_reduction = vector.function.startswith("reduce_")
-            sources = [self._source(s, len(target), is_reduction) for s in vector.sources]
-            compute(vector.function, target, sources)
-            lanes = max([len(target), *(b.lanes for b in buffers)])
-        self._spend(Pipe.V, cycles_of(vector, lanes, self._chip) if lanes else 0.0)
-
-    def _source(self, source: Buffer | Scalar, lanes: int, whole: bool) -> Any:
-        if not isinstance(source, Buffer):
-            return self._value(source)
-        view = self._view(source)
-        return view if whole or len(view) == lanes else view[0]
-
-    def _view(self, buffer: Buffer) -> Array:
-        return self._ub[buffer.address : buffer.end].view(_dtype(buffer.type))
-
-    def _global(
-        self, user: CopyIn | CopyOut, index: int, offset: Scalar, count: int, type_: ScalarType
-    ) -> Array:
-        """``count`` elements of an argument, in place; KernelError if they lie outside it."""
-        memory = self._args[index].reshape(-1).view(np.uint8)
-        start = int(self._value(offset)) if count else 0
-        end = start + count * type_.bytes
-        if start < 0 or end > memory.size:
-            raise KernelError(
-                f"bytes {start} to {end} of argument {index}, which has {memory.size}",
-                location=user.location,
-                hint="the mask does not hold the access inside the array",
+    def _check_signals(self) -> None:
+        for source, target, event in self._order.signals:
+            self._report(
+                Barrier(location=self._program.kernel.location),
+                f"event {event} of {source.value} is set and {target.value} never waits for it",
             )
-        found: Array = memory[start:end].view(_dtype(type_))
+
+    # ---- control
+
+    def _run(self, body: list[Instruction]) -> None:
+        for instruction in body:
+            _RUN[type(instruction)](self, instruction)
+
+    def _loop(self, loop: Loop) -> None:
+        lower, upper, step = (self._integer(v) for v in (loop.lower, loop.upper, loop.step))
+        if step <= 0:
+            raise KernelError(f"the loop has step {step}", location=loop.location)
+        dtype = dtype_of(loop.index.type)
+        for value in range(lower, upper, step):
+            self._registers[loop.index.index] = np.asarray(value, dtype)
+            self._clock.scalar(2)
+            self._run(loop.body)
+
+    def _while(self, loop: WhileLoop) -> None:
+        while True:
+            self._run(loop.before)
+            self._clock.scalar(1)
+            if not self._scalar(loop.condition):
+                return
+            self._run(loop.body)
+
+    def _branch(self, branch: Branch) -> None:
+        condition = branch.condition
+        if isinstance(condition, tuple):
+            holds = all(limit.base.value(self._registers) < 0 for limit in condition)
+        else:
+            holds = bool(self._scalar(condition))
+        self._clock.scalar(1)
+        self._run(branch.then_body if holds else branch.else_body)
+
+    def _integer(self, value: Any) -> int:
+        if isinstance(value, Poly):
+            return value.value(self._registers)
+        return int(self._scalar(value))
+
+    def _scalar(self, value: Number | Register) -> Any:
+        if isinstance(value, Number):
+            return from_python(value.value, value.type)
+        return self._registers[value.index]
+
+    # ---- operands
+
+    def _view(self, view: View) -> Array:
+        """The lanes of a view, in place."""
+        buffer = view.buffer
+        dtype = dtype_of(buffer.type)
+        start = buffer.address + view.offset.value(self._registers) * dtype.itemsize
+        strides = tuple(stride * dtype.itemsize for stride in view.strides)
+        first, end = _reach(start, view.shape, strides, dtype.itemsize)
+        memory = self._memory[buffer.space]
+        if first < buffer.address or end > max(buffer.end, buffer.address + 32):
+            raise KernelError(f"bytes {first} to {end} of {buffer} are touched")
+        if buffer.space is Space.WORKSPACE and end > len(memory):
+            raise KernelError(f"bytes {first} to {end} of the workspace are touched")
+        found: Array = np.ndarray(view.shape, dtype, memory.data, start, strides)
         return found
 
-    # ---- time and order
+    def _operand(self, operand: View | Number | Register | Poly, type_: ElementType) -> Array:
+        if isinstance(operand, View):
+            return self._view(operand)
+        if isinstance(operand, Poly):
+            return self._lanes.as_type(operand.value(self._registers), type_)
+        return self._lanes.as_type(self._scalar(operand), type_)
 
-    def _spend(self, pipe: Pipe, cycles: float) -> None:
-        self._time[pipe] += cycles
-        self.busy[pipe.value] += cycles
+    def _operands(self, op: ir.Op, sources: Sequence[Any]) -> list[Array]:
+        return [
+            self._operand(source, ir.types.element_type(value.type))
+            for value, source in zip(op.operands, sources, strict=True)
+        ]
+
+    # ---- order
+
+    def _touch(self, instruction: Instruction) -> None:
+        """Notes what an instruction reads and writes, and reports what no event orders."""
+        pipe = instruction.pipe
+        step = self._order.step(pipe)
+        for views, writes in ((instruction.reads(), False), (instruction.written(), True)):
+            for view in views:
+                if isinstance(view, View):
+                    self._touch_view(instruction, pipe, step, view, writes)
+
+    def _touch_view(
+        self, instruction: Instruction, pipe: Pipe, step: int, view: View, writes: bool
+    ) -> None:
+        size = view.type.bytes
+        buffer = view.buffer
+        start = buffer.address + view.offset.value(self._registers) * size
+        first, end = _reach(start, view.shape, tuple(s * size for s in view.strides), size)
+        history = self._history[buffer.space]
+        if not writes and not history.is_written(first, end):
+            self._report(instruction, f"{pipe.value} reads {buffer} before it is written")
+        found = history.touch(self._order, pipe, step, first, end, writes, instruction)
+        if found is not None:
+            other, verb, line = found
+            self._report(
+                instruction,
+                f"{pipe.value} {'writes' if writes else 'reads'} {buffer} without waiting for "
+                f"{other.value}, which {verb} it at {line}",
+            )
+
+    def _touch_global(
+        self, instruction: Instruction, group: str, first: int, end: int, writes: bool
+    ) -> None:
+        """Within one program, accesses to the user's arrays happen in its order."""
+        if not (group in self._shared or ALL_GLOBAL in self._shared or group == ALL_GLOBAL):
+            return
+        pipe = instruction.pipe
+        number = list(Pipe).index(pipe)
+        known = self._order.known[number]
+        for other, step, low, high, wrote, line in self._global:
+            late = step > known[list(Pipe).index(other)]
+            if late and (writes or wrote) and low < end and first < high:
+                verb = "writes" if wrote else "reads"
+                self._report(
+                    instruction,
+                    f"{pipe.value} {'writes' if writes else 'reads'} an array without waiting "
+                    f"for {other.value}, which {verb} it at {line}",
+                )
+                break
+        step = self._order.steps[number]
+        self._global.append((pipe, step, first, end, writes, instruction.location))
+        del self._global[:-_MOST_REMEMBERED]
+
+    def _report(self, instruction: Instruction, fact: str) -> None:
+        if len(self.hazards) < _MOST_HAZARDS:
+            self.hazards[Hazard(instruction.location, fact)] = None
 
     def _set(self, event: SetEvent) -> None:
-        key = (event.source, event.target, event.event)
-        if key in self._signals:
+        if not self._order.set(event.source, event.target, event.event):
             self._report(
-                event, f"event {event.event} is set again before {event.target.value} waits"
+                event,
+                f"event {event.event} is set again before {event.target.value} waits for it",
             )
-        known = {**self._known[event.source], event.source: self._step[event.source]}
-        self._signals[key] = _Signal(self._time[event.source], known)
+        self._clock.set(event)
 
     def _wait(self, event: WaitEvent) -> None:
-        signal = self._signals.pop((event.source, event.target, event.event), None)
-        if signal is None:
+        if not self._order.wait(event.source, event.target, event.event):
             raise KernelError(
-                f"{event.target.value} waits for event {event.event}, "
+                f"deadlock: {event.target.value} waits for event {event.event}, "
                 f"which {event.source.value} does not set",
                 location=event.location,
             )
-        self._time[event.target] = max(self._time[event.target], signal.time)
-        known = self._known[event.target]
-        for pipe, step in signal.known.items():
-            known[pipe] = max(known[pipe], step)
+        self._clock.wait(event)
 
-    def _touch(
-        self, pipe: Pipe, user: Instruction, reads: Sequence[Buffer], writes: Sequence[Buffer]
-    ) -> None:
-        """Notes the accesses of one instruction, and reports those that no event orders."""
-        self._step[pipe] += 1
-        access = _Access(pipe, self._step[pipe], user.location)
-        for buffer in reads:
-            history = self._history.setdefault(buffer, _History())
-            self._check(access, "reads", history.write, "writes", buffer)
-            history.reads[pipe] = access
-        for buffer in writes:
-            history = self._history.setdefault(buffer, _History())
-            self._check(access, "writes", history.write, "writes", buffer)
-            for read in history.reads.values():
-                self._check(access, "writes", read, "reads", buffer)
-            self._history[buffer] = _History(write=access)
+    def _barrier(self, barrier: Barrier) -> None:
+        self._order.meet()
+        self._clock.barrier()
+
+    # ---- scalar instructions
+
+    def _assign(self, assign: Assign) -> None:
+        target = assign.target
+        self._clock.scalar(1)
+        if assign.op is None:
+            (source,) = assign.sources
+            found = self._operand(source, target.type)
+            self._registers[target.index] = np.array(found)
+            return
+        op = assign.op
+        operands = [
+            self._operand(s, ir.types.element_type(v.type))
+            for v, s in zip(op.operands, assign.sources, strict=True)
+        ]
+        shapeless = [np.asarray(o) for o in operands]
+        (found,) = self._lanes.compute(op, shapeless)
+        self._registers[target.index] = np.asarray(found)
+
+    def _read_lane(self, read: ReadLane) -> None:
+        self._touch(read)
+        self._registers[read.target.index] = np.array(self._view(read.source))
+        self._clock.lanes(1)
+
+    def _lane_memory(self, access: LaneMemory) -> None:
+        self._touch(access)
+        op = access.op
+        operands = self._operands(op, access.sources)
+        pointers = operands[op.operands.index(op.pointer)]  # type: ignore[attr-defined]
+        first, end = int(pointers.min()), int(pointers.max()) + 8
+        self._touch_global(access, access.group, first, end, not isinstance(op, ir.Load))
+        shape = access.target.shape if isinstance(access.target, View) else None
+        if shape is None:
+            shape = max((o.shape for o in operands), key=len)
+        operands = [np.broadcast_to(o, shape) for o in operands]
+        results = self._lanes.compute(op, operands)
+        lanes = int(np.prod(shape, dtype=np.int64))
+        self._clock.lanes(lanes)
+        if isinstance(access.target, View):
+            self._view(access.target)[...] = results[0]
+        elif access.target is not None:
+            self._registers[access.target.index] = np.array(results[0])
+
+    # ---- copies
+
+    def _bounds(
+        self, shape: tuple[int, ...], limits: tuple[Limit, ...], conditions: tuple[Any, ...]
+    ) -> tuple[slice, ...] | None:
+        """The lanes inside the limits, as a box; None if there are none."""
+        first, end = [0] * len(shape), list(shape)
+        for condition in conditions:
+            if not self._scalar(condition):
+                return None
+        for limit in limits:
+            base = limit.base.value(self._registers)
+            axis, factor = limit.axis, limit.factor
+            if axis is None or factor == 0:
+                if base >= 0:
+                    return None
+            elif factor > 0:  # factor * i + base < 0
+                end[axis] = min(end[axis], -(base // factor))
+            else:
+                first[axis] = max(first[axis], base // -factor + 1)
+        box = tuple(map(slice, first, end))
+        return None if any(s.stop <= s.start for s in box) else box
+
+    def _copy_in(self, copy: CopyIn) -> None:
+        self._touch(copy)
+        target = self._view(copy.target)
+        if copy.source is not None:
+            target[...] = self._view(copy.source).reshape(target.shape)
+            self._clock.copy(copy, target.nbytes, _burst(target), is_workspace=True)
+            return
+        if copy.pad:
+            target[...] = 0
+        box = self._bounds(target.shape, copy.limits, copy.conditions)
+        if box is None:
+            self._clock.copy(copy, 0, 0)
+            return
+        part = target[box]
+        memory = self._global_view(copy, part.shape, box, part.dtype)
+        if part.dtype == np.bool_:
+            part[...] = memory != 0
+        else:
+            part[...] = memory
+        self._clock.copy(copy, part.nbytes, _burst(memory))
+
+    def _copy_out(self, copy: CopyOut) -> None:
+        self._touch(copy)
+        source = self._view(copy.source)
+        if copy.target is not None:
+            target = self._view(copy.target)
+            target[...] = source.reshape(target.shape)
+            self._clock.copy(copy, source.nbytes, _burst(target), is_workspace=True)
+            return
+        box = self._bounds(source.shape, copy.limits, copy.conditions)
+        if box is None:
+            self._clock.copy(copy, 0, 0)
+            return
+        part = source[box]
+        memory = self._global_view(copy, part.shape, box, part.dtype)
+        memory[...] = part
+        self._clock.copy(copy, part.nbytes, _burst(memory))
+
+    def _global_view(
+        self,
+        copy: CopyIn | CopyOut,
+        shape: tuple[int, ...],
+        box: tuple[slice, ...],
+        dtype: np.dtype[Any],
+    ) -> Array:
+        """A block of the user's memory, in place; KernelError if it lies outside its array."""
+        strides = tuple(step.value(self._registers) for step in copy.strides)
+        address = copy.address.value(self._registers)
+        address += sum(s.start * stride for s, stride in zip(box, strides, strict=True))
+        itemsize = dtype.itemsize
+        first, end = _reach(address, shape, strides, itemsize)
+        writes = isinstance(copy, CopyOut)
+        self._check(copy, first, end, itemsize, writes)
+        self._touch_global(copy, copy.group, first, end, writes)
+        raw = np.dtype(np.uint8) if dtype == np.bool_ else dtype
+        return _window(address, shape, strides, raw)
 
     def _check(
-        self, access: _Access, verb: str, earlier: _Access | None, earlier_verb: str, buffer: Buffer
+        self, copy: CopyIn | CopyOut, first: int, end: int, itemsize: int, writes: bool
     ) -> None:
-        if earlier is None or earlier.pipe is access.pipe:
+        memory = self._lanes.memory
+        if not memory.check:
             return
-        if self._known[access.pipe][earlier.pipe] >= earlier.step:
+        assert copy.pointer is not None
+        source = self._lanes.allocation_behind(copy.pointer)
+        ends = np.asarray([first, end - itemsize], np.int64).astype(np.uint64)
+        bad = memory.violation(ends, itemsize, source, writes)
+        if bad is None:
             return
-        fact = (
-            f"{access.pipe.value} {verb} {buffer.name} without waiting for {earlier.pipe.value}, "
+        verb = "writes" if writes else "reads"
+        name, start, nbytes = "", 0, 0
+        if source is not None:
+            name, start, nbytes = source.name, source.origin, source.nbytes or 0
+        raise KernelError(
+            f"program {self._lanes.program}: the copy {verb} bytes {first - start} to "
+            f"{end - start} of {name or 'memory'}, which has {nbytes}",
+            location=copy.location,
+            hint="give it a mask that is false outside, such as offsets < n",
         )
-        fact += f"which {earlier_verb} it at {earlier.location}"
-        self.hazards[Hazard(access.location, fact)] = None
 
-    def _report(self, instruction: Instruction, fact: str) -> None:
-        self.hazards[Hazard(instruction.location, fact)] = None
+    # ---- vector instructions
+
+    def _vector(self, vector: Vector) -> None:
+        self._touch(vector)
+        op = vector.op
+        self._capture(op)
+        if isinstance(op, ir.Histogram):
+            self._histogram(vector, op)
+            return
+        operands = self._operands(op, vector.sources)
+        results = self._lanes.compute(op, operands)
+        for target, result in zip(vector.targets, results, strict=True):
+            self._view(target)[...] = result
+        lanes = max(o.size for o in (*operands, *results))
+        self._clock.vector(vector, lanes)
+
+    def _capture(self, op: ir.Op) -> None:
+        """The scalars from outside that a combine region uses."""
+        if not op.regions:
+            return
+        if op not in self._captured:
+            inner = list(ir.walk([op]))
+            used = {value for i in inner[1:] for value in i.operands}
+            scalars = self._program.scalars
+            self._captured[op] = [(v, scalars[v]) for v in used if v in scalars]
+        for value, scalar in self._captured[op]:
+            self._lanes.bind(value, self._operand(scalar, ir.types.element_type(value.type)))
+
+    def _histogram(self, vector: Vector, op: ir.Histogram) -> None:
+        operands = self._operands(op, vector.sources)
+        (counts,) = self._lanes.compute(op, operands)
+        self._view(vector.targets[0])[...] = counts
+        self._clock.lanes(operands[0].size)
+
+    def _combine(self, combine: Combine) -> None:
+        self._touch(combine)
+        left = [self._view(view) for view in combine.targets]
+        right = [self._view(view) for view in combine.sources if isinstance(view, View)]
+        assert isinstance(combine.op, ir.Reduce)
+        self._capture(combine.op)
+        results = self._lanes.combine(combine.op, [x.copy() for x in left], right)
+        for target, result in zip(left, results, strict=True):
+            target[...] = result
+        self._clock.vector(combine, max(x.size for x in left))
+
+    def _move(self, move: Move) -> None:
+        self._touch(move)
+        target = self._view(move.target)
+        if move.range_start is not None:
+            start = move.range_start.value(self._registers)
+            target[...] = np.arange(start, start + target.shape[0]).astype(target.dtype)
+        elif isinstance(move.source, View):
+            target[...] = self._view(move.source).copy()
+        else:
+            assert move.source is not None
+            target[...] = self._operand(move.source, move.target.type)
+        self._clock.move(move, target.size)
+
+    def _fill(self, fill: Fill) -> None:
+        self._touch(fill)
+        target = self._view(fill.target)
+        content = np.broadcast_to(self._operand(fill.content, fill.target.type), target.shape)
+        box = self._bounds(target.shape, fill.limits, fill.conditions)
+        inside = 0
+        if box is None:
+            target[...] = content
+        else:
+            inside = target[box].size
+            if inside < target.size:
+                kept = target[box].copy()
+                target[...] = content
+                target[box] = kept
+        self._clock.fill(fill, target.size - inside)
+
+    # ---- the cube
+
+    def _load_matrix(self, load: LoadMatrix) -> None:
+        self._touch(load)
+        target = self._view(load.target)
+        target[...] = self._view(load.source)
+        self._clock.load_matrix(load, target.nbytes)
+
+    def _mmad(self, mmad: Mmad) -> None:
+        self._touch(mmad)
+        target, lhs, rhs = (self._view(v) for v in (mmad.target, mmad.lhs, mmad.rhs))
+        wide = np.int32 if target.dtype == np.int32 else np.float32
+        product = lhs.astype(wide) @ rhs.astype(wide)
+        if mmad.first.value(self._registers):
+            product = target + product
+        target[...] = product
+        self._clock.mmad(mmad, lhs.shape[0], lhs.shape[1], rhs.shape[1])
+
+    def _fixpipe(self, fix: Fixpipe) -> None:
+        self._touch(fix)
+        target, source = self._view(fix.target), self._view(fix.source)
+        target[...] = source.astype(target.dtype)
+        self._clock.fixpipe(fix, target.nbytes)
 
 
-_COMBINED: dict[str, Any] = {
-    "add": lambda a, b: a + b,
-    "sub": lambda a, b: a - b,
-    "mul": lambda a, b: a * b,
-    "div": lambda a, b: int(a / b) if isinstance(a, int) else a / b,
-    "rem": math.fmod,
-    "min": min,
-    "max": max,
+class _Window:
+    """Lets NumPy see strided memory at an address."""
+
+    def __init__(
+        self, address: int, shape: tuple[int, ...], strides: tuple[int, ...], dtype: np.dtype[Any]
+    ) -> None:
+        self.__array_interface__ = {
+            "data": (address, False),
+            "shape": shape,
+            "strides": strides,
+            "typestr": dtype.str,
+            "version": 3,
+        }
+
+
+def _window(
+    address: int, shape: tuple[int, ...], strides: tuple[int, ...], dtype: np.dtype[Any]
+) -> Array:
+    """Memory in place, seen by its bits first: NumPy knows bfloat16 by extension only."""
+    bits = np.dtype(f"uint{8 * dtype.itemsize}")
+    return np.asarray(_Window(address, shape, strides, bits)).view(dtype)
+
+
+def _reach(
+    start: int, shape: tuple[int, ...], strides: tuple[int, ...], itemsize: int
+) -> tuple[int, int]:
+    """The first byte that a strided block touches, and the one behind the last."""
+    first = last = start
+    for extent, stride in zip(shape, strides, strict=True):
+        reach = (extent - 1) * stride
+        first, last = first + min(reach, 0), last + max(reach, 0)
+    return first, last + itemsize
+
+
+def _read_and_written(program: Program) -> set[str]:
+    """The groups of arrays that the program both reads and writes."""
+    touched = [pair for i in walk(program.body) for pair in i.groups()]
+    written = {group for group, writes in touched if writes}
+    read = {group for group, writes in touched if not writes}
+    if ALL_GLOBAL in written and read:
+        return {ALL_GLOBAL}
+    return {ALL_GLOBAL} if ALL_GLOBAL in read and written else written & read
+
+
+def _burst(memory: Array) -> int:
+    """Bytes that stand side by side."""
+    run = memory.itemsize
+    for extent, stride in sorted(
+        zip(memory.shape, memory.strides, strict=True), key=lambda p: abs(p[1])
+    ):
+        if extent == 1:
+            continue
+        if stride != run:
+            break
+        run *= extent
+    return run
+
+
+_RUN: dict[type[Instruction], Any] = {
+    Assign: Simulator._assign,
+    Barrier: Simulator._barrier,
+    Branch: Simulator._branch,
+    Combine: Simulator._combine,
+    CopyIn: Simulator._copy_in,
+    CopyOut: Simulator._copy_out,
+    Fill: Simulator._fill,
+    Fixpipe: Simulator._fixpipe,
+    LaneMemory: Simulator._lane_memory,
+    LoadMatrix: Simulator._load_matrix,
+    Loop: Simulator._loop,
+    Mmad: Simulator._mmad,
+    Move: Simulator._move,
+    ReadLane: Simulator._read_lane,
+    SetEvent: Simulator._set,
+    Vector: Simulator._vector,
+    WaitEvent: Simulator._wait,
+    WhileLoop: Simulator._while,
 }
-
-
-def _dtype(type_: ScalarType) -> type[Any]:
-    return np.float16 if type_ is F16 else np.float32

@@ -20,6 +20,7 @@ from canopy.errors import UnsupportedError
 from canopy.ir.types import is_pointer
 from canopy.passes.memory import Bases
 from canopy.targets.cpu.features import Machine, host_machine
+from canopy.targets.cpu.kept_panels import forget
 from canopy.targets.cpu.llvm import I1, I32, I64, POINTER, Builder, LLValue, constant
 from canopy.targets.cpu.memory import load_scalar
 from canopy.targets.cpu.plan import KernelPlan
@@ -153,12 +154,13 @@ def _emit_kernel(
             function, _ = versions.pop()
             del module.globals[function.name]
     functions = [function for function, _ in versions]
+    owner = versions[0][1]
     needed = [program.scratch_bytes for _, program in versions]
     scratch_bytes = max([*needed, *(flush.scratch_bytes for flush in flushes)])
     if not runs_apart(kernel):
-        _emit_entry(kernel, module, functions, entry, flushes)
+        _emit_entry(kernel, module, functions, entry, flushes, owner)
         return scratch_bytes
-    one_program = _emit_entry(kernel, module, functions, f"{entry}.program", flushes)
+    one_program = _emit_entry(kernel, module, functions, f"{entry}.program", flushes, owner)
     one_program.linkage = "internal"
     wrap_entry(module, entry, one_program, lanes_of_members(kernel), scratch_bytes)
     return 0  # each fiber has its own
@@ -224,8 +226,14 @@ def _program_function(module: Any, version: str) -> Any:
 
 
 def _emit_entry(
-    kernel: ir.Kernel, module: Any, versions: list[Any], name: str, flushes: list[_Flush]
+    kernel: ir.Kernel,
+    module: Any,
+    versions: list[Any],
+    name: str,
+    flushes: list[_Flush],
+    owner: Program,
 ) -> Any:
+    """``owner``: the program of the first version, with what it keeps from program to program."""
     type_ = ll.FunctionType(I32, [POINTER, POINTER, POINTER, I64, I64, POINTER])
     function = ll.Function(module, type_, name)
     args, grid, _, first, last, scratch = function.args
@@ -245,6 +253,7 @@ def _emit_entry(
     )
     for flush in flushes:
         clear(b, scratch, flush.offset, flush.op)
+    forget(b, scratch, owner)
     start = b.block
     b.branch(blocks["head"])
     b.position_at_end(blocks["head"])

@@ -14,7 +14,7 @@ from canopy.targets.cpu.llvm import I8, I32, I64, POINTER, LLValue, constant
 if TYPE_CHECKING:
     from canopy.targets.cpu.program import Program
 
-__all__ = ["address_of", "declare", "emit_assert", "emit_print"]
+__all__ = ["address_of", "declare", "emit_assert", "emit_print", "text_constant"]
 
 # The element kinds of canopy_print_values, in the order of runtime/native/report.h.
 _KINDS = ["i1", "i8", "i16", "i32", "i64", "u8", "u16", "u32", "u64", "f16", "bf16", "f32", "f64"]

@@ -77,13 +77,14 @@ def _regroup(
         return indices
     level = max(index.level for index in point)
     cache = nest.cache_of(level)
-    key: Any = ("regroup", source, point)
+    key: Any = ("regroup", source, tuple(point))
     known: Any = cache.get(key)
     if known is None:
         with nest.at_level(level):
             linear = linear_index(nest, target, point)
             known = [Index(form, level) for form in _delinear(nest, source, linear)]
         cache[key] = known
+        cache["regroup", target, tuple(known)] = list(point)  # and back again
     return list(known)
 
 

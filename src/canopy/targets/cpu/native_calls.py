@@ -9,7 +9,7 @@ import llvmlite.ir as ll
 from canopy import ir
 from canopy.ir.types import element_type
 from canopy.targets.cpu import conversions, memory
-from canopy.targets.cpu.diagnostics import address_of, declare
+from canopy.targets.cpu.diagnostics import address_of, declare, text_constant
 from canopy.targets.cpu.llvm import I32, I64, POINTER, LLValue, constant
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def emit_native_call(program: Program, op: ir.NativeCall) -> None:
     lanes = 1
     for extent in op.mask.shape:
         lanes *= extent
-    words = [_ids(program), mask, results, constant(I64, lanes)]
+    words = [_ids(program), mask, results, constant(I64, lanes), text_constant(program, op.text)]
     for value, address in zip(op.arguments, arguments, strict=True):
         stride = element_type(value.type).bytes if value.is_tile else 0
         words += [address, constant(I64, stride)]

@@ -11,6 +11,7 @@ version that assumes so, and a general one; scalar guards choose for each strip.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -44,6 +45,7 @@ from canopy.targets.cpu.forms import (
 )
 from canopy.targets.cpu.indices import Merged, flipped, linear_index, reshape_point
 from canopy.targets.cpu.llvm import (
+    I32,
     I64,
     LLValue,
     as_pointer,
@@ -217,10 +219,35 @@ class Nest:
                 self._act(roots)
                 self.fast = False
             with otherwise:
-                for root in roots:
-                    root.lanes(self)
+                self._act_in_part(roots)
         self._caches[-1] = {}
         self._fast_caches[-1] = {}
+
+    def _act_in_part(self, roots: list[Root]) -> None:
+        """What the nest does at a strip that not all lanes take part in, if any does."""
+        counts = [self._active_lanes(root) for root in roots]
+        known = [count for count in counts if count is not None]
+        if len(known) < len(roots):
+            for root in roots:
+                root.lanes(self)
+            return
+        b = self.builder
+        some = [b.icmp_signed(">", count, constant(I64, 0)) for count in known]
+        with b.if_then(functools.reduce(b.or_, some)):
+            for root in roots:
+                root.lanes(self)
+
+    def _active_lanes(self, root: Root) -> LLValue | None:
+        """How many lanes of this strip a store takes from its first on (or less than 1); None
+        where that is no prefix."""
+        if not isinstance(root.op, ir.Store) or root.op.mask is None:
+            return None
+        if not self.program.plan.is_structural(root.op.mask):
+            return None
+        form = self.pull(root.op.mask, tuple(self.point))
+        if isinstance(form, Uniform):
+            return self.builder.zext(form.value, I64)
+        return form.count if isinstance(form, Prefix) else None
 
     def guarded_points(self) -> list[Point]:
         """Where the roots pull their inputs in this strip."""
@@ -433,7 +460,7 @@ class Nest:
                 turned = flipped(self, point[axis], op.source.shape[axis])
                 return [(op.source, (*point[:axis], turned, *point[axis + 1 :]))]
             case ir.Gather():
-                return [(op.indices, point)]
+                return [(op.source if self._exchanges(op, point) else op.indices, point)]
             case ir.Reduce():
                 return [
                     (source, (*point[: op.axis], self.fixed(i), *point[op.axis :]))
@@ -523,7 +550,23 @@ class Nest:
             return Index(Uniform(limit(index.form.value)), level)
         return Index(Lanes(limit(self.vector(index.form))), level)
 
+    def _exchanges(self, op: ir.Gather, point: Point) -> bool:
+        """Whether the strip covers the row in which the gather moves lanes, known ahead."""
+        order = self.program.plan.exchanges.get(op, ())
+        form = point[-1].form
+        return len(order) == self.lanes and isinstance(form, Affine) and form.step == 1
+
+    def _exchange(self, op: ir.Gather, point: Point) -> Form:
+        source = self.pull(op.source, point)
+        if isinstance(source, Uniform):
+            return source
+        lanes, order = self.vector(source), self.program.plan.exchanges[op]
+        indices = ll.Constant(ll.VectorType(I32, self.lanes), list(order))
+        return Lanes(self.builder.shuffle_vector(lanes, lanes, indices))
+
     def _gather(self, op: ir.Gather, point: Point) -> Form:
+        if self._exchanges(op, point):
+            return self._exchange(op, point)
         form = self.pull(op.indices, point)
         level = max(index.level for index in point)
         if isinstance(form, Uniform):

@@ -199,7 +199,9 @@ class _Operand:
         self.program = program
         self.multiplication = multiplication
         self.batch_stride = size  # elements
-        self.address = program.allocate_bytes(size * batches * multiplication.element.bytes)
+        self.bytes = size * batches * multiplication.element.bytes
+        # Of the chunk that is packed or multiplied now; ``home`` if it is not kept.
+        self.home = self.address = program.allocate_bytes(self.bytes)
 
     def place(self, batch: LLValue | None) -> LLValue:
         """The address of one matrix of the batch."""

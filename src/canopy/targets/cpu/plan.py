@@ -14,6 +14,7 @@ from canopy import ir
 from canopy.ir.types import element_type, is_float, is_integer
 from canopy.passes.memory import WRITES, Bases, memory_ops
 from canopy.targets.cpu.combine import is_lane_by_lane
+from canopy.targets.cpu.exchanges import find_exchanges
 from canopy.targets.cpu.strides import has_distinct_lanes, period_of
 
 __all__ = ["INLINE", "KernelPlan", "is_inline", "loads_reached", "own_cost"]
@@ -87,10 +88,13 @@ class KernelPlan:
     used: set[ir.Value] = field(default_factory=set)
     comparisons: set[tuple[str, ir.Value, ir.Value]] = field(default_factory=set)
     reached: dict[ir.Value, list[tuple[ir.Load, bool]]] = field(default_factory=dict)
+    # Gathers that a strip of one row does in registers, and their orders.
+    exchanges: dict[ir.Gather, tuple[int, ...]] = field(default_factory=dict)
     _structural: dict[ir.Value, bool] = field(default_factory=dict)
     _cost: dict[ir.Value, int] = field(default_factory=dict)
     _sizes: dict[ir.Value, int] = field(default_factory=dict)
     _period: dict[ir.Value, int] = field(default_factory=dict)
+    _row: dict[ir.Value, int] = field(default_factory=dict)
     _distinct: dict[ir.Value, bool] = field(default_factory=dict)
 
     @classmethod
@@ -102,6 +106,7 @@ class KernelPlan:
             for op in ir.walk(kernel.body.ops)
             if isinstance(op, ir.Compare)
         }
+        plan.exchanges = find_exchanges(kernel)
         plan._visit(kernel.body.ops)
         return plan
 
@@ -170,6 +175,20 @@ class KernelPlan:
                 if is_integer(value.type) and self.is_structural(value):
                     found.append(period_of(op))
             known = self._period[value] = min((p for p in found if p > 1), default=0)
+        return known
+
+    def exchanged_row(self, value: ir.Value) -> int:
+        """The lanes of a row that evaluating ``value`` exchanges in registers. 0: it does not."""
+        known = self._row.get(value)
+        if known is None:
+            op = value.op
+            found = [0]
+            if value.is_tile and is_inline(op) and not self.is_structural(value):
+                assert op is not None
+                if isinstance(op, ir.Gather):
+                    found.append(len(self.exchanges.get(op, ())))
+                found += [self.exchanged_row(v) for v in op.operands if v not in self.kept]
+            known = self._row[value] = max(found)
         return known
 
     def cost(self, value: ir.Value) -> int:
@@ -253,8 +272,11 @@ class _BlockPlanner:
                 found.add(Site(position, "nested"))
             elif not is_inline(user):
                 found.add(Site(position, "same"))
+            elif self._is_known_order(user, value):
+                continue
             else:
-                kind = _edge_kind(user, value)
+                exchanged = user in self.plan.exchanges
+                kind = "moved" if exchanged else _edge_kind(user, value)
                 for result in user.results:
                     if result in self.plan.kept:
                         found.add(Site(position, kind))
@@ -262,6 +284,12 @@ class _BlockPlanner:
                     for site in self.sites.get(result, ()):
                         found.add(Site(site.position, site.kind if kind == "same" else kind))
         return sorted(found, key=lambda site: (site.position, site.kind))
+
+    def _is_known_order(self, user: ir.Op, value: ir.Value) -> bool:
+        """Whether the value only says which lanes an exchange moves, which is known ahead."""
+        return (
+            isinstance(user, ir.Gather) and user in self.plan.exchanges and value is not user.source
+        )
 
     def _must_keep(self, value: ir.Value, op: ir.Op, position: int, sites: list[Site]) -> bool:
         if not sites:

@@ -12,7 +12,7 @@ so that accumulators come from memory once per chunk. The order of additions is 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -27,10 +27,11 @@ from canopy.passes.memory import WRITES
 from canopy.targets.cpu import conversions
 from canopy.targets.cpu.buffers import Buffer
 from canopy.targets.cpu.dot import Blocking, product_function
+from canopy.targets.cpu.kept_panels import KeptPanels
 from canopy.targets.cpu.llvm import I8, I64, LLValue, constant, counted_loop
 from canopy.targets.cpu.multiply import Multiplication, choose_multiplication
 from canopy.targets.cpu.packing import LeftOperand, RightOperand
-from canopy.targets.cpu.prefetch import streams_of_loop
+from canopy.targets.cpu.prefetch import Stream, streams_of_loop
 
 if TYPE_CHECKING:
     from canopy.targets.cpu.program import Program
@@ -251,6 +252,11 @@ def emit_contraction(program: Program, op: ir.For) -> None:
     operands = [(product.left(), product.right()) for product in products]
     sums = _start_sums(program, op, accumulators)
     slots = _start_scalars(program, op)
+    panels = [
+        panel
+        for product, pair in zip(products, operands, strict=True)
+        for panel in _Panel.of(program, op, product, pair)
+    ]
     b = program.builder
     counter = program.alloca(program.scalar(op.lower).type)
     b.store(program.scalar(op.lower), counter)
@@ -265,15 +271,20 @@ def emit_contraction(program: Program, op: ir.For) -> None:
 
     b.position_at_end(chunk)
     b.store(constant(I64, 0), filled)
+    carried = {
+        argument: b.load(slot, typ=slot.allocated_type)
+        for argument, slot in zip(op.body.args, (counter, *slots), strict=True)
+        if slot is not None
+    }
+    for panel in panels:
+        panel.find(carried)
     b.branch(step)
 
     b.position_at_end(step)
     _emit_step(program, op, counter, slots)
     done = b.load(filled, typ=I64)
-    for product, (left, right) in zip(products, operands, strict=True):
-        first = b.mul(done, constant(I64, product.depth))
-        for operand, value in ((left, product.op.lhs), (right, product.op.rhs)):
-            operand.pack(value, first, streams_of_loop(program, op, value, longest))
+    for panel in panels:
+        panel.pack(done, streams_of_loop(program, op, panel.value, longest))
     _advance(program, op, counter, slots)
     following = b.add(done, constant(I64, 1))
     b.store(following, filled)
@@ -289,6 +300,52 @@ def emit_contraction(program: Program, op: ir.For) -> None:
 
     b.position_at_end(after)
     _finish(program, op, accumulators, sums, slots)
+
+
+class _Panel:
+    """An operand of a product of a loop, packed chunk by chunk, or found packed already."""
+
+    def __init__(
+        self,
+        program: Program,
+        loop: ir.For,
+        product: Product,
+        operand: LeftOperand | RightOperand,
+        value: ir.Value,
+    ) -> None:
+        self.program, self.product, self.operand, self.value = program, product, operand, value
+        self.kept = KeptPanels.of(program, loop, value, operand.bytes)
+        self.is_packed: LLValue | None = None
+
+    @classmethod
+    def of(
+        cls,
+        program: Program,
+        loop: ir.For,
+        product: Product,
+        operands: tuple[LeftOperand, RightOperand],
+    ) -> list[_Panel]:
+        left, right = operands
+        return [
+            cls(program, loop, product, left, product.op.lhs),
+            cls(program, loop, product, right, product.op.rhs),
+        ]
+
+    def find(self, carried: dict[ir.Value, LLValue]) -> None:
+        """At the begin of a chunk."""
+        if self.kept is not None:
+            found = self.kept.find(carried, self.operand.home)
+            self.operand.address, self.is_packed = found
+
+    def pack(self, done: LLValue, streams: Sequence[Stream]) -> None:
+        """Packs the tile of one step, behind ``done`` others of the chunk."""
+        b = self.program.builder
+        first = b.mul(done, constant(I64, self.product.depth))
+        if self.is_packed is None:
+            self.operand.pack(self.value, first, streams)
+            return
+        with b.if_then(b.not_(self.is_packed)):
+            self.operand.pack(self.value, first, streams)
 
 
 def _start_sums(program: Program, op: ir.For, accumulators: list[_Accumulator]) -> list[Buffer]:

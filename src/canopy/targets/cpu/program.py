@@ -92,6 +92,11 @@ class Program:
         self.args, self.grid, *self.ids, self.scratch, self.streaming = function.args
         self.scratch_bytes = 0
         self._scratch_top = 0
+        # Memory that keeps its contents from program to program, behind the scratch memory: its
+        # begin is known when the program is emitted.
+        self.kept_tables: list[tuple[int, int]] = []  # offset and bytes to clear
+        self._kept_begin = ll.Constant(I64, 0)
+        self._kept_bytes = 0
         self.scalars: dict[ir.Value, LLValue] = {}
         self.buffers: dict[ir.Value, Buffer] = {}
         self.targets: dict[ir.Value, Buffer] = {}
@@ -116,6 +121,8 @@ class Program:
         self.flush()
         self.builder.ret(constant(I32, 0))
         self.scratch_bytes += SLACK_BYTES if self.scratch_bytes else 0
+        self._kept_begin.constant = self.scratch_bytes
+        self.scratch_bytes += self._kept_bytes
 
     def _argument(self, position: int, element: ElementType) -> LLValue:
         slot = self.builder.gep(self.args, [constant(I64, position * 8)], source_etype=I8)
@@ -159,6 +166,23 @@ class Program:
         start = self.reserve_bytes(size)
         with in_entry_block(self.builder):
             return self.builder.gep(self.scratch, [constant(I64, start)], source_etype=I8)
+
+    def keep_bytes(self, size: int) -> int:
+        """The offset of ``size`` bytes that are taken of the memory kept between programs."""
+        start = self._kept_bytes
+        self._kept_bytes += (size + ALIGNMENT - 1) // ALIGNMENT * ALIGNMENT
+        return start
+
+    @property
+    def kept_offset(self) -> int:
+        """Where kept memory begins in the scratch memory of an emitted program."""
+        return int(self._kept_begin.constant)
+
+    def kept_address(self, offset: int) -> LLValue:
+        """The address of kept memory, in the entry block."""
+        with in_entry_block(self.builder):
+            begin = self.builder.gep(self.scratch, [self._kept_begin], source_etype=I8)
+            return self.builder.gep(begin, [constant(I64, offset)], source_etype=I8)
 
     def result_buffer(self, value: ir.Value) -> Buffer:
         """Where a kept value goes: the place that a loop chose for it, or a new buffer."""
@@ -493,6 +517,9 @@ class Program:
         combining = [r.op.combine for r in roots if isinstance(r, (ReduceRoot, ScanRoot))]
         if not all(is_lane_by_lane(region) for region in combining):
             return 1
+        row = max((self.plan.exchanged_row(v) for root in roots for v in root.inputs()), default=0)
+        if row and extent % row == 0:
+            return row
         widest = max((_widest(root) for root in roots), default=4)
         limit = min(self.vector_bytes // 4 * VECTORS_PER_STRIP, self.vector_bytes * 8 // widest)
         if any(isinstance(root, ScanRoot) for root in roots):

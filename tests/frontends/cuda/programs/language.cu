@@ -15,7 +15,7 @@ __global__ void fp(int*o,int which){ fn f= which? f1:f2; o[threadIdx.x]=f(thread
 __device__ fn tab[2]={f1,f2};
 template<class F> __global__ void lam(F f,int*o){ o[threadIdx.x]=f(threadIdx.x); }
 __constant__ int ct[4]={3,1,4,1}; __device__ float dv=2.5f; __device__ int cnt; static __device__ int sarr[3]={1,2,3};
-__global__ void cst(float*o){ static const int tbl[8]={8,7,6,5,4,3,2,1}; o[threadIdx.x]=ct[threadIdx.x&3]+dv+sarr[threadIdx.x%3]+tbl[threadIdx.x&7]; if(threadIdx.x==0) cnt++; int*p=&cnt; atomicAdd(p,2);}
+__global__ void cst(float*o){ static const int tbl[8]={8,7,6,5,4,3,2,1}; o[threadIdx.x]=ct[threadIdx.x&3]+dv+sarr[threadIdx.x%3]+tbl[threadIdx.x&7]; if(threadIdx.x==0) cnt++; __syncthreads(); int*p=&cnt; atomicAdd(p,2);}
 __global__ void bools(bool*b,const bool*c){ bool x=c[threadIdx.x]; b[threadIdx.x]=!x; __shared__ bool s[32]; s[threadIdx.x]=x; __syncthreads(); if(s[31-threadIdx.x]) b[threadIdx.x]=true; }
 __global__ void cswitch(const char*s,int*o){ const char* digits="0123456789abcdef"; o[threadIdx.x]=digits[threadIdx.x&15]; }
 int bad=0;

@@ -12,7 +12,7 @@ __global__ void k(A* a, B* b, C* c, D* d, E* e, unsigned char (*bytes)[3], int n
   int i = threadIdx.x; if (i >= n) return;
   A x = pick(i % 3 == 0, a[i], a[(i + 1) % n]); B y = pick(i % 2, b[i], b[(i + 1) % n]); C z = pick(i % 5 > 2, c[i], c[(i + 1) % n]);
   for (int j = 0; j < i % 4; j++) { x = pick(j % 2, x, a[j]); y = pick(j % 2, y, b[j]); z = pick(j & 1, z, c[j]); }
-  unsigned char t[3]; memcpy(t, bytes[i], 3); bytes[i][2] = t[0]; 
+  unsigned char t[3]; memcpy(t, bytes[i], 3); bytes[i][2] = t[0]; __syncthreads();
   struct P { unsigned char v[3]; } p; memcpy(&p, bytes[(i + 1) % n], 3);
   __syncthreads();
   a[i] = x; b[i] = y; c[i] = z;

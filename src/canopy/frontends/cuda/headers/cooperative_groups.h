@@ -11,6 +11,7 @@
 namespace cooperative_groups {
 
 #define CANOPY_GROUP static __device__ __inline__ __attribute__((always_inline))
+#define CANOPY_ONE_WARP "a tile of more than 32 threads has no masks of lanes: shfl, any, all, sync, reduce and scans"
 #define CANOPY_MEMBER __device__ __inline__ __attribute__((always_inline))
 
 namespace canopy {
@@ -46,6 +47,17 @@ CANOPY_GROUP T shuffled(const T& value, Shuffle shuffle) {
     return result;
   }
 }
+
+// Tiles of more than a warp have a barrier each, behind the 16 that programs name.
+CANOPY_GROUP void sync_tile(unsigned int size) {
+  __nvvm_barrier_sync_cnt(16 + thread_in_block() / size, size);
+}
+// What threads of a block show each other: a place for each of them, which the next call uses again.
+template <typename T>
+CANOPY_GROUP T* shown() {
+  __shared__ alignas(T) alignas(16) unsigned char places[1024 * sizeof(T)];
+  return (T*)places;
+}
 }  // namespace canopy
 
 // ---- what functions over any group take
@@ -73,6 +85,13 @@ class thread_block {
   CANOPY_MEMBER static void barrier_wait(arrival_token&&) { __syncthreads(); }
 };
 CANOPY_GROUP thread_block this_thread_block() { return {}; }
+// Memory that tiles of more than a warp may be given: they have their own here.
+template <unsigned int MaxBlockSize = 1024>
+struct block_tile_memory {};
+template <unsigned int MaxBlockSize>
+CANOPY_GROUP thread_block this_thread_block(block_tile_memory<MaxBlockSize>&) {
+  return {};
+}
 
 class grid_group {
  public:
@@ -185,7 +204,7 @@ class coalesced_group : public canopy::lanes {
 };
 CANOPY_GROUP coalesced_group coalesced_threads() { return coalesced_group(__activemask()); }
 
-// ---- tiles of a size known when compiling: up to 32 lanes of a warp
+// ---- tiles of a size known when compiling: lanes of a warp, or several warps, which have no masks
 
 template <unsigned int Size, typename ParentT = void>
 class thread_block_tile : public canopy::lanes {
@@ -200,35 +219,60 @@ class thread_block_tile : public canopy::lanes {
       : thread_block_tile(other.meta_group_rank(), other.meta_group_size()) {}
   CANOPY_MEMBER void sync() const {
     if constexpr (Size <= 32) __syncwarp(members_);
-    else __nvvm_barrier_sync_cnt(1 + meta_rank_ % 15, Size);
+    else canopy::sync_tile(Size);
   }
   CANOPY_MEMBER static unsigned int thread_rank() { return canopy::thread_in_block() & (Size - 1); }
   CANOPY_MEMBER static constexpr unsigned int size() { return Size; }
   CANOPY_MEMBER static constexpr unsigned int num_threads() { return Size; }
   CANOPY_MEMBER unsigned int meta_group_rank() const { return meta_rank_; }
   CANOPY_MEMBER unsigned int meta_group_size() const { return meta_size_; }
-  CANOPY_MEMBER unsigned int canopy_members() const { return members_; }
+  CANOPY_MEMBER unsigned int canopy_members() const {
+    static_assert(Size <= 32, CANOPY_ONE_WARP);
+    return members_;
+  }
   template <typename T>
   CANOPY_MEMBER T shfl(T v, int rank) const {
-    return canopy::shuffled(v, [&](unsigned int w) { return __shfl_sync(~0u, w, rank, Size); });
+    if constexpr (Size > 32) {
+      T* places = canopy::shown<T>();
+      unsigned int own = canopy::thread_in_block();
+      places[own] = v;
+      sync();
+      v = places[(own & ~(Size - 1)) + (rank & (Size - 1))];
+      sync();
+      return v;
+    } else {
+      return canopy::shuffled(v, [&](unsigned int w) { return __shfl_sync(~0u, w, rank, Size); });
+    }
   }
   template <typename T>
   CANOPY_MEMBER T shfl_up(T v, unsigned int delta) const {
+    static_assert(Size <= 32, CANOPY_ONE_WARP);
     return canopy::shuffled(v, [&](unsigned int w) { return __shfl_up_sync(~0u, w, delta, Size); });
   }
   template <typename T>
   CANOPY_MEMBER T shfl_down(T v, unsigned int delta) const {
+    static_assert(Size <= 32, CANOPY_ONE_WARP);
     return canopy::shuffled(v, [&](unsigned int w) { return __shfl_down_sync(~0u, w, delta, Size); });
   }
   template <typename T>
   CANOPY_MEMBER T shfl_xor(T v, unsigned int bits) const {
+    static_assert(Size <= 32, CANOPY_ONE_WARP);
     return canopy::shuffled(v, [&](unsigned int w) { return __shfl_xor_sync(~0u, w, bits, Size); });
   }
-  CANOPY_MEMBER int any(int p) const { return Size == 32 ? __any_sync(~0u, p) : ballot(p) != 0; }
-  CANOPY_MEMBER int all(int p) const { return Size == 32 ? __all_sync(~0u, p) : ballot(!p) == 0; }
-  CANOPY_MEMBER unsigned int ballot(int p) const { return own(__ballot_sync(~0u, p)); }
+  CANOPY_MEMBER int any(int p) const {
+    if constexpr (Size < 32) return ballot(p) != 0;
+    int found = __any_sync(~0u, p);
+    if constexpr (Size > 32) found = canopy_over_warps(found, [](int a, int b) { return a | b; });
+    return found;
+  }
+  CANOPY_MEMBER int all(int p) const { return !any(!p); }
+  CANOPY_MEMBER unsigned int ballot(int p) const {
+    static_assert(Size <= 32, CANOPY_ONE_WARP);
+    return own(__ballot_sync(~0u, p));
+  }
   template <typename T>
   CANOPY_MEMBER unsigned int match_any(T v) const {
+    static_assert(Size <= 32, CANOPY_ONE_WARP);
     return own(__match_any_sync(~0u, v));
   }
   template <typename T>
@@ -237,8 +281,39 @@ class thread_block_tile : public canopy::lanes {
     all = same == ballot(1);
     return all ? same : 0;
   }
+  // All that the warps have, one value each in its last lane, in the order of warps.
+  template <typename T, typename Op>
+  CANOPY_MEMBER T canopy_over_warps(T of_warp, Op&& op) const {
+    T* places = show_last_lane(of_warp);
+    T all = places[0];
+    for (unsigned int k = 1; k < Size / 32; k++) all = op(all, places[32 * k]);
+    sync();
+    return all;
+  }
+  // `v`, up to which a warp has been added up, with the warps before it.
+  template <typename T, typename Op>
+  CANOPY_MEMBER T canopy_after_warps(T v, Op&& op) const {
+    T* places = show_last_lane(v);
+    unsigned int warps = thread_rank() / 32;
+    if (warps > 0) {
+      T before = places[0];
+      for (unsigned int k = 1; k < warps; k++) before = op(before, places[32 * k]);
+      v = op(before, v);
+    }
+    sync();
+    return v;
+  }
 
  private:
+  // The places of the tile's threads, the first one of each warp holding its value.
+  template <typename T>
+  CANOPY_MEMBER T* show_last_lane(const T& v) const {
+    unsigned int own = canopy::thread_in_block();
+    T* places = canopy::shown<T>();
+    if (own % 32 == 31) places[own - 31] = v;
+    sync();
+    return places + (own & ~(Size - 1));
+  }
   CANOPY_MEMBER unsigned int own(unsigned int bits) const {
     return (bits & members_) >> (canopy::lane() & ~(Size - 1) & 31);
   }
@@ -287,8 +362,11 @@ CANOPY_GROUP thread_block_tile<Size, ParentT> tiled_partition(const ParentT& par
   unsigned int rank = (unsigned int)parent.thread_rank(), size = (unsigned int)parent.size();
   return thread_block_tile<Size, ParentT>(rank / Size, (size + Size - 1) / Size);
 }
+template <unsigned int Size>
+void tiled_partition(const coalesced_group&) = delete;  // its lanes need not stand side by side
 template <typename ParentT>
 CANOPY_GROUP coalesced_group tiled_partition(const ParentT& parent, unsigned int size) {
+  if (size == 0 || size > 32 || (size & (size - 1)) != 0) __trap();  // as CUDA does
   unsigned int rank = (unsigned int)parent.thread_rank(), all = (unsigned int)parent.size();
   unsigned int first = canopy::lane() - rank % size, end = rank / size * size + size;
   unsigned int count = end > all ? all - rank / size * size : size;

@@ -1,4 +1,4 @@
-// Programs include it for CUDA_VERSION and the runtime's types; the driver's functions are not here.
-// Written for Canopy.
+// The driver interface. Written for Canopy.
 #pragma once
 #include "canopy_host.h"
+#include "canopy_driver_api.h"

@@ -32,9 +32,12 @@ def saturated(code: Lowering, i: Instruction, value: str, type_: str) -> str:
     return code.call("float", "__nv_saturatef", ("float", value))
 
 
+_PAIRS = {"f16x2": "half", "bf16x2": "bfloat", "s16x2": "i16", "u16x2": "i16"}
+
+
 def _lanes_of_pair(code: Lowering, i: Instruction, count: int) -> list[list[str]]:
-    """The operands of an f16x2 or bf16x2 instruction, as two lists of lanes."""
-    element = "half" if i.parts[-1] == "f16x2" else "bfloat"
+    """The operands of an instruction of two 16-bit lanes, as two lists of lanes."""
+    element = _PAIRS[i.parts[-1]]
     lanes: list[list[str]] = [[], []]
     for operand in i.operands[1 : 1 + count]:
         word = code.read(operand, "i32")
@@ -281,17 +284,25 @@ def _magnitude(code: Lowering, i: Instruction) -> None:
 
 @ptx("min", "max")
 def _extreme(code: Lowering, i: Instruction) -> None:
-    kind, is_min = i.parts[-1], i.parts[0] == "min"
-    if i.has("xorsign", "relu") or kind in ("f16x2", "bf16x2", "s16x2", "u16x2"):
+    kind = i.parts[-1]
+    if i.has("xorsign", "relu"):
         raise PtxError(f"the PTX instruction {i.opcode}")
+    if kind in _PAIRS:
+        element = _PAIRS[kind]
+        lanes = [_extreme_of(code, i, element, *lane) for lane in _lanes_of_pair(code, i, 2)]
+        _write_pair(code, i, lanes, element)
+        return
     type_ = llvm_type(kind)
     lhs, rhs = (code.read(o, type_) for o in i.operands[1:3])
+    code.write(i.operands[0], _extreme_of(code, i, type_, lhs, rhs), type_)
+
+
+def _extreme_of(code: Lowering, i: Instruction, type_: str, lhs: str, rhs: str) -> str:
     if _is_float(i):
-        value = _extreme_of_floats(code, i, type_, lhs, rhs)
-    else:
-        predicate = ("s" if kind[0] == "s" else "u") + ("lt" if is_min else "gt")
-        value = code.select(code.compare(predicate, type_, lhs, rhs), type_, lhs, rhs)
-    code.write(i.operands[0], value, type_)
+        return _extreme_of_floats(code, i, type_, lhs, rhs)
+    order = "lt" if i.parts[0] == "min" else "gt"
+    predicate = ("s" if i.parts[-1][0] == "s" else "u") + order
+    return code.select(code.compare(predicate, type_, lhs, rhs), type_, lhs, rhs)
 
 
 def _extreme_of_floats(code: Lowering, i: Instruction, type_: str, lhs: str, rhs: str) -> str:

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "../pool.h"
+#include "device_heap.h"
 #include "state.h"
 
 int canopy_cuda_processors(void) { return canopy_get_threads(); }
@@ -226,6 +227,7 @@ static size_t limits[] = {1024, 1u << 20, 8u << 20, 2, 2048, 64};
 cudaError_t cudaDeviceSetLimit(enum cudaLimit limit, size_t value) {
     if ((unsigned)limit >= sizeof limits / sizeof *limits) return canopy_cuda_result(cudaErrorInvalidValue);
     limits[limit] = value;
+    if (limit == cudaLimitMallocHeapSize) canopy_cuda_heap_limit = value;
     return canopy_cuda_result(cudaSuccess);
 }
 

@@ -1,5 +1,8 @@
 /* What kernels call beside printf: assertions, traps, memory of their own, sleep. */
 #include <inttypes.h>
+#include <malloc.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,6 +10,11 @@
 
 #include "../call.h"
 #include "../report.h"
+#include "check.h"
+#include "device_heap.h"
+
+_Atomic size_t canopy_cuda_heap_limit = 8 << 20;
+static _Atomic size_t heap_bytes;
 
 #define EACH_LANE(call, lane) \
     for (uint64_t lane = 0; lane < (call)->lanes; lane++) \
@@ -49,16 +57,38 @@ int32_t canopy_cuda_trap(const canopy_call *call) {
     return 0;
 }
 
-/* (u64 bytes) -> address, NULL where there is no memory */
+/* What a block of `bytes` takes of the heap counts as the C library rounds it. */
+static bool heap_has_room(size_t bytes) {
+    size_t limit = atomic_load(&canopy_cuda_heap_limit);
+    return bytes <= limit && atomic_load(&heap_bytes) <= limit - bytes;
+}
+
+static void *from_heap(size_t bytes) {
+    void *made = heap_has_room(bytes) ? malloc(bytes ? bytes : 1) : NULL;
+    if (made) atomic_fetch_add(&heap_bytes, malloc_usable_size(made));
+    return made;
+}
+
+/* (u64 bytes) -> address, NULL where the device's heap has no room */
 int32_t canopy_cuda_malloc(const canopy_call *call) {
     void **results = call->results;
-    EACH_LANE(call, lane) results[lane] = malloc(CANOPY_LANE(call, uint64_t, 0, lane));
+    EACH_LANE(call, lane) {
+        uint64_t bytes = CANOPY_LANE(call, uint64_t, 0, lane);
+        results[lane] = from_heap(bytes);
+        if (results[lane] && canopy_check_is_on)
+            canopy_check_add(results[lane], bytes, CHECK_HEAP, NULL);
+    }
     return 0;
 }
 
 /* (address) */
 int32_t canopy_cuda_free(const canopy_call *call) {
-    EACH_LANE(call, lane) free(CANOPY_LANE(call, void *, 0, lane));
+    EACH_LANE(call, lane) {
+        void *block = CANOPY_LANE(call, void *, 0, lane);
+        atomic_fetch_sub(&heap_bytes, malloc_usable_size(block));
+        if (canopy_check_is_on) canopy_check_freed(block, block, free);
+        else free(block);
+    }
     return 0;
 }
 

@@ -6,6 +6,7 @@
 
 #include "../pool.h"
 #include "../report.h"
+#include "check.h"
 #include "fault.h"
 #include "state.h"
 
@@ -31,6 +32,10 @@ static size_t entry_count, entry_room;
 void canopy_cuda_register_module(const canopy_cuda_module *module) {
     link *fresh = malloc(sizeof *fresh);
     if (!fresh) return;
+    for (uint64_t at = 0; canopy_check_is_on && at < module->variable_count; at++) {
+        const canopy_cuda_variable *variable = &module->variables[at];
+        canopy_check_add(variable->address, variable->size, CHECK_VARIABLE, variable->name);
+    }
     pthread_mutex_lock(&lock);
     *fresh = (link){modules, module};
     modules = fresh;
@@ -218,20 +223,31 @@ typedef struct {
     uint64_t slots[];
 } launch_task;
 
+static cudaError_t error_of(int32_t code) {
+    switch (code) {
+    case CANOPY_THREADS_ASSERTED: return cudaErrorAssert;
+    case CANOPY_ILLEGAL_ADDRESS: return cudaErrorIllegalAddress;
+    case CANOPY_MISALIGNED_ADDRESS: return cudaErrorMisalignedAddress;
+    case CANOPY_OUT_OF_MEMORY: return cudaErrorMemoryAllocation;
+    default: return cudaErrorLaunchFailure;
+    }
+}
+
 static void fail(const char *kernel, int32_t code) {
     const char *message = canopy_message();
-    if (code != CANOPY_THREADS_ASSERTED)
+    bool is_told = code >= CANOPY_THREADS_ASSERTED && code <= CANOPY_DIVERGENT_BARRIER;
+    if (!is_told)
         fprintf(stderr, "%s%s%s\n", message[0] ? message : "a kernel failed: ", message[0] ? " in " : "", kernel);
-    canopy_cuda_stick(code == CANOPY_THREADS_ASSERTED ? cudaErrorAssert
-                      : code == CANOPY_OUT_OF_MEMORY ? cudaErrorMemoryAllocation
-                                                     : cudaErrorLaunchFailure);
+    canopy_cuda_stick(error_of(code));
 }
 
 static void run(canopy_cuda_task *task) {
     launch_task *launch = (launch_task *)task;
     fflush(stdout); /* what kernels print comes behind what the program printed before */
     canopy_cuda_kernel_begins(launch->kernel->name);
+    canopy_check_begin(launch->kernel->name, launch->request.grid, launch->shared_bytes);
     int32_t code = canopy_launch(&launch->request);
+    canopy_check_end();
     canopy_cuda_kernel_ends();
     if (code) fail(launch->kernel->name, code);
 }
@@ -348,6 +364,7 @@ cudaError_t canopy_cuda_prepare_launch(const void *stub, dim3 grid, dim3 block, 
         .grid = {grid.x, grid.y, grid.z},
         .block = {block.x, block.y, block.z},
         .scratch_bytes = variant->scratch_bytes,
+        .alone = canopy_check_is_on,
     };
     *made = &task->task;
     return cudaSuccess;

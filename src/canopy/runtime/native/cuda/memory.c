@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "../allocator.h"
+#include "check.h"
 #include "state.h"
 
 #define ALIGNMENT 512u /* what CUDA promises is 256; rows of cudaMallocPitch start at 512 */
@@ -29,6 +30,11 @@ static size_t behind(const void *pointer) {
     return low;
 }
 
+static check_kind check_kind_of(enum cudaMemoryType type) {
+    if (type == cudaMemoryTypeManaged) return CHECK_MANAGED;
+    return type == cudaMemoryTypeHost ? CHECK_HOST : CHECK_DEVICE;
+}
+
 static bool insert(canopy_cuda_allocation fresh) {
     if (known_count == known_room) {
         size_t room = known_room ? known_room * 2 : 64;
@@ -41,6 +47,7 @@ static bool insert(canopy_cuda_allocation fresh) {
     memmove(known + at + 1, known + at, (known_count - at) * sizeof *known);
     known[at] = fresh;
     known_count++;
+    if (canopy_check_is_on) canopy_check_add(fresh.pointer, fresh.bytes, check_kind_of(fresh.type), NULL);
     return true;
 }
 
@@ -211,7 +218,8 @@ cudaError_t canopy_cuda_release(void *pointer, bool host) {
     }
     pthread_mutex_unlock(&lock);
     if (!valid) return cudaErrorInvalidValue;
-    canopy_free(block);
+    if (canopy_check_is_on) canopy_check_freed(pointer, block, canopy_free);
+    else canopy_free(block);
     return cudaSuccess;
 }
 
@@ -266,9 +274,11 @@ cudaError_t cudaFreeHost(void *pointer) {
 void canopy_cuda_free_all(void) {
     pthread_mutex_lock(&lock);
     for (size_t at = 0; at < known_count; at++) {
+        if (!known[at].block && canopy_check_is_on) canopy_check_remove(known[at].pointer);
         if (!known[at].block) continue;
         canopy_cuda_count_in_pool(known[at].pool, -(int64_t)known[at].bytes);
-        canopy_free(known[at].block);
+        if (canopy_check_is_on) canopy_check_freed(known[at].pointer, known[at].block, canopy_free);
+        else canopy_free(known[at].block);
     }
     known_count = 0;
     used_bytes = 0;
@@ -294,6 +304,7 @@ cudaError_t cudaHostUnregister(void *pointer) {
     bool valid = at && at->pointer == pointer && !at->block;
     if (valid) forget(at);
     pthread_mutex_unlock(&lock);
+    if (valid && canopy_check_is_on) canopy_check_remove(pointer);
     return canopy_cuda_result(valid ? cudaSuccess : cudaErrorHostMemoryNotRegistered);
 }
 

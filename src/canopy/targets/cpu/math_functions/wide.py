@@ -265,7 +265,10 @@ def _bessel_asymptotic(order: int) -> tuple[float, ...]:
 def _bessel_i(order: int, x: Lanes) -> Lanes:
     magnitude = x.abs()
     small = magnitude.at_most(_BESSEL_BORDER)
-    near = (small * small).polynomial(_bessel_series(order))
+    series, square = _bessel_series(order), small * small
+    slope = tuple(k * term for k, term in enumerate(series[1:], start=1))
+    # What rounding the square took counts up to x / 2 times in the result.
+    near = square.polynomial(slope).fma(small.fma(small, -square), square.polynomial(series))
     if order:
         near = near * small * 0.5
     large = magnitude.at_least(_BESSEL_BORDER)

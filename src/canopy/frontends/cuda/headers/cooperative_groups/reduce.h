@@ -9,10 +9,13 @@ namespace cooperative_groups {
 
 template <unsigned int Size, typename P, typename T, typename Op>
 CANOPY_GROUP T reduce(const thread_block_tile<Size, P>& group, T value, Op&& op) {
-  static_assert(Size <= 32, "reduce over tiles of more than a warp is not supported");
+  if constexpr (Size > 32) {
+    return group.canopy_over_warps(reduce(tiled_partition<32>(group), value, op), op);
+  } else {
 #pragma unroll
-  for (unsigned int step = Size / 2; step; step /= 2) value = op(value, group.shfl_xor(value, step));
-  return value;
+    for (unsigned int step = Size / 2; step; step /= 2) value = op(value, group.shfl_xor(value, step));
+    return value;
+  }
 }
 
 // Steps of 1, 2, 4 ... keep the order of the members, as operations need that do not commute.

@@ -7,6 +7,19 @@
 
 namespace cooperative_groups {
 
+namespace canopy {
+// The value of the member before; the first one gets anything.
+template <typename Group, typename T>
+CANOPY_GROUP T from_before(const Group& group, T value) {
+  return group.shfl_up(value, 1);
+}
+template <unsigned int Size, typename P, typename T>
+CANOPY_GROUP T from_before(const thread_block_tile<Size, P>& group, T value) {
+  if constexpr (Size > 32) return group.shfl(value, group.thread_rank() - 1);
+  else return group.shfl_up(value, 1);
+}
+}  // namespace canopy
+
 template <typename Group, typename T, typename Op>
 CANOPY_GROUP T inclusive_scan(const Group& group, T value, Op&& op) {
   unsigned int rank = group.thread_rank();
@@ -18,6 +31,19 @@ CANOPY_GROUP T inclusive_scan(const Group& group, T value, Op&& op) {
   }
   return value;
 }
+template <unsigned int Size, typename P, typename T, typename Op>
+CANOPY_GROUP T inclusive_scan(const thread_block_tile<Size, P>& group, T value, Op&& op) {
+  if constexpr (Size > 32) {
+    return group.canopy_after_warps(inclusive_scan(tiled_partition<32>(group), value, op), op);
+  } else {
+#pragma unroll
+    for (unsigned int step = 1; step < Size; step *= 2) {
+      T before = group.shfl_up(value, step);
+      if (group.thread_rank() >= step) value = op(before, value);
+    }
+    return value;
+  }
+}
 template <typename Group, typename T>
 CANOPY_GROUP T inclusive_scan(const Group& group, T value) {
   return inclusive_scan(group, value, plus<T>());
@@ -25,7 +51,7 @@ CANOPY_GROUP T inclusive_scan(const Group& group, T value) {
 // The first member gets T(), as cooperative groups define it.
 template <typename Group, typename T, typename Op>
 CANOPY_GROUP T exclusive_scan(const Group& group, T value, Op&& op) {
-  T shifted = group.shfl_up(inclusive_scan(group, value, op), 1);
+  T shifted = canopy::from_before(group, inclusive_scan(group, value, op));
   return group.thread_rank() == 0 ? T{} : shifted;
 }
 template <typename Group, typename T>
@@ -42,7 +68,7 @@ CANOPY_GROUP T exclusive_scan_update(const Group& group, Place& place, T value, 
     while (!place.compare_exchange_weak(old, op(old, up_to))) {}
   }
   old = group.shfl(old, last);
-  T before = group.shfl_up(up_to, 1);
+  T before = canopy::from_before(group, up_to);
   return group.thread_rank() == 0 ? old : op(old, before);
 }
 template <typename Group, typename Place, typename T>

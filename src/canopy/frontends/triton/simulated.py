@@ -1,0 +1,148 @@
+"""Triton kernels on the Ascend simulator: what a launch does where the target is ``ascend-sim``.
+
+A kernel is lowered once per set of arrays that overlap; each launch gives a `Report`, which all
+listeners see.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from canopy import config, ir
+from canopy.errors import LaunchError, UnsupportedError
+from canopy.ir.interpreter.memory import Allocation, allocation_of
+from canopy.ir.types import is_pointer
+from canopy.passes import pipeline
+from canopy.targets.ascend import Report, load_chip, lower_kernel, simulate
+
+__all__ = ["SimulatedKernel", "Totals", "listeners", "simulate_launch", "summary_lines"]
+
+listeners: list[Callable[[Report], None]] = []
+
+
+@dataclass(slots=True)
+class Totals:
+    """All launches of one kernel on one chip."""
+
+    launches: int = 0
+    time_s: float = 0.0
+    hazards: int = 0
+    last: Report | None = None
+
+
+_totals: dict[tuple[str, str], Totals] = {}
+
+
+def _count(report: Report) -> None:
+    totals = _totals.setdefault((report.name, report.chip.name), Totals())
+    totals.launches += 1
+    totals.time_s += report.time_s
+    totals.hazards += len(report.hazards)
+    totals.last = report
+
+
+listeners.append(_count)
+
+
+def summary_lines() -> list[str]:
+    """What the report of `canopy run` says of the kernels that were simulated."""
+    lines = []
+    for (name, chip), totals in _totals.items():
+        assert totals.last is not None
+        lines.append(
+            f"  simulated:  {name} on {chip}: {totals.launches:,} launches, "
+            f"{totals.time_s * 1e6:.1f} us; the last one {totals.last.summary()}"
+        )
+        if totals.hazards:
+            lines.append(f"  hazard:     {name}: {totals.hazards}, {totals.last.hazards[:1]}")
+    return lines
+
+
+def simulate_launch(
+    kernel: Any,
+    grid: Any,
+    args: Sequence[Any] = (),
+    kwargs: dict[str, Any] | None = None,
+    chip: str = "910b2",
+    mode: str = "functional",
+) -> Report:
+    """`canopy.simulate`: launches a Triton kernel once on the simulator.
+
+    ``kernel`` is what ``@triton.jit`` (or ``autotune``, ``heuristics``) made, ``grid`` a tuple or
+    a function of the constants, ``args`` and ``kwargs`` what a launch is given; tensors are in CPU
+    memory and hold the results afterwards. Raises UnsupportedError for what the chip cannot run.
+    """
+    if mode != "functional":
+        raise UnsupportedError(
+            f"there is no mode {mode!r}", hint='mode="functional", which gives times too'
+        )
+    load_chip(chip)
+    found: list[Report] = []
+    before = {name: os.environ.get(name) for name in ("CANOPY_TARGET", "CANOPY_CHIP")}
+    os.environ.update(CANOPY_TARGET="ascend-sim", CANOPY_CHIP=chip)
+    listeners.append(found.append)
+    try:
+        kernel[grid](*args, **(kwargs or {}))
+    finally:
+        listeners.remove(found.append)
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+    if not found:
+        raise LaunchError(
+            "nothing was simulated: the grid is empty, or the kernel is not a Triton kernel"
+        )
+    return found[-1]
+
+
+class SimulatedKernel:
+    """One kernel, for the chip that CANOPY_CHIP names at the time of a launch."""
+
+    def __init__(self, kernel: ir.Kernel) -> None:
+        self._kernel = pipeline.run(kernel)
+        self._programs: dict[tuple[str, tuple[tuple[str, str], ...]], Any] = {}
+
+    def launch(
+        self,
+        args: Sequence[Any],
+        grid: tuple[int, int, int],
+        chip_name: str | None = None,
+        cores: int | None = None,
+    ) -> Report:
+        """Runs the grid on the arguments' own memory."""
+        chip = load_chip(chip_name or config.chip())
+        groups = self._groups(args)
+        key = (chip.name, tuple(sorted(groups.items())))
+        if key not in self._programs:
+            self._programs[key] = lower_kernel(self._kernel, chip, groups, prepare=False)
+        report = simulate(self._programs[key], args, grid, chip, cores)
+        for listener in listeners:
+            listener(report)
+        return report
+
+    def _groups(self, args: Sequence[Any]) -> dict[str, str]:
+        """Per pointer parameter the first one whose memory it may share."""
+        found: list[tuple[str, Allocation]] = []
+        groups: dict[str, str] = {}
+        for parameter, argument in zip(self._kernel.parameters, args, strict=True):
+            if not is_pointer(parameter.value.type) or argument is None:
+                continue
+            allocation = allocation_of(parameter.name, argument)
+            groups[parameter.name] = parameter.name
+            for name, other in found:
+                if _overlap(allocation, other):
+                    groups[parameter.name] = groups[name]
+                    break
+            found.append((parameter.name, allocation))
+        return groups
+
+
+def _overlap(left: Allocation, right: Allocation) -> bool:
+    if left.nbytes is None or right.nbytes is None:
+        return True
+    return left.base < right.base + right.nbytes and right.base < left.base + left.nbytes

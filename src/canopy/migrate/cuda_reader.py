@@ -1,0 +1,90 @@
+"""Reads CUDA C++ by its words: kernels, launches, functions of CUDA's libraries, headers, PTX.
+
+Comments and strings are blanked out first, so every position is the file's own. Whether a function
+or header exists on the cpu target is asked of the front-end's own headers (`statuses`).
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Iterator
+
+from canopy.migrate.findings import Effort, FileReport, Finding, Status
+from canopy.migrate.rules import Rule, rules_of
+from canopy.migrate.statuses import declared_names, has_header
+
+__all__ = ["read_cuda", "without_comments"]
+
+_SKIPPED = re.compile(
+    r"""//(?:\\\n|[^\n])*|/\*.*?\*/"""
+    r"""|R"([^()\\ ]{0,16})\(.*?\)\1"|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'""",
+    re.S,
+)
+_IS_CUDA = re.compile(rb"__global__|__device__|<<<|\bcu[A-Z]\w|\bcuda\w|\bcublas|\bnccl|\bthrust\b")
+_INCLUDE = re.compile(r"^[ \t]*#[ \t]*include[ \t]*([<\"])([^>\"\n]+)[>\"]", re.M)
+_WORD = re.compile(r"\b[A-Za-z_]\w*\b")
+_KERNEL = re.compile(r"\b__global__\b")
+
+
+def read_cuda(data: bytes, path: str, kind: str) -> FileReport:
+    """The findings of a C++ or CUDA C++ source."""
+    report = FileReport(path, kind, lines=data.count(b"\n") + 1)
+    if not _IS_CUDA.search(data):
+        return report
+    text = data.decode("utf-8", "replace")
+    code = without_comments(text)
+    starts = [0, *(match.end() for match in re.finditer("\n", text))]
+
+    def add(at: int, rule: Rule, what: str, cpu: Status) -> None:
+        line = bisect_right(starts, at)
+        effort = _effort(rule, cpu)
+        status = {"cpu": cpu, "ascend": rule.ascend, "nvidia": rule.nvidia}
+        place = (line, at - starts[line - 1] + 1)
+        report.findings.append(
+            Finding(rule.id, *place, what, effort, status, why=rule.why, advice=rule.advice)
+        )
+
+    for match in _INCLUDE.finditer(text):
+        if code[match.start()] == " " and text[match.start()] != " ":
+            continue  # in a comment
+        for rule in rules_of("include"):
+            if rule.pattern.match(match[2]):
+                cpu = Status.RUNS if has_header(match[2]) else Status.UNSUPPORTED
+                add(match.start(2), rule, f"#include <{match[2]}>", rule.cpu or cpu)
+                break
+    for at, word, rule in _words(code):
+        cpu = rule.cpu or (Status.RUNS if word in declared_names() else Status.UNSUPPORTED)
+        add(at, rule, word, cpu)
+    report.findings.sort(key=lambda finding: (finding.line, finding.column))
+    return report
+
+
+def without_comments(text: str) -> str:
+    """The text with comments and strings blanked, line by line the same length."""
+    return _SKIPPED.sub(lambda match: re.sub(r"[^\n]", " ", match[0]), text)
+
+
+def _words(code: str) -> Iterator[tuple[int, str, Rule]]:
+    """Each identifier that a rule knows, with the first such rule."""
+    known: dict[str, Rule | None] = {}
+    for match in _WORD.finditer(code):
+        word = match[0]
+        if word not in known:
+            known[word] = _rule_of(word)
+        rule = known[word]
+        if rule is not None:
+            yield match.start(), word, rule
+
+
+def _rule_of(word: str) -> Rule | None:
+    return next((rule for rule in rules_of("cuda") if rule.pattern.fullmatch(word)), None)
+
+
+def _effort(rule: Rule, cpu: Status) -> Effort:
+    """What the cpu target runs needs nobody; the rule's effort is for what it lacks."""
+    if cpu in (Status.RUNS, Status.CAVEAT):
+        return Effort.NONE
+    if cpu is Status.UNDECIDED and rule.effort is Effort.NONE:
+        return Effort.LOW  # compiling it tells
+    return rule.effort if rule.effort is not Effort.NONE else Effort.MEDIUM

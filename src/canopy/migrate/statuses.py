@@ -1,0 +1,60 @@
+"""What our own targets do with an API, taken from the code that does it, so that it is told once.
+
+Python: the table behind `canopy check` (frontends/redirect/check.py). The CUDA runtime: the
+functions that its header declares. Device code: the rules that the front-end registers, and what
+its headers declare.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from pathlib import Path
+
+from canopy.frontends.cuda.toolchain import HEADERS, RUNTIME_HEADERS
+from canopy.frontends.redirect.check import known_fact
+from canopy.migrate.findings import Status
+from canopy.migrate.rules import Rule
+
+__all__ = ["cpu_status", "declared_names", "has_header", "python_fact"]
+
+_COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.S)
+_NAME = re.compile(r"\b(?:__)?[A-Za-z]\w*\b")
+
+
+def python_fact(dotted: str) -> str:
+    """What `canopy check` says of a name; empty where it has nothing to say."""
+    known = known_fact(dotted)
+    return f"{known[0]}; {known[1]}" if known else ""
+
+
+def cpu_status(rule: Rule, dotted: str = "") -> Status:
+    """The cpu target's answer: the rule's own where it gives one, else the code's."""
+    if rule.cpu is not None:
+        return rule.cpu
+    known = known_fact(dotted) if dotted else None
+    if known is None:
+        return Status.RUNS
+    return Status.UNSUPPORTED if known[2] else Status.CAVEAT
+
+
+@cache
+def declared_names() -> frozenset[str]:
+    """Every identifier in the CUDA headers of Canopy, comments apart."""
+    names: set[str] = set()
+    for folder in (HEADERS, RUNTIME_HEADERS):
+        for path in sorted(folder.rglob("*")):
+            if path.is_file() and path.suffix in (".h", ".hpp", ".cuh", ""):
+                names.update(_NAME.findall(_code_of(path)))
+    return frozenset(names)
+
+
+def _code_of(path: Path) -> str:
+    return _COMMENT.sub(" ", path.read_text(encoding="utf-8", errors="replace"))
+
+
+@cache
+def has_header(name: str) -> bool:
+    """Whether `#include <name>` finds a header of Canopy."""
+    places = (HEADERS, RUNTIME_HEADERS, HEADERS / "samples")
+    return ".." not in name and any((folder / name).is_file() for folder in places)

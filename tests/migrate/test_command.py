@@ -1,0 +1,199 @@
+"""The command on whole projects: reports, rewriting in place, and projects that mean harm."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("libcst")
+
+from canopy.errors import CanopyError
+from canopy.migrate import walker
+from canopy.migrate.command import Options, migrate
+from canopy.migrate.findings import Effort
+from canopy.migrate.formats import SCHEMA, to_json, to_sarif
+from canopy.migrate.project import Project, read_project
+from canopy.migrate.summary import next_steps
+
+FILES = {
+    "train.py": "import torch\nx = torch.zeros(3).cuda()\nimport cupy\n",
+    "src/pkg/__init__.py": "",
+    "src/pkg/ok.py": "print('nothing')\n",
+    "src/pkg/k.cu": "__global__ void k() {}\nint main() { cublasCreate(0); k<<<1, 1>>>(); }\n",
+    "requirements.txt": "torch\nflash-attn==2.0  # fast\n# cupy\n",
+    "Dockerfile": "FROM nvidia/cuda:12.4\nRUN nvidia-smi\n",
+    "Makefile": "app: app.cu\n\tnvcc -arch=sm_80 -o app app.cu -lcublas\n",
+    "run.sh": "CUDA_VISIBLE_DEVICES=0 python train.py\n",
+    "demo.ipynb": json.dumps(
+        {
+            "cells": [
+                {"cell_type": "markdown", "source": ["torch.cuda"]},
+                {"cell_type": "code", "source": ["%time 1\n", "!ls\n", "import torch"]},
+                {"cell_type": "code", "source": "torch.cuda.synchronize()"},
+            ]
+        }
+    ),
+}
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("CANOPY_CACHE_DIR", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    root = tmp_path / "project"
+    for name, text in FILES.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return root
+
+
+def rules_in(project: Project) -> dict[str, set[str]]:
+    return {file.path: {f.rule for f in file.findings} for file in project.files if file.findings}
+
+
+def test_every_kind_of_file_is_read(folder: Path):
+    project = read_project(folder, jobs=1)
+    assert rules_in(project) == {
+        "train.py": {"method.cuda", "package.cupy"},
+        "src/pkg/k.cu": {"cuda.kernel", "cuda.cublas"},
+        "requirements.txt": {"text.requirement"},
+        "Dockerfile": {"text.cuda-image", "text.nvidia-smi"},
+        "Makefile": {"text.nvcc", "text.arch-flags", "text.cuda-libraries"},
+        "run.sh": {"text.visible-devices"},
+        "demo.ipynb": {"torch.cuda.synchronize"},
+    }
+    (notebook,) = (file for file in project.files if file.kind == "notebook")
+    assert [(f.line, f.effort, f.edits) for f in notebook.findings] == [(4, Effort.LOW, ())]
+    assert next_steps(project)[0].count == 1
+
+
+def test_the_cache_answers_alike_and_follows_the_content(folder: Path):
+    first, second = read_project(folder, jobs=1), read_project(folder, jobs=1)
+    assert first == second
+    (folder / "train.py").write_text("import torch\n")
+    assert "train.py" not in rules_in(read_project(folder, jobs=1))
+
+
+def test_many_files_in_processes_give_the_same(folder: Path):
+    for number in range(30):
+        (folder / f"m{number}.py").write_text(f"import torch\ntorch.cuda.set_device({number})\n")
+    parallel = read_project(folder, jobs=2)
+    assert parallel == read_project(folder, jobs=1)
+    assert len(rules_in(parallel)) == 37
+
+
+def test_json_and_sarif(folder: Path):
+    jsonschema = pytest.importorskip("jsonschema")
+    project = read_project(folder, jobs=1)
+    data = json.loads(json.dumps(to_json(project)))
+    jsonschema.validate(data, SCHEMA)
+    assert data["totals"]["uses"] == project.total == sum(data["totals"]["effort"].values())
+    (run,) = to_sarif(project)["runs"]
+    rules = run["tool"]["driver"]["rules"]
+    assert len(run["results"]) == project.total - project.count(Effort.NONE)
+    for result in run["results"]:
+        assert rules[result["ruleIndex"]]["id"] == result["ruleId"]
+        (place,) = result["locations"]
+        assert (folder / place["physicalLocation"]["artifactLocation"]["uri"]).is_file()
+
+
+def git(folder: Path, *words: str) -> None:
+    identity = ["-c", "user.name=n", "-c", "user.email=e@example.org"]
+    subprocess.run(["git", *identity, *words], cwd=folder, check=True, capture_output=True)
+
+
+def test_apply_refuses_a_dirty_tree_and_changes_only_what_it_must(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+):
+    git(folder, "init", "-q")
+    before = {p: p.read_bytes() for p in folder.rglob("*") if p.is_file() and ".git" not in p.parts}
+    with pytest.raises(CanopyError, match="not committed"):
+        migrate(folder, Options(apply=True, jobs=1))
+    git(folder, "add", "-A")
+    git(folder, "commit", "-qm", "all")
+    assert migrate(folder, Options(diff=True, jobs=1)) == 0
+    assert "+x = torch.zeros(3).to(DEVICE)" in capsys.readouterr().out
+    os.chmod(folder / "train.py", 0o750)
+    git(folder, "commit", "-qam", "mode")
+    assert migrate(folder, Options(apply=True, jobs=1)) == 0
+    changed = [p.name for p, data in before.items() if p.read_bytes() != data]
+    assert changed == ["train.py"]
+    assert (folder / "train.py").stat().st_mode & 0o777 == 0o750
+    assert migrate(folder, Options(apply=True, force=True, jobs=1)) == 0
+    assert "nothing to rewrite" in capsys.readouterr().out
+
+
+def hostile(root: Path) -> None:
+    root.mkdir()
+    (root / "loop").symlink_to(root)
+    (root / "out.py").symlink_to("/etc/passwd")
+    (root / "dangling.py").symlink_to("nowhere")
+    os.mkfifo(root / "pipe.py")
+    (root / "big.py").write_bytes(b"x = 'cuda'\n" * (walker.MOST_BYTES // 8))
+    (root / "latin.py").write_bytes(b"x = 'cuda \xff'\n")
+    (root / "two.py").write_bytes(b"print 'cuda'\n")
+    (root / "broken.py").write_bytes(b"def cuda(:\n")
+    (root / "conflict.py").write_bytes(b"<<<<<<< ours\ncuda\n=======\n>>>>>>> theirs\n")
+    (root / "deep.py").write_bytes(b"cuda = " + b"(" * 5000 + b")" * 5000)
+    (root / "fstring.py").write_bytes(b"cuda" + b"f'{" * 60)
+    (root / "null.py").write_bytes(b"cuda\0")
+    (root / "bad.ipynb").write_bytes(b'{"cells": 3, "cuda": 1}')
+    (root / "deep.ipynb").write_bytes(b"[" * 100_000)
+    (root / "latin.cu").write_bytes(b'__global__ void k() { /* \xff */ } // "\n"')
+    (root / "new\nline\x1b[31m<script>alert(1).py").write_bytes(b"import cupy\n")
+    (root / "[bold]x[red].py").write_bytes(b"import cupy\n")
+    deep = root
+    for _ in range(80):
+        deep = deep / "d"
+    deep.mkdir(parents=True)
+
+
+def test_a_hostile_project(tmp_path: Path):
+    root = tmp_path / "hostile"
+    hostile(root)
+    environment = {**os.environ, "PYTHONPATH": str(Path(walker.__file__).parents[2])}
+    done = subprocess.run(
+        [sys.executable, "-m", "canopy", "migrate", str(root), "--json", str(tmp_path / "r.json")],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        env=environment,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "\x1b" not in done.stdout
+    assert "root:" not in done.stdout
+    notes = {
+        file["path"]: file["note"]
+        for file in json.loads((tmp_path / "r.json").read_text())["files"]
+        if file["note"]
+    }
+    expected = {
+        "loop": "link", "out.py": "link", "dangling.py": "link", "pipe.py": "regular",
+        "big.py": "too large", "latin.py": "Python", "two.py": "line 1", "broken.py": "line 1",
+        "conflict.py": "line 1", "deep.py": "nested", "fstring.py": "Python", "null.py": "binary",
+        "bad.ipynb": "notebook", "deep.ipynb": "notebook",
+    }  # fmt: skip
+    folder = notes.keys() - expected.keys()
+    assert len(folder) == 1
+    assert "folders deep" in notes[folder.pop()]
+    for path, words in expected.items():
+        assert words in notes[path], (path, notes[path])
+
+
+def test_a_file_and_a_missing_one(tmp_path: Path):
+    script = tmp_path / "script"
+    script.write_text("import cupy\n")
+    assert rules_in(read_project(script)) == {"script": {"package.cupy"}}
+    with pytest.raises(CanopyError, match="No such file"):
+        read_project(tmp_path / "nothing")
+    with pytest.raises(CanopyError, match="cannot be written"):
+        migrate(script, Options(json_path=tmp_path / "no" / "r.json"))

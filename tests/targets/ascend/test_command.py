@@ -1,0 +1,54 @@
+"""`canopy run --target ascend-sim`: a script for CUDA, its kernels on the simulator."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torch", reason="pip install canopy-nn[torch]")
+pytest.importorskip("triton", reason="pip install canopy-nn[triton]")
+
+SCRIPT = """
+import torch, triton, triton.language as tl
+
+@triton.jit
+def add(x, y, out, n, BLOCK: tl.constexpr):
+    places = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    inside = places < n
+    total = tl.load(x + places, mask=inside) + tl.load(y + places, mask=inside)
+    tl.store(out + places, total, mask=inside)
+
+x = torch.randn(100_003, device="cuda")
+out = torch.empty_like(x)
+add[(triton.cdiv(100_003, 4096),)](x, x, out, 100_003, BLOCK=4096)
+assert torch.equal(out, x + x)
+print("right")
+"""
+
+
+def run(path: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "canopy", "run", *options, str(path)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+
+
+def test_a_script_runs_and_its_kernels_are_reported(tmp_path: Path) -> None:
+    path = tmp_path / "script.py"
+    path.write_text(SCRIPT)
+    done = run(path, "--target", "ascend-sim", "--chip", "910b2")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "right\n"
+    assert "simulated:  add on 910B2: 1 launches" in done.stderr
+    assert "bound by" in done.stderr
+    assert "hazard" not in done.stderr
+
+
+def test_an_unknown_chip_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "script.py"
+    path.write_text(SCRIPT)
+    done = run(path, "--target", "ascend-sim", "--chip", "910z")
+    assert done.returncode == 2
+    assert "there is no model of the chip 910z" in done.stderr
+    assert "known chips: " in done.stderr
