@@ -313,6 +313,15 @@ class _Structurer:
         everybody = self.t.inverted(self.t.any_active(self.t.both(None, self.t.inverted(mask))))
         self.when(everybody, lambda: self._while_whole(loop, carried), lambda: None, carried)
 
+    def _all_stay(self, condition: ir.Value) -> ir.Value:
+        """Whether all threads go on, of which there is one: a target may ask a strip of lanes where
+        nobody lives and nobody would ever leave."""
+        t = self.t
+        stay = t.inverted(t.any_active(t.both(None, t.inverted(condition))))
+        if t.living is None:
+            return stay
+        return t.add(ir.And, lhs=stay, rhs=t.any_active(t.both(None, condition)))
+
     def _while_whole(self, loop: Loop, carried: list[VariableKey]) -> None:
         header = loop.header
         location = header.terminator.location
@@ -323,9 +332,10 @@ class _Structurer:
         def test() -> list[ir.Value]:
             self._bind(carried, before)
             self.instructions(header, None)
-            leaving = self.t.both(None, self.t.inverted(self._stays(loop)))
-            stays = self.t.inverted(self.t.any_active(leaving))
-            return [stays, *(self.t.env[key] for key in [*carried, *extras])]
+            return [
+                self._all_stay(self._stays(loop)),
+                *(self.t.env[key] for key in [*carried, *extras]),
+            ]
 
         condition, *values = self._inside(before, test)
         before.ops.append(_condition(condition, values, header))

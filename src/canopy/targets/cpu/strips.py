@@ -16,13 +16,15 @@ import llvmlite.ir as ll
 from canopy import ir
 from canopy.ir.types import PointerType, TileType, element_type, is_bool, is_signed
 from canopy.targets.cpu import conversions
+from canopy.targets.cpu.alignment import Alignments
 from canopy.targets.cpu.atomics import AtomicRoot
-from canopy.targets.cpu.forms import Form, Lanes, Prefix, Uniform
+from canopy.targets.cpu.forms import Affine, Form, Lanes, Prefix, Uniform
 from canopy.targets.cpu.indices import reshape_point
 from canopy.targets.cpu.llvm import I1, I32, I64, LLValue, constant, vector
 from canopy.targets.cpu.nest import Nest, Point, Root
 from canopy.targets.cpu.roots import StoreRoot, across_lanes
 from canopy.targets.cpu.runs import Run
+from canopy.targets.cpu.strides import period_of
 
 if TYPE_CHECKING:
     from canopy.targets.cpu.buffers import Buffer
@@ -54,6 +56,7 @@ class _StripNest(Nest):
         self._standing = ALL_LEVELS  # each loop and branch is a level of its own
         self.todo = run
         self.outputs = outputs
+        self.alignments = Alignments(run.ops, run.shape, run.lanes)
         self.known: dict[ir.Value, Form] = {}  # what the strip has computed
         self.depths: dict[ir.Value, int] = {}  # the levels at which values of the run are made
         self.places: dict[tuple[int, ...], Point] = {}  # the strip under other shapes
@@ -116,6 +119,14 @@ class _StripNest(Nest):
 
     # ---- values
 
+    def stays_in_period(self, op: ir.Op) -> bool:
+        index, period = op.operands[0], period_of(op)
+        if period % self.lanes or not period or index.shape != self.shape:
+            return False
+        if isinstance(op, (ir.Rem, ir.Div)) and is_signed(element_type(index.type)):
+            return False  # below zero remainders count backwards
+        return self.alignments.of(index) % self.lanes == 0
+
     def pull(self, value: ir.Value, point: Point) -> Form:
         known = self.known.get(value)
         return super().pull(value, point) if known is None else known
@@ -156,7 +167,7 @@ class _StripNest(Nest):
             case ir.Store():
                 StoreRoot(op).lanes(self)
             case ir.AnyLane():
-                self.program.scalars[op.result] = self._any(self._form(op.source))
+                self.program.scalars[op.result] = self._any(op.source)
             case ir.AtomicRmw() | ir.AtomicCas():
                 old = AtomicRoot(op, None).old_values(self)
                 if old is not None:
@@ -209,16 +220,36 @@ class _StripNest(Nest):
         for result, total in zip(op.results, totals, strict=True):
             self._set(result, Uniform(total))
 
-    def _any(self, form: Form) -> LLValue:
+    def _any(self, mask: ir.Value) -> LLValue:
         """Whether a lane of the strip is true."""
         b = self.builder
-        match form:
+        beyond = self._any_beyond(mask)
+        if beyond is not None:
+            return beyond
+        match form := self._form(mask):
             case Uniform(value=value):
                 return value
             case Prefix(count=count):
                 return b.icmp_signed(">", count, constant(I64, 0))
         bits = b.bitcast(self.vector(form), ll.IntType(self.lanes))
         return b.icmp_unsigned("!=", bits, constant(bits.type, 0))
+
+    def _any_beyond(self, mask: ir.Value) -> LLValue | None:
+        """Whether an index of the strip, a progression, is not below its bound: the last one says
+        so, or wraps around, which only happens behind the largest number there is."""
+        op = mask.op
+        if not isinstance(op, ir.Compare) or op.predicate != "ge" or mask in self.todo.fixed:
+            return None
+        index, bound = self._form(op.lhs), self._form(op.rhs)
+        element = element_type(op.lhs.type)
+        if not isinstance(index, Affine) or index.step != 1 or not isinstance(bound, Uniform):
+            return None
+        if isinstance(element, PointerType) or element.bits < 32:
+            return None
+        b = self.builder
+        compare = b.icmp_signed if is_signed(element) else b.icmp_unsigned
+        last = b.add(index.base, constant(index.base.type, self.lanes - 1))
+        return b.or_(compare(">=", last, bound.value), compare("<", last, index.base))
 
     # ---- control flow
 
