@@ -8,8 +8,6 @@ A strip of 16 lanes begins at a multiple of 16, and so does `i` in each trip: al
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from canopy import ir
 from canopy.ir.types import is_integer
 
@@ -96,14 +94,14 @@ class Alignments:
         return min(self.lanes, start & -start or ANY)
 
     def _of_moved_range(self, value: ir.Value) -> int:
-        axis, op = 0, value.op
-        moves: list[Callable[[int], int]] = []
+        op, new_axes = value.op, []
         while isinstance(op, (ir.Broadcast, ir.ExpandDims)):
             if isinstance(op, ir.ExpandDims):
-                moves.append(lambda at, new=op.axis: at + (new <= at))
+                new_axes.append(op.axis)
             op = op.source.op
         if not isinstance(op, ir.Range) or len(value.shape) != len(self.shape):
             return 1
-        for move in reversed(moves):
-            axis = move(axis)
+        axis = 0
+        for new in reversed(new_axes):
+            axis += new <= axis
         return self._of_range(value, op.start, axis)

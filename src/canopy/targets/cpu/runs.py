@@ -25,7 +25,7 @@ from canopy.targets.cpu.sweep import is_sweep
 if TYPE_CHECKING:
     from canopy.targets.cpu.program import Program
 
-__all__ = ["Run", "split_into_runs"]
+__all__ = ["Run", "leaves", "split_into_runs"]
 
 WARP = 32
 SHORTEST_STRIP = 8
@@ -197,7 +197,7 @@ class _Finder:
         """Whether a tile is made of scalars that are known before the run."""
         if not self.plan.is_structural(tile):
             return False
-        scalars = (v for v in _leaves(tile) if not v.is_tile)
+        scalars = (v for v in leaves(tile) if not v.is_tile)
         return not any(value in inside for value in scalars)
 
     def _users_outside(self, ops: list[ir.Op]) -> set[ir.Value]:
@@ -318,7 +318,7 @@ def _varying(ops: list[ir.Op]) -> set[ir.Value]:
 _SHAPES = (ir.Broadcast, ir.ExpandDims, ir.Reshape)
 
 
-def _leaves(tile: ir.Value) -> Iterator[ir.Value]:
+def leaves(tile: ir.Value) -> Iterator[ir.Value]:
     """The values that a structural tile is computed of, itself included."""
     seen, waiting = {tile}, [tile]
     while waiting:

@@ -7,7 +7,8 @@ with the conditions for their simple forms, and the run is emitted for these, an
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import functools
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -20,10 +21,10 @@ from canopy.targets.cpu.alignment import Alignments
 from canopy.targets.cpu.atomics import AtomicRoot
 from canopy.targets.cpu.forms import Affine, Form, Lanes, Prefix, Uniform
 from canopy.targets.cpu.indices import reshape_point
-from canopy.targets.cpu.llvm import I1, I32, I64, LLValue, constant, vector
+from canopy.targets.cpu.llvm import I1, I32, I64, Builder, LLValue, constant, vector
 from canopy.targets.cpu.nest import Nest, Point, Root
 from canopy.targets.cpu.roots import StoreRoot, across_lanes
-from canopy.targets.cpu.runs import Run
+from canopy.targets.cpu.runs import Run, leaves
 from canopy.targets.cpu.strides import period_of
 
 if TYPE_CHECKING:
@@ -66,21 +67,26 @@ class _StripNest(Nest):
     def _strip(self, roots: list[Root]) -> None:
         self.places = {}
         guards = self._collect_fixed()
-        if not guards:
-            self._version()
-        else:
-            condition = guards[0]
-            for guard in guards[1:]:
-                condition = self.builder.and_(condition, guard)
-            with self.builder.if_else(condition, likely=True) as (then, otherwise):
-                with then:
-                    self.fast = True
-                    self._version()
-                    self.fast = False
-                with otherwise:
-                    self._version()
+        self._in_versions(guards, self._version)
+        self.fast = False
         self._caches[-1] = {}
         self._fast_caches[-1] = {}
+
+    def _in_versions(self, guards: list[LLValue], emit: Callable[[], None]) -> None:
+        """Emits under the assumption that the guards hold, and again for where they do not."""
+        self.fast = True
+        if not guards:
+            emit()
+            return
+        known = [dict(cache[-1]) for cache in (self._caches, self._fast_caches)]
+        with self.builder.if_else(_all(self.builder, guards), likely=True) as (then, otherwise):
+            with then:
+                emit()
+                self._caches[-1], self._fast_caches[-1] = known  # not what one branch computed
+            with otherwise:
+                self.fast = False
+                emit()
+                self.fast = True
 
     def _version(self) -> None:
         self.known, self.depths = {}, {}
@@ -193,8 +199,8 @@ class _StripNest(Nest):
     def _tile(self, op: ir.Op, value: ir.Value) -> None:
         if value in self.todo.fixed:
             return
-        if self.program.plan.is_structural(value):
-            self.depths[value] = len(self._levels)  # computed where it is needed
+        if self._is_lazy(value):
+            self.depths[value] = len(self._levels)
             return
         match op:
             case ir.Reshape() | ir.Broadcast() | ir.ExpandDims():
@@ -351,8 +357,7 @@ class _StripNest(Nest):
             b.cbranch(self.program.scalar(condition.condition), body, after)
             b.position_at_end(body)
             self._bind(op.body.args, passed)
-            self._ops(op.body.ops)
-            self._advance(slots, op.body)
+            self._trip(op.body, slots)
             b.branch(head)
         b.position_at_end(after)
         self._bind(op.results, passed)
@@ -369,8 +374,7 @@ class _StripNest(Nest):
             compare = b.icmp_signed if is_signed(op.lower.type) else b.icmp_unsigned
             b.cbranch(compare("<", held[0], self.program.scalar(op.upper)), body, after)
             b.position_at_end(body)
-            self._ops(op.body.ops)
-            self._advance(slots[1:], op.body)
+            self._trip(op.body, slots[1:])
             b.store(b.add(held[0], self.program.scalar(op.step)), slots[0])
             b.branch(head)
         b.position_at_end(after)
@@ -406,12 +410,53 @@ class _StripNest(Nest):
             else:
                 self.program.scalars[value] = content
 
+    def _trip(self, body: ir.Region, slots: list[LLValue]) -> None:
+        """The body of a loop; in two versions if its addresses and masks have simple forms under
+        conditions."""
+
+        def emit() -> None:
+            self._ops(body.ops)
+            self._advance(slots, body)
+
+        if self.fast and not any(op.regions for op in body.ops):
+            self._in_versions(self._collect_varying(body), emit)
+        else:
+            emit()
+
+    def _collect_varying(self, body: ir.Region) -> list[LLValue]:
+        """Pulls the addresses and masks of a body that are known at its begin."""
+        self.guards = []
+        later = {v for op in body.ops for v in op.results if not v.is_tile}
+        for op in body.ops:
+            for value in op.results:
+                if value.is_tile and self._is_lazy(value):
+                    self.depths[value] = len(self._levels)
+        for op in body.ops:
+            if not isinstance(op, (ir.Load, ir.Store)) or not op.pointer.is_tile:
+                continue
+            for value in (op.pointer, *((op.mask,) if op.mask is not None else ())):
+                if self._is_known_now(value, later):
+                    self._collect(value, self._place(value.shape), set())
+        guards, self.guards = self.guards, None
+        return guards
+
+    def _is_lazy(self, value: ir.Value) -> bool:
+        """Whether a value of the run is computed where it is needed, not where it stands."""
+        return value not in self.todo.fixed and self.program.plan.is_structural(value)
+
+    def _is_known_now(self, value: ir.Value, later: set[ir.Value]) -> bool:
+        return self.program.plan.is_structural(value) and not any(v in later for v in leaves(value))
+
     def _advance(self, slots: list[LLValue], body: ir.Region) -> None:
         terminator = body.terminator
         assert isinstance(terminator, ir.Yield)
         following = [self._raw(value) for value in terminator.values]
         for slot, value in zip(slots, following, strict=True):
             self.builder.store(value, slot)
+
+
+def _all(builder: Builder, conditions: list[LLValue]) -> LLValue:
+    return functools.reduce(builder.and_, conditions)
 
 
 def _in_order(run: Run) -> list[ir.Value]:
