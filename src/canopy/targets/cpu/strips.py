@@ -20,8 +20,10 @@ from canopy.targets.cpu import conversions
 from canopy.targets.cpu.alignment import Alignments
 from canopy.targets.cpu.atomics import AtomicRoot
 from canopy.targets.cpu.forms import Affine, Form, Lanes, Prefix, Uniform
+from canopy.targets.cpu.grid_strides import writes_more_than
 from canopy.targets.cpu.indices import reshape_point
 from canopy.targets.cpu.llvm import I1, I32, I64, Builder, LLValue, constant, vector
+from canopy.targets.cpu.memory import STREAMING_BYTES
 from canopy.targets.cpu.nest import Nest, Point, Root
 from canopy.targets.cpu.roots import StoreRoot, across_lanes
 from canopy.targets.cpu.runs import Run, leaves
@@ -43,7 +45,8 @@ def emit_run(program: Program, run: Run) -> None:
     program.block(run.before)
     program.flush()
     outputs = [(value, program.result_buffer(value)) for value in run.outputs]
-    _StripNest(program, run, outputs).run([])
+    with program.streams_if(writes_more_than(program, run.ops, STREAMING_BYTES)):
+        _StripNest(program, run, outputs).run([])
     program.buffers.update(outputs)
 
 
