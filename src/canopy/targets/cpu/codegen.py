@@ -59,11 +59,16 @@ class Unit:
 
 
 def compile_cpu(
-    kernel: ir.Kernel, machine: Machine | None = None, entry_name: str = ENTRY_NAME
+    kernel: ir.Kernel,
+    machine: Machine | None = None,
+    entry_name: str = ENTRY_NAME,
+    *,
+    optimized: bool = True,
 ) -> Code:
-    """Compiles a kernel that the pass pipeline has prepared; its entry is ``entry_name``."""
+    """Compiles a kernel that the pass pipeline has prepared; its entry is ``entry_name``. Without
+    LLVM's optimisation that takes a third of the time."""
     with _LLVM_LOCK:
-        return _compile(kernel, machine or host_machine(), entry_name)
+        return _compile(kernel, machine or host_machine(), entry_name, optimized)
 
 
 def assemble(llvm_ir: str, machine: Machine | None = None) -> bytes:
@@ -105,8 +110,8 @@ def assembly_of(llvm_ir: str, machine: Machine | None = None) -> str:
         return str(_target_machine(machine or host_machine()).emit_assembly(parsed))
 
 
-def _compile(kernel: ir.Kernel, machine: Machine, entry_name: str) -> Code:
-    target = _target_machine(machine)
+def _compile(kernel: ir.Kernel, machine: Machine, entry_name: str, optimized: bool) -> Code:
+    target = _target_machine(machine, level=3 if optimized else 0)
     module = _empty_module(kernel.name, machine, target)
     bases = Bases(kernel)
     scratch_bytes = _emit_kernel(kernel, module, bases, machine, entry_name)
@@ -119,7 +124,8 @@ def _compile(kernel: ir.Kernel, machine: Machine, entry_name: str) -> Code:
         )
     parsed = llvm.parse_assembly(text)
     parsed.verify()
-    _optimize(parsed, target, _lane_loops(text))
+    if optimized:
+        _optimize(parsed, target, _lane_loops(text))
     written = tuple(_is_written(bases, parameter.value) for parameter in kernel.parameters)
     return Code(
         object_code=target.emit_object(parsed),
