@@ -6,10 +6,11 @@ Messages are JSON, ended by a null byte; Chromium reads them from descriptor 3 a
 from __future__ import annotations
 
 import base64
+import fcntl
 import json
 import os
 import shutil
-import subprocess
+import signal
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -44,15 +45,18 @@ class Browser:
         command = [find_chromium() or "", *_FLAGS, f"--user-data-dir={self._profile.name}"]
         theirs_in, self._out = os.pipe()
         self._in, theirs_out = os.pipe()
-        shell = f'exec "$@" 3<&{theirs_in} 4>&{theirs_out}'
-        self._process = subprocess.Popen(
-            ["/bin/sh", "-c", shell, "sh", *command, "about:blank"],
-            pass_fds=(theirs_in, theirs_out),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+        high = [fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 16) for end in (theirs_in, theirs_out)]
+        actions = [
+            (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
+            (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0),
+            (os.POSIX_SPAWN_DUP2, high[0], 3),
+            (os.POSIX_SPAWN_DUP2, high[1], 4),
+        ]
+        self._process = os.posix_spawn(
+            command[0], command, os.environ, file_actions=actions, setpgroup=0
         )
-        os.close(theirs_in)
-        os.close(theirs_out)
+        for end in (theirs_in, theirs_out, *high):
+            os.close(end)
         self._session = ""
         target = self._page()
         answer = self.ask("Target.attachToTarget", targetId=target, flatten=True)
@@ -64,8 +68,8 @@ class Browser:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._process.kill()
-        self._process.wait()
+        os.killpg(self._process, signal.SIGKILL)
+        os.waitpid(self._process, 0)
         os.close(self._in)
         os.close(self._out)
         self._profile.cleanup()

@@ -1,6 +1,6 @@
 """What the report shows of a file's text: its lines, or those near its findings, and the rewrite.
 
-A hunk is ``[line, count, new]``: ``count`` lines from ``line`` on (from 1) become the lines ``new``.
+A hunk is ``[line, count, new]``: ``count`` lines from ``line`` on become the lines ``new``.
 """
 
 from __future__ import annotations
