@@ -16,6 +16,7 @@ from canopy.errors import CanopyError
 from canopy.migrate.apply import apply_edits, check_is_clean, diff_of, edits_of, write_in_place
 from canopy.migrate.findings import FileReport
 from canopy.migrate.formats import to_json, to_sarif
+from canopy.migrate.html import to_html
 from canopy.migrate.project import Project, read_project
 from canopy.migrate.python_reader import read_python
 from canopy.migrate.summary import show_summary, shown
@@ -31,6 +32,7 @@ _WIDTH_IN_FILES = 140
 class Options:
     """What the command line asks for."""
 
+    html_path: Path | None = None
     json_path: Path | None = None
     sarif_path: Path | None = None
     diff: bool = False
@@ -82,6 +84,8 @@ def _write_reports(project: Project, options: Options) -> None:
     for path, make in ((options.json_path, to_json), (options.sarif_path, to_sarif)):
         if path is not None:
             write_report(path, json.dumps(make(project), indent=1) + "\n")
+    if options.html_path is not None:
+        write_report(options.html_path, to_html(project))
 
 
 def write_report(path: Path, text: str) -> None:

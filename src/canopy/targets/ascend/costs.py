@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from canopy import ir
+from canopy.targets.ascend.calls import CALLS
 from canopy.targets.ascend.chip import Chip
 from canopy.targets.ascend.npu import (
     CopyIn,
@@ -20,7 +21,10 @@ from canopy.targets.ascend.npu import (
     Fill,
     Fixpipe,
     Instruction,
+    LaneFill,
+    LaneLoop,
     LaneMemory,
+    LaneMove,
     Limit,
     LoadMatrix,
     Loop,
@@ -29,13 +33,16 @@ from canopy.targets.ascend.npu import (
     Pipe,
     ReadLane,
     Vector,
+    VectorCall,
     View,
 )
+from canopy.targets.ascend.vector_unit import Shape
 
 __all__ = ["Amount", "Traffic", "Work", "box", "cost", "measure"]
 
 _SLOW = (ir.MathCall, ir.Div, ir.Rem)
 _NO_ARITHMETIC = (ir.Cast, ir.Bitcast, ir.Select)
+_REPEAT_BYTES = 256  # on every chip so far; what a repeat takes is in the chip file
 _SHORTEST_RUN = 64  # bytes; what a run of adjacent bytes takes of the memory at least
 
 
@@ -49,6 +56,7 @@ class Amount(NamedTuple):
     m: int = 0
     k: int = 0
     n: int = 0
+    repeats: int = 0  # as a vector call gives them; 0: as many as the lanes need
 
 
 class Traffic:
@@ -152,6 +160,14 @@ def _lanes(instruction: Instruction, registers: Sequence[Any]) -> Amount:
     return Amount(lanes=lanes, width=width, bytes=lanes * width)
 
 
+def _call(call: VectorCall, registers: Sequence[Any]) -> Amount:
+    shape = Shape(call, registers, _REPEAT_BYTES)
+    if shape.is_empty:
+        return Amount()
+    width = _REPEAT_BYTES // shape.per_repeat
+    return Amount(lanes=shape.total, width=width, repeats=shape.repeats or 0)
+
+
 def _fill(fill: Fill, registers: Sequence[Any]) -> Amount:
     lanes = math.prod(fill.target.shape)
     within = box(fill.target.shape, fill.limits, fill.conditions, registers)
@@ -192,6 +208,27 @@ def _moving(copy: CopyIn | CopyOut, amount: Amount, chip: Chip) -> Work:
 def _computing(vector: Vector, amount: Amount, chip: Chip) -> Work:
     cycles = _repeats(amount, chip, isinstance(vector.op, _SLOW))
     return Work(cycles, flops=0 if isinstance(vector.op, _NO_ARITHMETIC) else amount.lanes)
+
+
+def _calling(call: VectorCall, amount: Amount, chip: Chip) -> Work:
+    """A call of the vector unit."""
+    if not amount.lanes:
+        return Work(0)
+    known = CALLS[call.name]
+    repeats = amount.repeats or math.ceil(amount.lanes * amount.width / chip.repeat_bytes)
+    rate = chip.slow_repeat_cycles if known.cycles == "slow_repeat" else chip.repeat_cycles
+    computes = known.shape in ("lanes", "fold") and call.name not in ("Cast", "Copy")
+    return Work(chip.vector_start_cycles + repeats * rate, flops=amount.lanes if computes else 0)
+
+
+def _looping(loop: LaneLoop, amount: Amount, chip: Chip) -> Work:
+    """GetValue and SetValue of each lane of each operand."""
+    operands = len(loop.sources) + len(loop.targets)
+    return Work(amount.lanes * operands * chip.lane_access_cycles, flops=amount.lanes)
+
+
+def _copying_lanes(move: LaneMove, amount: Amount, chip: Chip) -> Work:
+    return Work(2 * amount.lanes * chip.lane_access_cycles)
 
 
 def _placing(move: Move, amount: Amount, chip: Chip) -> Work:
@@ -261,7 +298,11 @@ def _by_pipe(instruction: Instruction, amount: Amount, chip: Chip) -> Work:
 _TABLE: dict[type[Instruction], tuple[_Measure, _Cost]] = {
     CopyIn: (_copy, _moving),
     CopyOut: (_copy, _moving),
+    VectorCall: (_call, _calling),
     Vector: (_lanes, _computing),
+    LaneLoop: (_lanes, _looping),
+    LaneMove: (_lanes, _copying_lanes),
+    LaneFill: (_fill, _lane_by_lane),
     Move: (_lanes, _placing),
     Fill: (_fill, _setting),
     LoadMatrix: (_target, _loading),

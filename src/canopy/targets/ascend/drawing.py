@@ -198,7 +198,8 @@ class _Plot:
             y = self.y(10.0**power)
             yield f'<line class="axis" x1="{left}" x2="{left + width}" y1="{y:.1f}" y2="{y:.1f}"/>'
             label = f"{10.0 ** (power - 12):g}"
-            yield f'<text class="dim" x="{left - 6}" text-anchor="end" y="{y + 4:.1f}">{label}</text>'
+            place = f'x="{left - 6}" y="{y + 4:.1f}" text-anchor="end"'
+            yield f'<text class="dim" {place}>{label}</text>'
         yield f'<text class="dim" x="{left + width / 2 - 70}" y="{top + height + 34}">'
         yield "operations per byte of HBM</text>"
         yield f'<text class="dim" x="0" y="{top + 12}">TFLOP/s</text>'
