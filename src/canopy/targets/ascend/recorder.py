@@ -143,6 +143,10 @@ class Recorder:
             self.trace.repeats.append(key)
         return ~number
 
+    def pair(self, blocks: Sequence[int]) -> int:
+        """A block that is these blocks one after another."""
+        return self.block(tuple(self._repeat(block, 1) for block in blocks))
+
     def sequence(self, blocks: Sequence[int]) -> None:
         """Blocks one after another, of which neighbours, or pairs of them, are often equal."""
         place = 0
@@ -151,8 +155,7 @@ class Recorder:
             if period == 1:
                 self.repeat(blocks[place], count)
             else:
-                pair = tuple(self._repeat(block, 1) for block in blocks[place : place + period])
-                self.repeat(self.block(pair), count)
+                self.repeat(self.pair(blocks[place : place + period]), count)
             place += period * count
 
     def items(self) -> dict[int, Item]:

@@ -98,6 +98,8 @@ def simulate(
 class Simulator:
     """One launch; programs run in the order of the grid, each core with buffers of its own."""
 
+    mode = "functional"
+
     def __init__(
         self,
         program: Program,
@@ -153,7 +155,7 @@ class Simulator:
         except KeyboardInterrupt:
             print(self._interrupted(), file=sys.stderr, flush=True)
             raise
-        return self._report_of(self._cores)
+        return self._report_of(self._cores, [])
 
     def _run_all(self) -> None:
         self._cores: list[Core] = []
@@ -169,7 +171,7 @@ class Simulator:
             self._block(self._program.epilogue)
             self._check_signals()
 
-    def _report_of(self, cores: Sequence[Core], notes: Sequence[str] = ()) -> Report:
+    def _report_of(self, cores: Sequence[Core], notes: Sequence[str]) -> Report:
         trace = self._recorder.trace
         alike: dict[tuple[int, ...], list[Core]] = {}
         for core in cores:
@@ -188,6 +190,7 @@ class Simulator:
             tuple(self.hazards),
             trace,
             notes,
+            self.mode,
         )
 
     def _interrupted(self) -> str:
@@ -203,11 +206,14 @@ class Simulator:
             {space: np.full(n, 0xFF, np.uint8) for space, n in self._sizes.items()},
             {space: History(n) for space, n in self._sizes.items()},
         )
+        self._bind(core)
+        return core
+
+    def _bind(self, core: Core) -> None:
         for register, value in zip(self._program.parameters, self._arguments, strict=True):
             core.registers[register.index] = value
         for register, extent in zip(self._program.grid, self._grid, strict=True):
             core.registers[register.index] = np.asarray(extent, np.int32)
-        return core
 
     def _enter(self, core: Core) -> None:
         """What follows happens on this core."""
@@ -226,14 +232,18 @@ class Simulator:
             self._lanes.scratch[op] = found
 
     def _run_program(self, number: int) -> None:
+        self._place(number)
+        self._block(self._program.body)
+        self._recorder.trace.items.append(self._recorder.items())
+        self._core.programs += 1
+
+    def _place(self, number: int) -> None:
+        """The registers of the place in the grid."""
         x, y, _ = self._grid
         place = (number % x, number // x % y, number // (x * y))
         self._lanes.program = place
         for register, index in zip(self._program.program, place, strict=True):
             self._registers[register.index] = np.asarray(index, np.int32)
-        self._block(self._program.body)
-        self._recorder.trace.items.append(self._recorder.items())
-        self._core.programs += 1
 
     def _block(self, body: list[Instruction]) -> None:
         if body:
@@ -254,8 +264,11 @@ class Simulator:
         for instruction in body:
             kind = type(instruction)
             if kind not in _CONTROL:
-                self._recorder.step(instruction, self._registers)
+                self._record(instruction)
             _RUN[kind](self, instruction)
+
+    def _record(self, instruction: Instruction) -> None:
+        self._recorder.step(instruction, self._registers)
 
     def _loop(self, loop: Loop) -> None:
         lower, upper, step = (self._integer(v) for v in (loop.lower, loop.upper, loop.step))
@@ -269,7 +282,7 @@ class Simulator:
     def _trip(self, loop: Loop, value: int) -> int:
         self._registers[loop.index.index] = np.asarray(value, dtype_of(loop.index.type))
         self._recorder.begin()
-        self._recorder.step(loop, self._registers)
+        self._record(loop)
         self._run(loop.body)
         return self._recorder.end()
 
@@ -277,7 +290,7 @@ class Simulator:
         trips = []
         while True:
             self._recorder.begin()
-            self._recorder.step(loop, self._registers)
+            self._record(loop)
             self._run(loop.before)
             holds = bool(self._scalar(loop.condition))
             if holds:
@@ -293,7 +306,7 @@ class Simulator:
             holds = all(limit.base.value(self._registers) < 0 for limit in condition)
         else:
             holds = bool(self._scalar(condition))
-        self._recorder.step(branch, self._registers)
+        self._record(branch)
         self._run(branch.then_body if holds else branch.else_body)
 
     def _integer(self, value: Any) -> int:
