@@ -12,19 +12,20 @@ import json
 import os
 import re
 import signal
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib import resources
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from pathlib import Path, PurePosixPath
 
 from canopy import __version__, config
-from canopy.migrate.cuda_reader import read_cuda
+from canopy.migrate.cuda_reader import is_cuda, read_cuda
 from canopy.migrate.findings import Effort, FileReport
-from canopy.migrate.python_reader import read_python
+from canopy.migrate.python_reader import is_relevant, read_python
+from canopy.migrate.statuses import facts_digest
 from canopy.migrate.text_reader import read_notebook, read_text
 from canopy.migrate.walker import SourceFile, read_bytes, walk
 from canopy.runtime.cache import DiskCache
@@ -32,6 +33,7 @@ from canopy.runtime.cache import DiskCache
 __all__ = ["Project", "read_project"]
 
 _METHOD = re.compile(rb"^[ \t]+(?:async[ \t]+)?def[ \t]+(cuda|npu|pin_memory|is_cuda)\b", re.M)
+_CHUNK = 4  # files that a worker takes at a time
 _FEW = 24  # as many files are read faster here than by starting processes
 Progress = Callable[[int, int], None]
 
@@ -73,6 +75,7 @@ class _Task:
     reexports: Mapping[str, str]
     own_methods: tuple[str, ...]
     own_packages: tuple[str, ...]
+    bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -130,7 +133,8 @@ def _task(root: Path, file: SourceFile, exports: Mapping[str, str], own: _Own) -
     path = _place(root, file.path)
     package = ".".join(_package_parts(file.path))
     wanted = _wanted(path, package, exports) if exports and file.kind == "python" else {}
-    return _Task(str(path), file.path, file.kind, package, wanted, own.methods, own.packages)
+    context = (package, wanted, own.methods, own.packages)
+    return _Task(str(path), file.path, file.kind, *context, bytes=file.bytes)
 
 
 def _package_parts(path: str) -> tuple[str, ...]:
@@ -176,15 +180,23 @@ def _read_one(task: _Task) -> FileReport:
         data = read_bytes(Path(task.file))
     except OSError as error:
         return FileReport(task.path, task.kind, note=f"not read: {error.strerror}")
+    if not _is_slow(task, data):
+        return _read(task, data)
     key = _key(task, data)
     known = _cache().get(key)
     if known is not None:
         with suppress(ValueError, KeyError, TypeError):
             return FileReport.from_data(json.loads(known))
     report = _read(task, data)
-    if report.findings or report.exports:
-        _cache().put(key, json.dumps(report.to_data()).encode())
+    _cache().put(key, json.dumps(report.to_data()).encode())
     return report
+
+
+def _is_slow(task: _Task, data: bytes) -> bool:
+    """Whether reading takes longer than asking the cache."""
+    if task.kind == "python":
+        return bool(task.reexports) or is_relevant(data, frozenset(task.own_packages))
+    return task.kind == "notebook" or (task.kind in ("cuda", "cpp") and is_cuda(data))
 
 
 def _read(task: _Task, data: bytes) -> FileReport:
@@ -213,7 +225,7 @@ def _cache() -> DiskCache:
 @functools.cache
 def _rules_digest() -> str:
     """Changes whenever the rules or the readers do."""
-    digest = hashlib.sha256(__version__.encode())
+    digest = hashlib.sha256((__version__ + facts_digest()).encode())
     for package in ("canopy.migrate", "canopy.migrate.rules"):
         for entry in sorted(resources.files(package).iterdir(), key=lambda one: one.name):
             if entry.name.endswith((".py", ".toml")):
@@ -246,32 +258,55 @@ def _read_all(
 
 
 def _read_in_processes(tasks: Sequence[_Task], jobs: int, tell: Progress) -> list[FileReport]:
-    reports: list[FileReport] = []
-    with ProcessPoolExecutor(jobs, get_context("spawn"), _ignore_interrupt) as pool:
-        answers = pool.map(_read_one, tasks, chunksize=8)
+    """The reports, in the order of ``tasks``; the longest files are read first."""
+    order = sorted(range(len(tasks)), key=lambda at: -tasks[at].bytes)
+    reports: dict[int, FileReport] = {}
+    others = set(active_children())
+    with ProcessPoolExecutor(jobs, get_context("spawn"), _give_way) as pool:
         try:
-            for number, report in enumerate(answers, 1):
-                reports.append(report)
-                tell(number, len(tasks))
+            with _interrupts_held():
+                answers = pool.map(_read_one, [tasks[at] for at in order], chunksize=_CHUNK)
+            for at, report in zip(order, answers, strict=False):
+                reports[at] = report
+                tell(len(reports), len(tasks))
         except BrokenProcessPool:
-            return reports + [_read_alone(task) for task in tasks[len(reports) :]]
+            left = order[len(reports) :]
+            suspects, rest = left[: 2 * jobs * _CHUNK], left[2 * jobs * _CHUNK :]
+            reports.update((at, _read_alone(tasks[at])) for at in suspects)
+            tell(len(reports), len(tasks))
+            again = _read_in_processes([tasks[at] for at in rest], jobs, lambda done, total: None)
+            reports.update(zip(rest, again, strict=True))
         except KeyboardInterrupt:
+            for process in set(active_children()) - others:
+                process.kill()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-    return reports
+    return [reports[at] for at in range(len(tasks))]
 
 
-def _ignore_interrupt() -> None:
-    """Ctrl-C is for the parent, which ends its workers."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Holds Ctrl-C back while workers start: it is for the parent, which ends them, and they
+    inherit that they do not hear it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _give_way() -> None:
+    """Lets the user's other programs go first."""
     with suppress(OSError):
         os.nice(5)
 
 
 def _read_alone(task: _Task) -> FileReport:
     """One file in a process of its own, after some file has brought a worker down."""
-    with ProcessPoolExecutor(1, get_context("spawn"), _ignore_interrupt) as pool:
+    with ProcessPoolExecutor(1, get_context("spawn"), _give_way) as pool:
         try:
-            return pool.submit(_read_one, task).result()
+            with _interrupts_held():
+                answer = pool.submit(_read_one, task)
+            return answer.result()
         except BrokenProcessPool:
             return FileReport(task.path, task.kind, note="not read: it brings the parser down")
