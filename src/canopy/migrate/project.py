@@ -90,6 +90,8 @@ def read_project(
     root: Path, *, jobs: int | None = None, progress: Progress | None = None
 ) -> Project:
     """Reads ``root``, a folder or a file. CanopyError where it is neither."""
+    if root.is_symlink():  # the user named it; links below it are not followed
+        root = Path(os.path.realpath(root))
     found = list(walk(root))
     readable = [file for file in found if not file.note]
     own = _Own(tuple(sorted(_own_methods(root, readable))), _own_packages(readable))
@@ -265,23 +267,28 @@ def _read_in_processes(tasks: Sequence[_Task], jobs: int, tell: Progress) -> lis
     with ProcessPoolExecutor(jobs, get_context("spawn"), _give_way) as pool:
         try:
             with _interrupts_held():
-                answers = pool.map(_read_one, [tasks[at] for at in order], chunksize=_CHUNK)
-            for at, report in zip(order, answers, strict=False):
-                reports[at] = report
+                chunks = [order[at : at + _CHUNK] for at in range(0, len(order), _CHUNK)]
+                answers = [pool.submit(_read_some, [tasks[at] for at in some]) for some in chunks]
+            for some, answer in zip(chunks, answers, strict=True):
+                reports.update(zip(some, answer.result(), strict=True))
                 tell(len(reports), len(tasks))
         except BrokenProcessPool:
             left = order[len(reports) :]
             suspects, rest = left[: 2 * jobs * _CHUNK], left[2 * jobs * _CHUNK :]
-            reports.update((at, _read_alone(tasks[at])) for at in suspects)
+            alone = _read_one_by_one([tasks[at] for at in suspects])
+            reports.update(zip(suspects, alone, strict=True))
             tell(len(reports), len(tasks))
             again = _read_in_processes([tasks[at] for at in rest], jobs, lambda done, total: None)
             reports.update(zip(rest, again, strict=True))
         except KeyboardInterrupt:
             for process in set(active_children()) - others:
                 process.kill()
-            pool.shutdown(wait=False, cancel_futures=True)
             raise
     return [reports[at] for at in range(len(tasks))]
+
+
+def _read_some(tasks: Sequence[_Task]) -> list[FileReport]:
+    return [_read_one(task) for task in tasks]
 
 
 @contextmanager
@@ -301,12 +308,18 @@ def _give_way() -> None:
         os.nice(5)
 
 
-def _read_alone(task: _Task) -> FileReport:
-    """One file in a process of its own, after some file has brought a worker down."""
-    with ProcessPoolExecutor(1, get_context("spawn"), _give_way) as pool:
-        try:
-            with _interrupts_held():
-                answer = pool.submit(_read_one, task)
-            return answer.result()
-        except BrokenProcessPool:
-            return FileReport(task.path, task.kind, note="not read: it brings the parser down")
+def _read_one_by_one(tasks: Sequence[_Task]) -> list[FileReport]:
+    """After some file has brought a worker down: it shows which."""
+    reports: list[FileReport] = []
+    while len(reports) < len(tasks):
+        with ProcessPoolExecutor(1, get_context("spawn"), _give_way) as pool:
+            try:
+                for task in tasks[len(reports) :]:
+                    with _interrupts_held():
+                        answer = pool.submit(_read_one, task)
+                    reports.append(answer.result())
+            except BrokenProcessPool:
+                task = tasks[len(reports)]
+                note = "not read: it brings the parser down"
+                reports.append(FileReport(task.path, task.kind, note=note))
+    return reports

@@ -82,7 +82,7 @@ def _walk_folder(folder: Path, prefix: str, depth: int) -> Iterator[SourceFile]:
     for entry in entries:
         path = prefix + entry.name
         if entry.is_symlink():
-            if kind_of(entry.name) or entry.is_dir():
+            if kind_of(entry.name) or os.path.isdir(entry.path):
                 yield SourceFile(path, "link", "not read: a link")
         elif entry.is_dir(follow_symlinks=False):
             if entry.name in _FOLDERS_NOT_READ or _is_environment(entry.path):
