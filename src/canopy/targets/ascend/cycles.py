@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 
 from canopy import ir
+from canopy.targets.ascend.calls import CALLS
 from canopy.targets.ascend.chip import Chip
 from canopy.targets.ascend.npu import (
     CopyIn,
@@ -16,12 +17,16 @@ from canopy.targets.ascend.npu import (
     Fill,
     Fixpipe,
     Instruction,
+    LaneFill,
+    LaneLoop,
+    LaneMove,
     LoadMatrix,
     Mmad,
     Move,
     Pipe,
     SetEvent,
     Vector,
+    VectorCall,
     View,
     WaitEvent,
 )
@@ -99,7 +104,22 @@ class Clock:
         bursts = math.ceil(size / max(burst, 1))
         self._spend(copy.pipe, chip.copy_latency_cycles + moved / rate + 2 * bursts, copy)
 
+    def call(self, call: VectorCall, repeats: int | None, lanes: int) -> None:
+        """A call of the vector unit: ``repeats`` as given, or what ``lanes`` need."""
+        chip = self._chip
+        if repeats is None:
+            widest = max(local.type.bytes for local in (call.target, *call.sources))
+            repeats = math.ceil(lanes * widest / chip.repeat_bytes)
+        is_slow = CALLS[call.name].cycles == "slow_repeat"
+        rate = chip.slow_repeat_cycles if is_slow else chip.repeat_cycles
+        self._spend(Pipe.V, chip.vector_start_cycles + repeats * rate, call)
+        if CALLS[call.name].shape in ("lanes", "fold") and call.name not in ("Cast", "Copy"):
+            self.flops += lanes
+
     def vector(self, vector: Vector, lanes: int) -> None:
+        if isinstance(vector, LaneLoop):
+            self.lanes(lanes * (len(vector.sources) + len(vector.targets)))
+            return
         views = [v for v in (*vector.targets, *vector.sources) if isinstance(v, View)]
         widest = max((view.type.bytes for view in views), default=4)
         self._repeats(vector, lanes, widest, isinstance(vector.op, _SLOW))
@@ -108,11 +128,16 @@ class Clock:
 
     def move(self, move: Move, lanes: int) -> None:
         source = move.source
+        if isinstance(move, LaneMove):
+            self.lanes(2 * lanes)
+            return
         is_plain = not isinstance(source, View) or source.strides[-1:] == (1,)
         self._repeats(move, lanes, move.target.type.bytes, not is_plain)
 
     def fill(self, fill: Fill, lanes: int) -> None:
-        if lanes:
+        if isinstance(fill, LaneFill):
+            self.lanes(lanes)
+        elif lanes:
             self._repeats(fill, lanes, fill.target.type.bytes, False)
 
     def _repeats(self, what: Instruction, lanes: int, width: int, is_slow: bool) -> None:

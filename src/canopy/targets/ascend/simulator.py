@@ -20,6 +20,7 @@ from canopy.ir.interpreter import Interpreter
 from canopy.ir.interpreter.memory import Allocation
 from canopy.ir.interpreter.numeric import dtype_of, from_python
 from canopy.ir.types import ElementType
+from canopy.targets.ascend import vector_unit
 from canopy.targets.ascend.chip import Chip
 from canopy.targets.ascend.cycles import Clock
 from canopy.targets.ascend.happens import Hazard, History, Order
@@ -29,13 +30,17 @@ from canopy.targets.ascend.npu import (
     Assign,
     Barrier,
     Branch,
+    Buffer,
     Combine,
     CopyIn,
     CopyOut,
     Fill,
     Fixpipe,
     Instruction,
+    LaneFill,
+    LaneLoop,
     LaneMemory,
+    LaneMove,
     Limit,
     LoadMatrix,
     Loop,
@@ -47,6 +52,7 @@ from canopy.targets.ascend.npu import (
     SetEvent,
     Space,
     Vector,
+    VectorCall,
     View,
     WaitEvent,
     WhileLoop,
@@ -262,6 +268,18 @@ class Simulator:
         buffer = view.buffer
         start = buffer.address + view.offset.value(self._registers) * size
         first, end = _reach(start, view.shape, tuple(s * size for s in view.strides), size)
+        self._touch_bytes(instruction, pipe, step, view.buffer, first, end, writes)
+
+    def _touch_bytes(
+        self,
+        instruction: Instruction,
+        pipe: Pipe,
+        step: int,
+        buffer: Buffer,
+        first: int,
+        end: int,
+        writes: bool,
+    ) -> None:
         history = self._history[buffer.space]
         if not writes and not history.is_written(first, end):
             self._report(instruction, f"{pipe.value} reads {buffer} before it is written")
@@ -471,6 +489,21 @@ class Simulator:
 
     # ---- vector instructions
 
+    def _vector_call(self, call: VectorCall) -> None:
+        shape = vector_unit.Shape(call, self._registers, self._chip.repeat_bytes)
+        if shape.is_empty:
+            return
+        sources, target = vector_unit.spans(call, shape, self._registers)
+        step = self._order.step(Pipe.V)
+        for local, first, end in sources:
+            self._touch_bytes(call, Pipe.V, step, local.buffer, first, end, False)
+        local, first, end = target
+        self._touch_bytes(call, Pipe.V, step, local.buffer, first, end, True)
+        kind = (call.sources[-1] if call.sources else call.target).type
+        scalars = [self._operand(scalar, kind) for scalar in call.scalars]
+        vector_unit.execute(call, shape, self._memory[Space.UB], self._registers, scalars)
+        self._clock.call(call, shape.repeats, shape.total)
+
     def _vector(self, vector: Vector) -> None:
         self._touch(vector)
         op = vector.op
@@ -635,6 +668,9 @@ _RUN: dict[type[Instruction], Any] = {
     CopyOut: Simulator._copy_out,
     Fill: Simulator._fill,
     Fixpipe: Simulator._fixpipe,
+    LaneFill: Simulator._fill,
+    LaneLoop: Simulator._vector,
+    LaneMove: Simulator._move,
     LaneMemory: Simulator._lane_memory,
     LoadMatrix: Simulator._load_matrix,
     Loop: Simulator._loop,
@@ -643,6 +679,7 @@ _RUN: dict[type[Instruction], Any] = {
     ReadLane: Simulator._read_lane,
     SetEvent: Simulator._set,
     Vector: Simulator._vector,
+    VectorCall: Simulator._vector_call,
     WaitEvent: Simulator._wait,
     WhileLoop: Simulator._while,
 }
