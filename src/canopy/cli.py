@@ -215,6 +215,10 @@ def check(
 @app.command(no_args_is_help=True)
 def migrate(
     path: Annotated[Path, typer.Argument(help="A project's folder, or a file.")],
+    html_path: Annotated[
+        Path | None,
+        typer.Option("--html", help="Write the report to this file, as one page for a browser."),
+    ] = None,
     json_path: Annotated[
         Path | None, typer.Option("--json", help="Also write the report to this file, as JSON.")
     ] = None,
@@ -233,6 +237,7 @@ def migrate(
     """Say what it takes to leave CUDA, file by file, and make the portable version."""
     migrating = _load("canopy.migrate.command")
     options = migrating.Options(
+        html_path=html_path,
         json_path=json_path,
         sarif_path=sarif_path,
         diff=diff,
