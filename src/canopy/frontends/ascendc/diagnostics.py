@@ -76,7 +76,7 @@ def _no_kernel(error: _Message, filename: str, source: str, kernel: str) -> Comp
 
 
 def _users_place(error: _Message, notes: list[_Message]) -> Location:
-    """The line outside our header: its own, or that of the call which the header's template serves."""
+    """The line outside our header: its own, or that of the call that a template serves."""
     places = [error.location, *(n.location for n in notes if "requested here" in n.text)]
     outside = (p for p in places if _HEADERS not in Path(p.file).parents)
     return next(outside, error.location)

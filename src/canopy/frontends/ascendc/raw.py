@@ -158,11 +158,9 @@ class RawKernel:
         structure (a tiling), None. For a structure: a record, a ctypes structure, bytes.
         """
         self.compile()
-        if isinstance(block_dim, tuple | list) and len(block_dim) == 1:
-            block_dim = block_dim[0]
-        if not isinstance(block_dim, int) or not 1 <= block_dim <= _MOST_BLOCKS:
+        if not 1 <= block_dim <= _MOST_BLOCKS:
             raise LaunchError(
-                f"{self.name}: block_dim is {block_dim!r}; 1 to {_MOST_BLOCKS} blocks are launched",
+                f"{self.name}: block_dim is {block_dim}; 1 to {_MOST_BLOCKS} blocks are launched",
                 location=trace.caller_location(),
             )
         if len(args) != len(self._parameters):
