@@ -229,6 +229,9 @@ def migrate(
     jobs: Annotated[
         int | None, typer.Option(min=1, help="Processes; the default is one per CPU.")
     ] = None,
+    kernel_seconds: Annotated[
+        float, typer.Option(min=0, help="How long to compile CUDA C++ kernels; 0: not at all.")
+    ] = 60,
 ) -> None:
     """Say what it takes to leave CUDA, file by file, and make the portable version."""
     migrating = _load("canopy.migrate.command")
@@ -239,6 +242,7 @@ def migrate(
         apply=apply,
         force=force,
         jobs=jobs,
+        kernel_seconds=kernel_seconds,
     )
     _scripts.append(lambda: int(migrating.migrate(path, options)))
 
