@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +29,9 @@ class Unit:
     wants_torch: bool = False
     names: str = ""
     most_s: float = 30.0
-    launch: Mapping[str, Any] | None = None  # of a Triton kernel
+    kernel: str = ""  # of Triton, with the types and the constants of a launch
+    types: tuple[tuple[str, str], ...] = ()
+    constants: tuple[tuple[str, Any], ...] = ()
 
 
 def compile_unit(unit: Unit) -> dict[str, Any]:
@@ -85,4 +86,15 @@ def _torch_options(unit: Unit) -> list[str]:
 
 
 def _compile_triton(unit: Unit, folder: Path) -> dict[str, Any]:
-    raise NotImplementedError
+    answer: dict[str, Any] = {"kernels": [], "obstacles": [], "error": None}
+    try:
+        from canopy.frontends.triton.isolated import NotIsolatedError, isolated_verdict
+    except ImportError:
+        return answer | {"error": ["", 0, "Triton is not installed here", ""]}
+    types, constants = dict(unit.types), dict(unit.constants)
+    try:
+        verdict = isolated_verdict(unit.text, unit.kernel, types, constants, folder)
+    except (NotIsolatedError, ImportError) as error:
+        return answer | {"error": ["", 0, str(error), ""]}
+    answer["kernels"].append(_verdict(verdict))
+    return answer

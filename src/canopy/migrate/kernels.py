@@ -16,7 +16,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from canopy.migrate.compiling import Unit, compile_unit
 from canopy.migrate.findings import Effort, FileReport, Finding, Status
 from canopy.migrate.includes import Closure, Sources
 from canopy.migrate.kernel_text import KernelText, StringSource, kernels_in, sources_in_strings
+from canopy.migrate.launch_sites import TritonKernel, triton_kernels
 from canopy.migrate.project import Project
 from canopy.migrate.rules import rule_named
 from canopy.migrate.walker import read_bytes
@@ -68,6 +69,8 @@ def judge_kernels(
             _tell(report, verdicts)
     for report, source, unit in plan.strings:
         _tell_string(report, source, answers.get(unit), unit is None)
+    for report, kernel, unit in plan.triton:
+        _tell_triton(report, kernel, answers.get(unit))
 
 
 # ---- what is compiled --------------------------------------------------------------------------
@@ -79,11 +82,13 @@ class _Plan:
 
     sources: dict[str, Unit]
     closures: dict[str, Closure]
-    strings: list[tuple[FileReport, StringSource, Unit | None]]
+    strings: list[tuple[FileReport, StringSource, Unit | None]] = field(default_factory=list)
+    triton: list[tuple[FileReport, TritonKernel, Unit | None]] = field(default_factory=list)
 
     def units(self) -> list[Unit]:
         """Those with little to read first: many verdicts in the time there is."""
-        found = [*self.sources.values(), *(unit for _, _, unit in self.strings if unit)]
+        others = (unit for _, _, unit in (*self.strings, *self.triton) if unit is not None)
+        found = [*self.sources.values(), *others]
         return sorted(dict.fromkeys(found), key=lambda unit: (len(unit.files), len(unit.text)))
 
 
@@ -92,7 +97,7 @@ def _plan(project: Project) -> _Plan:
     folder = project.root if project.root.is_dir() else project.root.parent
     sources = Sources(folder, [f.path for f in readable if f.kind in ("cuda", "cpp")])
     flags = _flags(project, readable)
-    plan = _Plan({}, {}, [])
+    plan = _Plan({}, {})
     with_kernels = [f.path for f in readable if any(x.rule == "cuda.kernel" for x in f.findings)]
     if with_kernels:
         reached: set[str] = set()
@@ -107,7 +112,9 @@ def _plan(project: Project) -> _Plan:
     for report in readable:
         if report.kind == "python":
             with suppress(OSError):
-                _add_strings(plan, report, read_bytes(project.path_of(report)))
+                data = read_bytes(project.path_of(report))
+                _add_strings(plan, report, data)
+                _add_triton(plan, report, data)
     return plan
 
 
@@ -153,6 +160,17 @@ def _absolute(folder: Path, path: str) -> Path:
 def _add_strings(plan: _Plan, report: FileReport, data: bytes) -> None:
     for number, source in enumerate(sources_in_strings(data)):
         plan.strings.append((report, source, _string_unit(report.path, number, source)))
+
+
+def _add_triton(plan: _Plan, report: FileReport, data: bytes) -> None:
+    for kernel in triton_kernels(data):
+        launch, unit = kernel.launch, None
+        if launch is not None and not launch.gap:
+            types, constants = tuple(launch.types.items()), tuple(launch.constants.items())
+            text = data.decode("utf-8", "replace")
+            unit = Unit("triton", report.path, text, kernel=kernel.name, types=types,
+                        constants=constants)  # fmt: skip
+        plan.triton.append((report, kernel, unit))
 
 
 def _string_unit(path: str, number: int, source: StringSource) -> Unit | None:
@@ -391,6 +409,29 @@ def _tell_string(report: FileReport, source: StringSource, answer: Any, is_fille
         told = _told_of_string(source, kernel, answer, is_filled_in)
         report.findings.append(_with(blank, f"__global__ {kernel.name}".strip(), told))
     report.findings.sort(key=lambda finding: (finding.line, finding.column))
+
+
+def _tell_triton(report: FileReport, kernel: TritonKernel, answer: Any) -> None:
+    """A finding per Triton kernel."""
+    rule = rule_named("triton.kernel")
+    status = {"cpu": Status.UNDECIDED, "ascend": rule.ascend, "nvidia": rule.nvidia}
+    place = (kernel.line, kernel.column)
+    blank = Finding(rule.id, *place, "", rule.effort, status, "", rule.advice)
+    report.findings.append(_with(blank, f"triton {kernel.name}", _told_of_triton(kernel, answer)))
+    report.findings.sort(key=lambda finding: (finding.line, finding.column))
+
+
+def _told_of_triton(kernel: TritonKernel, answer: Any) -> dict[str, tuple[Status, str]]:
+    if kernel.launch is None:
+        return {"cpu": (Status.UNDECIDED, "this file does not launch it: use --prove")}
+    if kernel.launch.gap:
+        return {"cpu": (Status.UNDECIDED, f"{kernel.launch.gap}: use --prove")}
+    if answer is None:
+        return {"cpu": (Status.UNDECIDED, _NO_TIME)}
+    if answer["error"] is not None:
+        return {"cpu": (Status.UNDECIDED, f"{answer['error'][2]}: use --prove")}
+    (one,) = answer["kernels"]
+    return {target: _merged([one[target]]) for target in ("cpu", "ascend")}
 
 
 def _told_of_string(
