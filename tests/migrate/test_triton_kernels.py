@@ -146,3 +146,20 @@ def f(given, kind):
     assert kernel.launch is not None
     assert kernel.launch.types.get("p") == type_
     assert bool(kernel.launch.gap) == (type_ is None)
+
+
+def test_what_is_no_kernel_of_triton():
+    text = """
+import triton, tilelang
+from numba import jit
+from triton import jit as tjit
+@tilelang.jit
+def a(p): store(p)
+@jit
+def b(p): tl.store(p, 1)
+@triton.jit
+def part(x): return x
+@triton.jit(debug=True)
+def kernel(x): tl.store(x, part(1))
+"""
+    assert [kernel.name for kernel in triton_kernels(text.encode())] == ["kernel"]

@@ -75,7 +75,7 @@ def triton_kernels(data: bytes) -> list[TritonKernel]:
     launched = module.launches()
     found = []
     for name, node in module.kernels.items():
-        if name in called and name not in launched:
+        if name not in launched and (name in called or not _writes(node)):
             continue  # a part of other kernels
         launches = launched.get(name, [])
         best = next((one for one in launches if not one.gap), launches[0] if launches else None)
@@ -114,8 +114,9 @@ class _Module:
     def __init__(self, tree: ast.Module) -> None:
         self.tree = tree
         self.kernels: dict[str, ast.FunctionDef] = {}
+        imported = _imported_from_triton(tree)
         for node in _top_functions(tree):
-            if any(_last_name(d) == "jit" for d in node.decorator_list):
+            if any(_is_jit(d, imported) for d in node.decorator_list):
                 self.kernels[node.name] = node
         self.globals = _Scope(tree.body, None)
 
@@ -149,6 +150,29 @@ def _top_functions(tree: ast.Module) -> Iterator[ast.FunctionDef]:
             yield node
         elif isinstance(node, ast.If | ast.Try):
             waiting = [*node.body, *node.orelse, *waiting]
+
+
+def _imported_from_triton(tree: ast.Module) -> set[str]:
+    return {
+        alias.asname or alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("triton")
+        for alias in node.names
+    }
+
+
+def _is_jit(node: ast.expr, imported: set[str]) -> bool:
+    """``@triton.jit``, ``@triton.jit(...)``, or ``@jit`` where Triton's was imported."""
+    target = node.func if isinstance(node, ast.Call) else node
+    if isinstance(target, ast.Attribute) and isinstance(target.value, ast.Name):
+        return target.attr == "jit" and target.value.id == "triton"
+    return isinstance(target, ast.Name) and target.id == "jit" and "jit" in imported
+
+
+def _writes(node: ast.FunctionDef) -> bool:
+    """Whether a jit function has an effect, as a kernel has and few of its parts."""
+    names = (part.attr for part in ast.walk(node) if isinstance(part, ast.Attribute))
+    return any(name == "store" or name.startswith("atomic_") for name in names)
 
 
 def _last_name(node: ast.expr) -> str:
