@@ -46,6 +46,7 @@ __all__ = ["CudaModule", "LoweredKernel", "compile_cuda", "module_of"]
 
 MAX_THREADS = 1024
 WARP = 32
+DYNAMIC_ALIGNMENT = 128  # at least what any __align__ of extern __shared__ arrays asks for
 BLOCK_MEMORIES = 64  # MEMORIES of runtime/native/apart.c
 
 
@@ -258,19 +259,27 @@ def _shared_memory(t: Translator, flow: ControlFlow) -> int:
     static = 0
     if any(i.callee in SHARED_ADDRESSES for b in flow.order for i in b.instructions):
         t.env["shared base"] = _block_memory(t, 0, 16, 16)
+    dynamic = None
     for index, variable in enumerate(_variables(flow, 3), start=1):
         size = size_of(variable.content)
         static += size
-        bytes_ = t.shared_bytes if size == 0 else size
-        if not bytes_:
-            raise LaunchError(
-                f"{variable.name} is extern __shared__, and the launch gives it no bytes",
-                location=t.function.location,
-                hint="give shared_bytes, the third launch parameter",
-            )
-        t.env[variable] = _block_memory(t, index, bytes_, max(variable.alignment, 16))
+        if size:
+            t.env[variable] = _block_memory(t, index, size, max(variable.alignment, 16))
+        else:
+            dynamic = t.env[variable] = dynamic or _dynamic_memory(t, index, variable)
         check_array(t, t.env[variable], size, SHARED, shared_name(variable.name))
     return static
+
+
+def _dynamic_memory(t: Translator, index: int, variable: Global) -> ir.Value:
+    """The memory that all extern __shared__ arrays of a kernel begin in."""
+    if not t.shared_bytes:
+        raise LaunchError(
+            f"{variable.name} is extern __shared__, and the launch gives it no bytes",
+            location=t.function.location,
+            hint="give shared_bytes, the third launch parameter",
+        )
+    return _block_memory(t, index, t.shared_bytes, max(variable.alignment, DYNAMIC_ALIGNMENT))
 
 
 def _block_memory(t: Translator, index: int, bytes_: int, alignment: int) -> ir.Value:

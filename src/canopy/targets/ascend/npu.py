@@ -34,9 +34,13 @@ __all__ = [
     "Fill",
     "Fixpipe",
     "Instruction",
+    "LaneFill",
+    "LaneLoop",
     "LaneMemory",
+    "LaneMove",
     "Limit",
     "LoadMatrix",
+    "Local",
     "Loop",
     "Mmad",
     "Move",
@@ -46,6 +50,7 @@ __all__ = [
     "SetEvent",
     "Space",
     "Vector",
+    "VectorCall",
     "View",
     "WaitEvent",
     "WhileLoop",
@@ -120,6 +125,27 @@ class View:
 
 
 @dataclass(frozen=True, slots=True)
+class Local:
+    """A LocalTensor operand of a vector call: lanes of ``type`` from byte ``offset`` of a buffer.
+
+    A repeat takes 256 bytes as 8 blocks of 32 bytes, ``block_stride`` blocks apart (0: the first
+    block again and again); the next repeat starts ``repeat_stride`` blocks behind this one's start.
+    """
+
+    buffer: Buffer
+    type: ElementType
+    offset: Poly = ZERO
+    block_stride: int = 1
+    repeat_stride: int = 8
+
+    def __str__(self) -> str:
+        moved = f"[{self.offset} B]" if self.offset.terms else ""
+        dense = (self.block_stride, self.repeat_stride) == (1, 8)
+        strides = "" if dense else f"/{self.block_stride},{self.repeat_stride}"
+        return f"{self.buffer}{moved}:{self.type}{strides}"
+
+
+@dataclass(frozen=True, slots=True)
 class Limit:
     """Lane i along ``axis`` counts where ``factor * i + base < 0``; axis None: all or none do."""
 
@@ -156,7 +182,7 @@ class Access:
 
 def _touch(pipe: Pipe, views: tuple[Any, ...], writes: bool) -> Iterator[Access]:
     for view in views:
-        if isinstance(view, View):
+        if isinstance(view, View | Local):
             buffer = view.buffer
             yield Access(pipe, buffer.space, buffer.address, buffer.end, writes)
 
@@ -287,8 +313,47 @@ class CopyOut(Instruction):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class VectorCall(Instruction):
+    """One call of the vector unit, ``name`` as Ascend C has it (`calls.CALLS` lists them).
+
+    Count form (``repeats`` None): name(target, sources.., scalars.., lanes): that many lanes, one
+    after another. Repeat form: name(target, sources.., scalars.., mask, repeats, strides): in each
+    repeat the lanes ``first`` .. ``lanes`` of the 256 bytes that the widest operand has there;
+    ``first`` other than 0 needs the mask in bits. ``mode`` is a round, compare or select mode.
+    """
+
+    name: str
+    target: Local
+    sources: tuple[Local, ...] = ()
+    scalars: tuple[Scalar | Poly, ...] = ()
+    lanes: Poly
+    repeats: Poly | None = None
+    first: Poly = ZERO
+    mode: str = ""
+
+    @property
+    def pipe(self) -> Pipe:
+        return Pipe.V
+
+    def reads(self) -> tuple[Any, ...]:
+        return self.sources
+
+    def written(self) -> tuple[Any, ...]:
+        return (self.target,)
+
+    def __str__(self) -> str:
+        given = ", ".join(map(str, (*self.sources, *self.scalars)))
+        mode = f" {self.mode}" if self.mode else ""
+        if self.repeats is None:
+            return f"{self.name}{mode} {self.target} <- {given} count {self.lanes}"
+        mask = f"{self.first}..{self.lanes}" if self.first.terms else f"{self.lanes}"
+        return f"{self.name}{mode} {self.target} <- {given} mask {mask} x {self.repeats}"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Vector(Instruction):
-    """The elementwise op, reduction or scan ``op`` on views and scalars."""
+    """The elementwise op, reduction or scan ``op`` on views and scalars, not yet in hardware form:
+    `hardware` turns it into vector calls or a loop over its lanes."""
 
     op: ir.Op
     targets: tuple[View, ...]
@@ -311,8 +376,22 @@ class Vector(Instruction):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class LaneLoop(Vector):
+    """An op that the vector unit cannot do, lane by lane on the scalar unit: GetValue of the
+    sources, scalar arithmetic, SetValue of the targets."""
+
+    @property
+    def pipe(self) -> Pipe:
+        return Pipe.S
+
+    def __str__(self) -> str:
+        return f"lanes: {Vector.__str__(self)}"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Combine(Vector):
-    """targets = combine region of a reduction on (targets, sources), lane by lane."""
+    """targets = combine region of a reduction on (targets, sources), lane by lane. Not yet in
+    hardware form."""
 
     def reads(self) -> tuple[Any, ...]:
         return (*self.targets, *self.sources)
@@ -324,6 +403,7 @@ class Combine(Vector):
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Move(Instruction):
     """Lanes of one view into another: duplicates a scalar, broadcasts, transposes, gathers rows.
+    Not yet in hardware form.
 
     ``first`` makes a range: lane i along the only axis is first + i.
     """
@@ -350,8 +430,20 @@ class Move(Instruction):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class LaneMove(Move):
+    """A move that the vector unit cannot do: GetValue and SetValue, lane by lane."""
+
+    @property
+    def pipe(self) -> Pipe:
+        return Pipe.S
+
+    def __str__(self) -> str:
+        return f"lanes: {Move.__str__(self)}"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Fill(Instruction):
-    """``content`` into the lanes of target outside the limits."""
+    """``content`` into the lanes of target outside the limits. Not yet in hardware form."""
 
     target: View
     content: View | Scalar
@@ -370,6 +462,18 @@ class Fill(Instruction):
 
     def __str__(self) -> str:
         return f"fill {self.target} <- {self.content} unless {'; '.join(map(str, self.limits))}"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LaneFill(Fill):
+    """A fill of lanes that the vector unit cannot name: SetValue, lane by lane."""
+
+    @property
+    def pipe(self) -> Pipe:
+        return Pipe.S
+
+    def __str__(self) -> str:
+        return f"lanes: {Fill.__str__(self)}"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -566,6 +670,7 @@ class Program:
     scratch: dict[ir.Op, Buffer] = field(default_factory=dict)
     prologue: list[Instruction] = field(default_factory=list)
     epilogue: list[Instruction] = field(default_factory=list)
+    multiples: dict[Register, int] = field(default_factory=dict)  # registers that count in steps
 
     @property
     def name(self) -> str:
