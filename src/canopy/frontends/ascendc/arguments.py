@@ -144,6 +144,4 @@ def _scalar(parameter: Parameter, position: int, value: Any) -> Bound:
         signed = parameter.kind == "i"
         return Bound(int(value).to_bytes(parameter.bytes, "little", signed=signed))
     except OverflowError:
-        raise _error(
-            position, f"{value} is out of range for {parameter.bytes * 8} bits"
-        ) from None
+        raise _error(position, f"{value} is out of range for {parameter.bytes * 8} bits") from None
