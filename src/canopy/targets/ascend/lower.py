@@ -65,6 +65,7 @@ from canopy.targets.ascend.pull import (
 )
 from canopy.targets.ascend.scalars import Number, Poly, Register, Scalar, constant, poly_of
 from canopy.targets.ascend.unit import Unit
+from canopy.targets.ascend.unwrap import unwrap
 
 __all__ = ["Emitter", "lower_kernel"]
 
@@ -80,6 +81,7 @@ def lower_kernel(
     if prepare:
         kernel = pipeline.run(kernel)
     _check_types(kernel, chip)
+    kernel = unwrap(kernel)
     limits = [chip.ub_bytes // part for part in (2, 4, 8, 16, 32, 64, 256)] + [0]
     for limit in limits:
         try:
