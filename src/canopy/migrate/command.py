@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -122,10 +122,23 @@ def _rewrite(project: Project, options: Options, console: Console) -> int:
     if options.diff:
         for one in rewrites:
             sys.stdout.write(diff_of(one.report.path, one.before, one.after))
-    if options.apply:
-        for one in rewrites:
-            write_in_place(one.path, one.before, one.after)
-            console.print(f"rewritten: {shown(one.report.path)}", markup=False)
+    if options.apply and not _write_all(rewrites, console):
+        return EXIT_INTERRUPTED
     if not rewrites:
         console.print("there is nothing to rewrite by machine")
     return 0
+
+
+def _write_all(rewrites: Sequence[Rewrite], console: Console) -> bool:
+    """Puts the new texts in place; False where Ctrl-C ends it between two files."""
+    done = 0
+    try:
+        for one in rewrites:
+            write_in_place(one.path, one.before, one.after)
+            done += 1
+            console.print(f"rewritten: {shown(one.report.path)}", markup=False)
+    except KeyboardInterrupt:
+        fact = f"interrupted; {done} of {len(rewrites)} files were rewritten"
+        print(f"canopy: {fact}", file=sys.stderr)
+        return False
+    return True

@@ -14,7 +14,7 @@ from canopy.migrate.findings import Effort, FileReport, Finding, Status
 from canopy.migrate.rules import Rule, rules_of
 from canopy.migrate.statuses import declared_names, has_header
 
-__all__ = ["read_cuda", "without_comments"]
+__all__ = ["is_cuda", "read_cuda", "without_comments"]
 
 _SKIPPED = re.compile(
     r"""//(?:\\\n|[^\n])*|/\*.*?\*/"""
@@ -27,10 +27,15 @@ _WORD = re.compile(r"\b[A-Za-z_]\w*\b")
 _KERNEL = re.compile(r"\b__global__\b")
 
 
+def is_cuda(data: bytes) -> bool:
+    """Whether a C++ file can hold a finding at all."""
+    return _IS_CUDA.search(data) is not None
+
+
 def read_cuda(data: bytes, path: str, kind: str) -> FileReport:
     """The findings of a C++ or CUDA C++ source."""
     report = FileReport(path, kind, lines=data.count(b"\n") + 1)
-    if not _IS_CUDA.search(data):
+    if not is_cuda(data):
         return report
     text = data.decode("utf-8", "replace")
     code = without_comments(text)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 from urllib.parse import quote
 
@@ -175,7 +176,7 @@ def _result(file: FileReport, finding: Finding, place: int) -> dict[str, Any]:
         "locations": [
             {
                 "physicalLocation": {
-                    "artifactLocation": {"uri": quote(file.path)},
+                    "artifactLocation": {"uri": quote(os.fsencode(file.path))},
                     "region": {"startLine": finding.line, "startColumn": finding.column},
                 }
             }

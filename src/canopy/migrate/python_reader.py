@@ -29,22 +29,25 @@ from canopy.migrate.statuses import cpu_status, python_fact
 __all__ = ["is_relevant", "read_python"]
 
 _BOM = b"\xef\xbb\xbf"
+_NPU = "(?<![a-zA-Z])npu"  # not the one in "input"
 _DEEPEST = 150  # brackets within brackets; Python's own limit is 200
 _IMPORTS_THAT_ARE_NO_USE = ("torch.cuda", "torch.npu", "torch.backends", "torch.distributed")
 
 
-def is_relevant(data: bytes) -> bool:
+def is_relevant(data: bytes, own_packages: frozenset[str] = frozenset()) -> bool:
     """Whether a file can hold a finding at all; most cannot, and are not parsed."""
-    return _relevant_words().search(data) is not None
+    return _relevant_words(own_packages).search(data) is not None
 
 
 @cache
-def _relevant_words() -> re.Pattern[bytes]:
-    """A word of every rule, without which it finds nothing."""
+def _relevant_words(own_packages: frozenset[str]) -> re.Pattern[bytes]:
+    """A word of every rule, without which it finds nothing; names of the project's own packages
+    are no findings."""
     words = {r"device[^\n]{0,3}=\s*\d", r"\.to\(\s*\d", "device_ids", "nvcc", "(?i:nvidia)"}
-    words |= {"cuda", "CUDA", "npu", "NCCL_", "nccl", "hccl"}
+    words |= {"cuda", "CUDA", _NPU, "NCCL_", "nccl", "hccl"}
     for rule in (*rules_of("name"), *rules_of("method")):
-        words.update(map(_telling_word, rule.match))
+        names = [name for name in rule.match if name.partition(".")[0] not in own_packages]
+        words.update(map(_telling_word, names))
     return re.compile("|".join(sorted(words)).encode())
 
 
@@ -53,7 +56,9 @@ def _telling_word(dotted: str) -> str:
     parts = dotted.split(".")
     if parts[0] not in ("torch", "nvidia", "tensorflow", "onnxruntime", "triton"):
         return rf"\b{re.escape(parts[0])}\b"
-    return next((word for word in ("cuda", "npu") if word in parts), re.escape(parts[-1]))
+    if "npu" in parts:
+        return _NPU
+    return "cuda" if "cuda" in parts else rf"\b{re.escape(parts[-1])}\b"
 
 
 def read_python(
@@ -70,7 +75,7 @@ def read_python(
     project define, whose calls may not be torch's, ``own_packages`` its own packages, which are
     read themselves."""
     report = FileReport(path, "python", lines=data.count(b"\n") + 1)
-    if not is_relevant(data) and not reexports:
+    if not is_relevant(data, own_packages) and not reexports:
         return report
     if _nesting(data) > _DEEPEST:
         report.note = f"not read: brackets nested deeper than {_DEEPEST}"

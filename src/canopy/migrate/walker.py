@@ -47,6 +47,7 @@ class SourceFile:
     path: str
     kind: str
     note: str = ""
+    bytes: int = 0
 
 
 def kind_of(name: str) -> str:
@@ -81,7 +82,7 @@ def _walk_folder(folder: Path, prefix: str, depth: int) -> Iterator[SourceFile]:
     for entry in entries:
         path = prefix + entry.name
         if entry.is_symlink():
-            if kind_of(entry.name) or entry.is_dir():
+            if kind_of(entry.name) or os.path.isdir(entry.path):
                 yield SourceFile(path, "link", "not read: a link")
         elif entry.is_dir(follow_symlinks=False):
             if entry.name in _FOLDERS_NOT_READ or _is_environment(entry.path):
@@ -108,7 +109,7 @@ def _checked(file: Path, path: str, kind: str) -> SourceFile:
         return SourceFile(path, kind, "not read: not a regular file")
     if status.st_size > MOST_BYTES:
         return SourceFile(path, kind, f"not read: {status.st_size >> 20} MiB is too large")
-    return SourceFile(path, kind)
+    return SourceFile(path, kind, bytes=status.st_size)
 
 
 def read_bytes(file: Path) -> bytes:

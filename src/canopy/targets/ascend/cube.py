@@ -298,6 +298,7 @@ def _nest(
             starts.append(Poly())
             continue
         index = e.register(I64, "b")
+        e.multiples[index] = block
         starts.append(poly_of(index))
         loops.append(
             Loop(

@@ -670,6 +670,7 @@ class Program:
     scratch: dict[ir.Op, Buffer] = field(default_factory=dict)
     prologue: list[Instruction] = field(default_factory=list)
     epilogue: list[Instruction] = field(default_factory=list)
+    multiples: dict[Register, int] = field(default_factory=dict)  # registers that count in steps
 
     @property
     def name(self) -> str:
