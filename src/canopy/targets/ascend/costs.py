@@ -66,12 +66,14 @@ class Traffic:
 
 
 class Work(NamedTuple):
-    """``cycles`` of the pipe itself; ``bytes`` through the shared memories; ``flops`` done."""
+    """``cycles`` of the pipe itself; ``bytes`` through the shared memories; ``flops`` done;
+    ``latency``: cycles until the last byte has arrived, in which the pipe goes on."""
 
     cycles: float
     bytes: float = 0
     traffic: int = Traffic.NONE
     flops: int = 0
+    latency: float = 0
 
 
 _Measure = Callable[[Any, Sequence[Any]], Amount]
@@ -197,12 +199,14 @@ def _lane_memory(access: LaneMemory, registers: Sequence[Any]) -> Amount:
 def _moving(copy: CopyIn | CopyOut, amount: Amount, chip: Chip) -> Work:
     if not amount.bytes:
         return Work(1)
-    cycles = chip.copy_latency_cycles + (amount.runs - 1) * chip.burst_cycles
+    cycles = chip.copy_start_cycles + (amount.runs - 1) * chip.burst_cycles
     is_read = isinstance(copy, CopyIn)
     if isinstance(copy.source if is_read else copy.target, View):
-        return Work(cycles, amount.bytes, Traffic.EXCHANGE_IN if is_read else Traffic.EXCHANGE_OUT)
+        traffic = Traffic.EXCHANGE_IN if is_read else Traffic.EXCHANGE_OUT
+        return Work(cycles, amount.bytes, traffic, latency=chip.copy_latency_cycles)
     moved = max(amount.bytes, amount.runs * _SHORTEST_RUN)
-    return Work(cycles, moved, Traffic.READ if is_read else Traffic.WRITE)
+    traffic = Traffic.READ if is_read else Traffic.WRITE
+    return Work(cycles, moved, traffic, latency=chip.copy_latency_cycles)
 
 
 def _computing(vector: Vector, amount: Amount, chip: Chip) -> Work:
@@ -265,7 +269,7 @@ def _multiplying(mmad: Mmad, amount: Amount, chip: Chip) -> Work:
 
 def _draining(fix: Fixpipe, amount: Amount, chip: Chip) -> Work:
     cycles = chip.cube_start_cycles + amount.bytes / chip.fixpipe_bytes_per_cycle
-    return Work(cycles, amount.bytes, Traffic.EXCHANGE_OUT)
+    return Work(cycles, amount.bytes, Traffic.EXCHANGE_OUT, latency=chip.copy_latency_cycles)
 
 
 def _lane_by_lane(access: Instruction, amount: Amount, chip: Chip) -> Work:
@@ -290,9 +294,11 @@ def _by_pipe(instruction: Instruction, amount: Amount, chip: Chip) -> Work:
         case Pipe.M | Pipe.MTE1:
             return Work(chip.cube_start_cycles + amount.bytes / chip.l1_to_l0_bytes_per_cycle)
         case Pipe.MTE2 | Pipe.C_MTE2:
-            return Work(chip.copy_latency_cycles, amount.bytes, Traffic.EXCHANGE_IN)
+            into, wait = Traffic.EXCHANGE_IN, chip.copy_latency_cycles
+            return Work(chip.copy_start_cycles, amount.bytes, into, latency=wait)
         case _:
-            return Work(chip.copy_latency_cycles, amount.bytes, Traffic.EXCHANGE_OUT)
+            out, wait = Traffic.EXCHANGE_OUT, chip.copy_latency_cycles
+            return Work(chip.copy_start_cycles, amount.bytes, out, latency=wait)
 
 
 _TABLE: dict[type[Instruction], tuple[_Measure, _Cost]] = {
