@@ -77,6 +77,7 @@ class Chip:
     cube_start_cycles: float
     scalar_cycles: float
     lane_access_cycles: float
+    lane_value_cycles: float
     event_cycles: float
     assumed: frozenset[str]
 
@@ -162,6 +163,7 @@ _FIGURES: Mapping[str, _Rule] = {
     "cube_start_cycles": _cycles(1e4),
     "scalar_cycles": _cycles(1e3, 0.1),
     "lane_access_cycles": _cycles(1e5, 0.1),
+    "lane_value_cycles": _cycles(1e5, 0.1),
     "event_cycles": _cycles(1e4),
 }
 

@@ -228,11 +228,12 @@ def _calling(call: VectorCall, amount: Amount, chip: Chip) -> Work:
 def _looping(loop: LaneLoop, amount: Amount, chip: Chip) -> Work:
     """GetValue and SetValue of each lane of each operand."""
     operands = len(loop.sources) + len(loop.targets)
-    return Work(amount.lanes * operands * chip.lane_access_cycles, flops=amount.lanes)
+    each = operands * chip.lane_value_cycles + chip.scalar_cycles
+    return Work(amount.lanes * each, flops=amount.lanes)
 
 
 def _copying_lanes(move: LaneMove, amount: Amount, chip: Chip) -> Work:
-    return Work(2 * amount.lanes * chip.lane_access_cycles)
+    return Work(2 * amount.lanes * chip.lane_value_cycles)
 
 
 def _placing(move: Move, amount: Amount, chip: Chip) -> Work:
@@ -272,8 +273,14 @@ def _draining(fix: Fixpipe, amount: Amount, chip: Chip) -> Work:
     return Work(cycles, amount.bytes, Traffic.EXCHANGE_OUT, latency=chip.copy_latency_cycles)
 
 
-def _lane_by_lane(access: Instruction, amount: Amount, chip: Chip) -> Work:
-    return Work(amount.lanes * chip.lane_access_cycles)
+def _lane_by_lane(access: LaneMemory, amount: Amount, chip: Chip) -> Work:
+    """A memory access per lane; its address, mask and value are read from or written to UB."""
+    values = sum(isinstance(v, View) for v in (access.target, *access.sources))
+    return Work(amount.lanes * (chip.lane_access_cycles + values * chip.lane_value_cycles))
+
+
+def _setting_lanes(fill: Instruction, amount: Amount, chip: Chip) -> Work:
+    return Work(amount.lanes * chip.lane_value_cycles)
 
 
 def _trip(loop: Loop, amount: Amount, chip: Chip) -> Work:
@@ -308,14 +315,14 @@ _TABLE: dict[type[Instruction], tuple[_Measure, _Cost]] = {
     Vector: (_lanes, _computing),
     LaneLoop: (_lanes, _looping),
     LaneMove: (_lanes, _copying_lanes),
-    LaneFill: (_fill, _lane_by_lane),
+    LaneFill: (_fill, _setting_lanes),
     Move: (_lanes, _placing),
     Fill: (_fill, _setting),
     LoadMatrix: (_target, _loading),
     Mmad: (_product, _multiplying),
     Fixpipe: (_target, _draining),
     LaneMemory: (_lane_memory, _lane_by_lane),
-    ReadLane: (_nothing, _lane_by_lane),
+    ReadLane: (_nothing, _setting_lanes),
     Loop: (_nothing, _trip),
 }
 
