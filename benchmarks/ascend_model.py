@@ -34,17 +34,17 @@ from canopy.targets.ascend.l2 import missing_shares
 from canopy.targets.ascend.npu import (
     Branch,
     Buffer,
-    CopyIn,
+    CopyMatrix,
     Fixpipe,
     Instruction,
     LaneMemory,
     LoadMatrix,
     Loop,
+    Matrix,
     Mmad,
     Pipe,
     SetEvent,
     Space,
-    View,
     WaitEvent,
     walk,
 )
@@ -115,17 +115,16 @@ def _place(number: int, rows: int, columns: int) -> tuple[int, int]:
     return group * GROUP + inside % height, inside // height
 
 
-def _reads(size: int, type_: ElementType, step: int) -> tuple[CopyIn, CopyIn]:
-    def read(rows: int, columns: int) -> CopyIn:
+def _reads(size: int, type_: ElementType, step: int) -> tuple[CopyMatrix, CopyMatrix]:
+    def read(rows: int, columns: int) -> CopyMatrix:
         strides = (constant(size * type_.bytes), constant(type_.bytes))
-        target = _view(Space.L1, rows, columns, type_)
-        return CopyIn(target=target, address=ZERO, strides=strides, onto=Pipe.C_MTE2)
+        return CopyMatrix(target=_matrix(Space.L1, "NZ", rows, columns, type_), strides=strides)
 
     return read(HEIGHT, step), read(step, WIDTH)
 
 
-def _view(space: Space, rows: int, columns: int, type_: ElementType) -> View:
-    return View(Buffer(space, 0, rows * columns, type_), (rows, columns), (columns, 1))
+def _matrix(space: Space, layout: str, rows: int, columns: int, type_: ElementType) -> Matrix:
+    return Matrix(Buffer(space, 0, rows * columns, type_), layout, rows, columns, rows, columns)
 
 
 def _tile(
@@ -134,19 +133,17 @@ def _tile(
     type_: ElementType,
     depth: int,
     step: int,
-    a: CopyIn,
-    b: CopyIn,
+    a: CopyMatrix,
+    b: CopyMatrix,
 ) -> int:
     """One block of the result: two buffers in L1 and L0, one in L0C."""
-    left = _view(Space.L0A, HEIGHT, depth, type_)
-    right = _view(Space.L0B, depth, WIDTH, type_)
-    total = _view(Space.L0C, HEIGHT, WIDTH, F32)
-    loads = (
-        LoadMatrix(target=left, source=_view(Space.L1, HEIGHT, step, type_)),
-        LoadMatrix(target=right, source=_view(Space.L1, step, WIDTH, type_)),
-    )
+    left = _matrix(Space.L0A, "zZ", HEIGHT, depth, type_)
+    right = _matrix(Space.L0B, "nZ", depth, WIDTH, type_)
+    total = _matrix(Space.L0C, "NZ", HEIGHT, WIDTH, F32)
+    loads = (LoadMatrix(target=left, source=a.target), LoadMatrix(target=right, source=b.target))
     mmad = Mmad(target=total, lhs=left, rhs=right, first=ZERO)
-    out = Fixpipe(target=_view(Space.WORKSPACE, HEIGHT, WIDTH, type_), source=total)
+    strides = (constant(size * type_.bytes), constant(type_.bytes))
+    out = Fixpipe(source=total, type=type_, strides=strides)
 
     def add(*instructions: Any) -> None:
         for instruction in instructions:

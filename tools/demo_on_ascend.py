@@ -3,8 +3,8 @@
     canopy run tools/demo_on_ascend.py
     canopy run tools/demo_on_ascend.py --chip 910c --html kernels.html
 
-Nobody needs a card for this, and nothing here was measured on one: the Ascend column is what a model
-of the chip says, with the range in which it moves if all its assumed figures are 30% better or worse.
+No card is needed, and nothing here was measured on one: the Ascend column is what a model of the
+chip says, with the range in which it moves if all its assumed figures are 30% better or worse.
 """
 
 from __future__ import annotations

@@ -26,6 +26,7 @@ from canopy.targets.ascend.npu import (  # noqa: E402
     Buffer,
     Fixpipe,
     LoadMatrix,
+    Matrix,
     Move,
     Pipe,
     SetEvent,
@@ -245,17 +246,21 @@ def test_every_output_says_simulated_with_date_and_band(tmp_path: Path) -> None:
 # ---- the model itself
 
 
+def matrix_of(rows: int, columns: int) -> Matrix:
+    return Matrix(Buffer(Space.L0A, 0, 1 << 16, F32), "zZ", rows, columns, rows, columns)
+
+
 def random_trace(rng: random.Random) -> Any:
     """Pipes with work of random length, joined by events in a loop, as double buffering does."""
     recorder = Recorder()
-    steps = []
     buffer = Buffer(Space.UB, 0, 1 << 20, F32)
-    for kind in (Move, LoadMatrix, Fixpipe):
-        view = View(buffer, (rng.randrange(1, 4000),), (1,))
-        if kind is Move:
-            steps.append(Move(target=view, source=Number(0, F32)))
-        else:
-            steps.append(kind(target=view, source=view))
+    view = View(buffer, (rng.randrange(1, 4000),), (1,))
+    matrix = matrix_of(rng.randrange(1, 40), rng.randrange(1, 200))
+    steps = [
+        Move(target=view, source=Number(0, F32)),
+        LoadMatrix(target=matrix, source=matrix),
+        Fixpipe(source=matrix, type=F32, target=view),
+    ]
     first, second = rng.sample(steps, 2)
     forward = rng.random() < 0.8
     back = rng.random() < 0.5
@@ -302,7 +307,7 @@ def test_an_event_holds_a_pipe_back() -> None:
     chip = load_chip("910b2")
     view = View(Buffer(Space.UB, 0, 1 << 20, F32), (6400,), (1,))
     fill = Move(target=view, source=Number(0, F32))
-    load = LoadMatrix(target=view, source=view)
+    load = LoadMatrix(target=matrix_of(64, 96), source=matrix_of(64, 96))
 
     def cycles(*instructions: Any) -> float:
         recorder = Recorder()
@@ -313,7 +318,7 @@ def test_an_event_holds_a_pipe_back() -> None:
         return replay.replay(recorder.trace, chip, {}).cycles - chip.launch_cycles
 
     filling = chip.vector_start_cycles + 100 * chip.repeat_cycles
-    loading = chip.cube_start_cycles + 25_600 / chip.l1_to_l0_bytes_per_cycle
+    loading = chip.cube_start_cycles + 64 * 96 * 4 / chip.l1_to_l0_bytes_per_cycle
     assert cycles(fill) == filling
     assert cycles(fill, load) == max(filling, loading + 1)  # side by side, issued a cycle later
     told = SetEvent(source=Pipe.V, target=Pipe.MTE1, event=0)

@@ -17,6 +17,7 @@ from canopy.targets.ascend.calls import CALLS
 from canopy.targets.ascend.chip import Chip
 from canopy.targets.ascend.npu import (
     CopyIn,
+    CopyMatrix,
     CopyOut,
     Fill,
     Fixpipe,
@@ -178,14 +179,40 @@ def _fill(fill: Fill, registers: Sequence[Any]) -> Amount:
     return Amount(lanes=lanes, width=fill.target.type.bytes)
 
 
-def _target(instruction: LoadMatrix | Fixpipe, registers: Sequence[Any]) -> Amount:
-    bytes_ = math.prod(instruction.target.shape) * instruction.target.type.bytes
-    return Amount(bytes=bytes_, runs=1)
+def _matrix_copy(copy: CopyMatrix, registers: Sequence[Any]) -> Amount:
+    width = copy.target.type.bytes
+    shape: tuple[int, ...] = (copy.target.rows, copy.target.columns)
+    if copy.source is not None:
+        runs = _runs(copy.source.shape, copy.source.strides, 1)
+        return Amount(bytes=math.prod(shape) * width, runs=runs, width=width)
+    within = box(shape, copy.limits, copy.conditions, registers)
+    if within is None:
+        return Amount(width=width)
+    shape = tuple(s.stop - s.start for s in within)
+    strides = tuple(stride.value(registers) for stride in copy.strides)
+    runs = _runs(shape, strides, width)
+    return Amount(bytes=math.prod(shape) * width, runs=runs, width=width)
+
+
+def _matrix_load(load: LoadMatrix, registers: Sequence[Any]) -> Amount:
+    rows, columns = load.target.padded
+    return Amount(bytes=rows * columns * load.target.type.bytes, runs=1)
+
+
+def _drained(fix: Fixpipe, registers: Sequence[Any]) -> Amount:
+    shape: tuple[int, ...] = (fix.source.rows, fix.source.columns)
+    width = fix.type.bytes
+    if fix.target is None:
+        within = box(shape, fix.limits, fix.conditions, registers)
+        shape = () if within is None else tuple(s.stop - s.start for s in within)
+        if within is None:
+            return Amount(width=width)
+    return Amount(bytes=math.prod(shape) * width, runs=shape[0], width=width)
 
 
 def _product(mmad: Mmad, registers: Sequence[Any]) -> Amount:
-    m, k = mmad.lhs.shape[-2:]
-    return Amount(width=mmad.lhs.type.bytes, m=m, k=k, n=mmad.rhs.shape[-1])
+    lhs, rhs = mmad.lhs, mmad.rhs
+    return Amount(width=lhs.type.bytes, m=lhs.rows, k=lhs.columns, n=rhs.columns)
 
 
 def _lane_memory(access: LaneMemory, registers: Sequence[Any]) -> Amount:
@@ -270,7 +297,18 @@ def _multiplying(mmad: Mmad, amount: Amount, chip: Chip) -> Work:
 
 def _draining(fix: Fixpipe, amount: Amount, chip: Chip) -> Work:
     cycles = chip.cube_start_cycles + amount.bytes / chip.fixpipe_bytes_per_cycle
-    return Work(cycles, amount.bytes, Traffic.EXCHANGE_OUT, latency=chip.copy_latency_cycles)
+    traffic = Traffic.WRITE if fix.target is None else Traffic.EXCHANGE_OUT
+    return Work(cycles, amount.bytes, traffic, latency=chip.copy_latency_cycles)
+
+
+def _moving_matrix(copy: CopyMatrix, amount: Amount, chip: Chip) -> Work:
+    if not amount.bytes:
+        return Work(1)
+    cycles = chip.copy_start_cycles + (amount.runs - 1) * chip.burst_cycles
+    if copy.source is not None:
+        return Work(cycles, amount.bytes, Traffic.EXCHANGE_IN, latency=chip.copy_latency_cycles)
+    moved = max(amount.bytes, amount.runs * _SHORTEST_RUN)
+    return Work(cycles, moved, Traffic.READ, latency=chip.copy_latency_cycles)
 
 
 def _lane_by_lane(access: LaneMemory, amount: Amount, chip: Chip) -> Work:
@@ -318,9 +356,10 @@ _TABLE: dict[type[Instruction], tuple[_Measure, _Cost]] = {
     LaneFill: (_fill, _setting_lanes),
     Move: (_lanes, _placing),
     Fill: (_fill, _setting),
-    LoadMatrix: (_target, _loading),
+    CopyMatrix: (_matrix_copy, _moving_matrix),
+    LoadMatrix: (_matrix_load, _loading),
     Mmad: (_product, _multiplying),
-    Fixpipe: (_target, _draining),
+    Fixpipe: (_drained, _draining),
     LaneMemory: (_lane_memory, _lane_by_lane),
     ReadLane: (_nothing, _setting_lanes),
     Loop: (_nothing, _trip),

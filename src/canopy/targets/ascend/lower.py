@@ -30,7 +30,7 @@ from canopy.ir.types import (
     is_pointer,
 )
 from canopy.passes import pipeline
-from canopy.targets.ascend import cube, hardware, moves
+from canopy.targets.ascend import cube, epilogue, hardware, moves
 from canopy.targets.ascend.buffers import Allocator, OutOfSpaceError
 from canopy.targets.ascend.chip import Chip
 from canopy.targets.ascend.events import add_events
@@ -134,6 +134,7 @@ class Emitter:
         self._groups = groups
         self._origins = pointer_origins(kernel)
         self.accumulators: dict[ir.Value, cube.Accumulator] = {}
+        self.products: dict[ir.Store, cube.Accumulator] = {}  # in L0C until they are stored
         self._parameters = tuple(self.register(p.value.type, p.name) for p in kernel.parameters)
         for parameter, register in zip(kernel.parameters, self._parameters, strict=True):
             self._scalars[parameter.value] = register
@@ -456,6 +457,9 @@ class Emitter:
     # ---- memory
 
     def _store(self, op: ir.Store) -> None:
+        if op in self.products:
+            epilogue.store_product(self, op)
+            return
         if not op.pointer.is_tile:
             self._scalar_memory(op, None)
             return

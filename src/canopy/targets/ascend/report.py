@@ -120,7 +120,7 @@ class Report:
 
     @property
     def bound_by(self) -> str:
-        """The busiest pipe; ``HBM`` or ``L2`` where the memory all cores share is busier, ``launch``
+        """The busiest pipe; ``HBM`` or ``L2`` where the memory of all cores is busier; ``launch``
         where getting started takes longest. Where nothing is busy half of the time, dependences
         between the pipes bound it: ``waits``, and which pipe has most to do."""
         shares = dict(self.pipes)
