@@ -131,6 +131,7 @@ class Simulator:
         self._shared = _read_and_written(program)
         self._captured: dict[ir.Op, list[tuple[ir.Value, Number | Register]]] = {}
         self.hazards: dict[Hazard, None] = {}
+        self._cores: list[Core] = []
         self._recorder = Recorder()
         self._sizes = {
             Space.UB: chip.ub_bytes,
@@ -160,7 +161,6 @@ class Simulator:
         return self._report_of(self._cores, [])
 
     def _run_all(self) -> None:
-        self._cores: list[Core] = []
         for _ in range(self.cores):
             self._enter(self._new_core())
             self._cores.append(self._core)

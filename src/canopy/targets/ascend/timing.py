@@ -27,8 +27,6 @@ from canopy.targets.ascend.costs import measure
 from canopy.targets.ascend.happens import Order
 from canopy.targets.ascend.npu import (
     Assign,
-    CopyIn,
-    CopyOut,
     Instruction,
     LaneMemory,
     Loop,
@@ -37,7 +35,7 @@ from canopy.targets.ascend.npu import (
     View,
     walk,
 )
-from canopy.targets.ascend.recorder import CoreTrace, Item, Recorder
+from canopy.targets.ascend.recorder import CoreTrace, Item, Recorder, moves_user_memory
 from canopy.targets.ascend.report import Report
 from canopy.targets.ascend.scalars import Poly, Register
 from canopy.targets.ascend.simulator import _CONTROL, _RUN, Core, Simulator
@@ -524,8 +522,8 @@ class _Skim:
             return
         if self.is_first:
             self._recorder.step(instruction, registers)
-        if isinstance(instruction, CopyIn | CopyOut) and instruction.pointer is not None:
-            address = instruction.address.value(registers)
+        if moves_user_memory(instruction):
+            address = instruction.address.value(registers)  # type: ignore[attr-defined]
             size = measure(instruction, registers).bytes
             path = tuple(trip for trip, _ in self._path)
             counts = tuple(count for _, count in self._path)
@@ -572,7 +570,8 @@ class _Skim:
                 second = (*first[:level], 1, *first[level + 1 :])
                 if second in seen and seen[second][0] != address:
                     part *= count
-            found[key] = Item(address, part, moved, isinstance(self._copies[key], CopyOut))
+            is_written = any(writes for _, writes in self._copies[key].groups())
+            found[key] = Item(address, part, moved, is_written)
         return found
 
 
