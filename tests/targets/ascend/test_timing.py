@@ -19,7 +19,7 @@ import triton.language as tl  # noqa: E402
 import canopy  # noqa: E402
 from canopy.errors import UnsupportedError  # noqa: E402
 from canopy.ir.types import F32  # noqa: E402
-from canopy.targets.ascend import load_chip, replay  # noqa: E402
+from canopy.targets.ascend import load_chip, recorder, replay  # noqa: E402
 from canopy.targets.ascend.l2 import missing_shares  # noqa: E402
 from canopy.targets.ascend.npu import (  # noqa: E402
     Barrier,
@@ -216,6 +216,30 @@ def test_work_is_dealt_out_evenly() -> None:
 def test_a_mode_that_is_not_there() -> None:
     with pytest.raises(UnsupportedError, match="no mode 'fast'"):
         run_add(100, mode="fast")
+
+
+@pytest.mark.parametrize("mode", ["functional", "timing"])
+def test_ctrl_c_prints_what_there_is(
+    mode: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Here in place of the signal: the 40th read of a register file of a copy raises."""
+    measured = recorder.measure
+    left = [40]
+
+    def interrupt(*args: Any) -> Any:
+        left[0] -= 1
+        if not left[0]:
+            raise KeyboardInterrupt
+        return measured(*args)
+
+    x = torch.full((64 * 128,), 37.0)
+    args, kwargs = (x, torch.zeros(64 * 128)), {"BLOCK": 128}
+    monkeypatch.setattr(recorder, "measure", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        canopy.simulate(halved, (64,), args, kwargs, mode=mode)
+    said = capsys.readouterr().err
+    assert "halved" in said
+    assert "interrupted" in said
 
 
 # ---- outputs
