@@ -243,9 +243,7 @@ class _Finder:
             row = max(rows)
             return row if len(rows) == 1 and shape[-1] % row == 0 else 0
         vector = self.program.vector_bytes
-        widest = max(
-            (_data_bytes(v) for op in inner for v in op.results if v.is_tile), default=4
-        )
+        widest = max((_data_bytes(v) for op in inner for v in op.results if v.is_tile), default=4)
         limit = min(vector, vector * 8 // widest)
         if self._parts(inner):
             limit = min(limit, WARP)
@@ -263,9 +261,7 @@ class _Finder:
 
     def _parts(self, ops: list[ir.Op]) -> bool:
         """Whether data decides which threads stay in a loop: short strips lose less."""
-        return any(
-            isinstance(op, ir.AnyLane) and not self._is_index(op.source) for op in ops
-        )
+        return any(isinstance(op, ir.AnyLane) and not self._is_index(op.source) for op in ops)
 
     def _is_index(self, mask: ir.Value) -> bool:
         op = mask.op
