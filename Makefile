@@ -66,7 +66,7 @@ test-cuda: setup
 	$(BIN)/python -m pytest -q tests/frontends/cuda $(PYTEST_ARGS)
 
 test-ascend: setup
-	$(BIN)/python -m pytest -q tests/targets/ascend $(PYTEST_ARGS)
+	CANOPY_TEST_ASCEND=1 $(BIN)/python -m pytest -q tests/targets/ascend $(PYTEST_ARGS)
 
 # The long form of tests/stress: hours of kills, damaged entries and launches; STRESS=n sets how long.
 stress: setup

@@ -186,7 +186,15 @@ def test_the_version_is_where_build_systems_look(project: Path) -> None:
     ("source", "message"),
     [
         ("int main() {\n  undeclared();\n}\n", "bad.cu:2:3: error: use of undeclared identifier"),
-        ("#include <cublas_v2.h>\n", "hint: cublas_v2.h belongs to cuBLAS"),
+        (
+            "#include <curand_kernel.h>\n",
+            "hint: curand_kernel.h belongs to cuRAND, which is not part",
+        ),
+        (
+            "#include <cublas_v2.h>\nint main() { cublasHandle_t h; cublasCreate(&h);\n"
+            "cublasSgemm(h, CUBLAS_OP_N); }\n",
+            "hint: cublasSgemm belongs to cuBLAS",
+        ),
         (
             "__global__ void k(cudaTextureObject_t t, float* o) { *o = tex2D<float>(t, 1, 2); }\n",
             "is unavailable: textures and surfaces are not supported yet by Canopy",

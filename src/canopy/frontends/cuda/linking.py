@@ -61,7 +61,7 @@ def _hint(text: str) -> str:
     for symbol in _UNDEFINED.findall(text):
         for prefix, library in _LIBRARY_OF_SYMBOL.items():
             if symbol.startswith(prefix):
-                return f"{symbol} belongs to {library}; Canopy does not have it"
+                return f"{symbol} belongs to {library}, which is not part of this version of Canopy"
         if re.match(r"cuda[A-Z]|cu[A-Z]", symbol):
             return f"{symbol} is not in Canopy's CUDA runtime: docs/compatibility.md lists what is"
         if "std::__cxx11" in text or symbol.startswith("std::"):

@@ -339,7 +339,7 @@ def _link_device_code(line: CommandLine, output: Path) -> int:
         if units:
             from canopy.frontends.cuda.build import link_device_code
 
-            link_device_code(units, output)
+            link_device_code(units, output, config.num_threads())
             return 0
         source = Path(name) / "empty.c"
         source.write_text("", encoding="utf-8")
@@ -397,7 +397,7 @@ def _link_with_device_code(
 
     with tempfile.TemporaryDirectory(prefix="canopy-") as folder:
         device = Path(folder) / "device.o"
-        link_device_code(units, device)
+        link_device_code(units, device, config.num_threads())
         link([device, *objects], output, _link_flags(line))
 
 

@@ -87,7 +87,7 @@ CALLS: dict[str, Call] = {
     "SelectScalar": Call(2, 1, FLOATS, "both", "select"),  # Select, VSEL_TENSOR_SCALAR_MODE
     # moving
     "Duplicate": Call(0, 1, MOVABLE, shape="fill"),
-    "Copy": Call(1, 0, MOVABLE),
+    "Copy": Call(1, 0, MOVABLE, "repeat"),
     "CreateVecIndex": Call(0, 1, NUMBERS, "count", "fill"),  # first, first + 1, ..
     "Brcb": Call(1, 0, MOVABLE, "repeat", "spread"),  # 8 lanes to 8 blocks, in each repeat
     "Gather": Call(2, 0, MOVABLE, "count", "gather"),  # second source: uint32 byte offsets

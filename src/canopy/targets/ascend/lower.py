@@ -30,7 +30,7 @@ from canopy.ir.types import (
     is_pointer,
 )
 from canopy.passes import pipeline
-from canopy.targets.ascend import cube
+from canopy.targets.ascend import cube, epilogue, hardware, moves
 from canopy.targets.ascend.buffers import Allocator, OutOfSpaceError
 from canopy.targets.ascend.chip import Chip
 from canopy.targets.ascend.events import add_events
@@ -64,6 +64,7 @@ from canopy.targets.ascend.pull import (
     dense_strides,
 )
 from canopy.targets.ascend.scalars import Number, Poly, Register, Scalar, constant, poly_of
+from canopy.targets.ascend.unit import Unit
 
 __all__ = ["Emitter", "lower_kernel"]
 
@@ -82,7 +83,9 @@ def lower_kernel(
     limits = [chip.ub_bytes // part for part in (2, 4, 8, 16, 32, 64, 256)] + [0]
     for limit in limits:
         try:
-            return Emitter(kernel, chip, limit, dict(groups or {})).program()
+            program = Emitter(kernel, chip, limit, dict(groups or {})).program()
+            hardware.check(program, chip)
+            return program
         except OutOfSpaceError as error:
             last = error
     raise UnsupportedError(
@@ -122,6 +125,7 @@ class Emitter:
         self.memory = Allocator(chip)
         self.homes: dict[ir.Value, Buffer] = {}
         self.temporaries: dict[tuple[Space, int], Buffer] = {}
+        self.multiples: dict[Register, int] = {}  # what registers always are multiples of
         self.notes: list[str] = []
         self._registers = 0
         self._scalars: dict[ir.Value, Scalar] = {}
@@ -130,6 +134,7 @@ class Emitter:
         self._groups = groups
         self._origins = pointer_origins(kernel)
         self.accumulators: dict[ir.Value, cube.Accumulator] = {}
+        self.products: dict[ir.Store, cube.Accumulator] = {}  # in L0C until they are stored
         self._parameters = tuple(self.register(p.value.type, p.name) for p in kernel.parameters)
         for parameter, register in zip(kernel.parameters, self._parameters, strict=True):
             self._scalars[parameter.value] = register
@@ -154,6 +159,7 @@ class Emitter:
                 notes=list(dict.fromkeys(self.notes)),
                 scalars=dict(self._scalars),
                 scratch=self._scratch,
+                multiples=self.multiples,
             ),
             self.chip,
         )
@@ -209,8 +215,29 @@ class Emitter:
         fact = f"the ascend target does not run {what} yet"
         return UnsupportedError(fact, location=op.location, hint=hint)
 
-    def emit(self, instruction: Instruction) -> None:
+    def append(self, instruction: Instruction) -> None:
         self._list.append(instruction)
+
+    def emit(self, instruction: Instruction) -> None:
+        """Appends an instruction, in hardware form."""
+        if type(instruction) in hardware.GENERIC:
+            hardware.emit(self, instruction)
+        else:
+            self.append(instruction)
+
+    def move(self, unit: Unit, target: View, source: View | Scalar) -> None:
+        """A move in hardware form, with the temporaries of ``unit``."""
+        moves.move(unit, target, source)
+
+    def is_aligned(self, view: View) -> bool:
+        """Whether a view of the unified buffer starts at a block of 32 bytes."""
+        offset = view.offset.scaled(view.type.bytes)
+        return hardware.multiple(offset, self.multiples) % self.chip.ub_block_bytes == 0
+
+    def scalar_loop(self, op: ir.Op | Instruction) -> None:
+        """Notes that lanes go one by one."""
+        name = op.mnemonic() if isinstance(op, ir.Op) else type(op).__name__.lower()
+        self.notes.append(f"{op.location}: {name} goes lane by lane on the scalar unit")
 
     @contextmanager
     def collecting(self) -> Iterator[list[Instruction]]:
@@ -296,6 +323,7 @@ class Emitter:
             if extents[axis] == shape[axis]:
                 continue
             index = self.register(I64, f"i{axis}")
+            self.multiples[index] = extents[axis]
             starts[axis] = poly_of(index)
             loops.append(
                 Loop(
@@ -429,6 +457,9 @@ class Emitter:
     # ---- memory
 
     def _store(self, op: ir.Store) -> None:
+        if op in self.products:
+            epilogue.store_product(self, op)
+            return
         if not op.pointer.is_tile:
             self._scalar_memory(op, None)
             return

@@ -74,7 +74,8 @@ def _span(
     if meeting == "gather" and number == 0:
         return local, local.buffer.address, local.buffer.end
     if shape.repeats is None:
-        return local, start, start + shape.lanes * size
+        end = start + shape.lanes * size
+        return local, start, min(end, local.buffer.end) if meeting == "bits" else end
     if meeting == "spread" and number == 0:
         return local, start, start + shape.repeats * 8 * size
     if meeting == "fold" and number < 0:
