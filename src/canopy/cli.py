@@ -215,6 +215,10 @@ def check(
 @app.command(no_args_is_help=True)
 def migrate(
     path: Annotated[Path, typer.Argument(help="A project's folder, or a file.")],
+    html_path: Annotated[
+        Path | None,
+        typer.Option("--html", help="Write the report to this file, as one page for a browser."),
+    ] = None,
     json_path: Annotated[
         Path | None, typer.Option("--json", help="Also write the report to this file, as JSON.")
     ] = None,
@@ -229,16 +233,28 @@ def migrate(
     jobs: Annotated[
         int | None, typer.Option(min=1, help="Processes; the default is one per CPU.")
     ] = None,
+    prove: Annotated[
+        str,
+        typer.Option(
+            metavar="COMMAND", help="Run COMMAND before and after the rewrite, and compare."
+        ),
+    ] = "",
+    kernel_seconds: Annotated[
+        float, typer.Option(min=0, help="How long to compile CUDA C++ kernels; 0: not at all.")
+    ] = 60,
 ) -> None:
     """Say what it takes to leave CUDA, file by file, and make the portable version."""
     migrating = _load("canopy.migrate.command")
     options = migrating.Options(
+        html_path=html_path,
         json_path=json_path,
         sarif_path=sarif_path,
         diff=diff,
         apply=apply,
         force=force,
         jobs=jobs,
+        kernel_seconds=kernel_seconds,
+        prove=prove,
     )
     _scripts.append(lambda: int(migrating.migrate(path, options)))
 

@@ -13,10 +13,18 @@ from rich.table import Table
 from canopy.migrate.findings import Effort, FileReport
 from canopy.migrate.project import Project
 
-__all__ = ["next_steps", "show_summary", "shown"]
+__all__ = ["WEIGHTS", "Step", "next_steps", "show_summary", "shown", "totals", "work"]
 
 _MOST_ROWS = 30
 _MOST_NOTES = 10
+# What a use adds to the work ahead: to order files by, and the area they take in the treemap.
+WEIGHTS = {
+    Effort.NONE: 0.0,
+    Effort.AUTOMATIC: 0.1,
+    Effort.LOW: 1.0,
+    Effort.MEDIUM: 5.0,
+    Effort.HIGH: 20.0,
+}
 
 
 @dataclass(frozen=True)
@@ -55,11 +63,13 @@ def show_summary(project: Project, console: Console) -> None:
     )
     if touched:
         console.print(_table(touched))
-        console.print(_totals(project))
+        console.print(totals(project))
         for number, step in enumerate(next_steps(project), 1):
             console.print(f"  {number}. {step.count} uses: {escape(step.text)}")
     else:
         console.print("Nothing here depends on CUDA.")
+    for line in project.proof.lines() if project.proof is not None else ():
+        console.print(escape(shown(line)))
     _show_notes([file for file in project.files if file.note], console)
 
 
@@ -84,13 +94,12 @@ def _rows(files: list[FileReport]) -> list[tuple[str, list[FileReport]]]:
     for file in files:
         folder = file.path.rpartition("/")[0] or "."
         groups[f"{folder}/" if by_folder else file.path].append(file)
-    return sorted(groups.items(), key=lambda item: (-_work(item[1]), item[0]))
+    return sorted(groups.items(), key=lambda item: (-work(item[1]), item[0]))
 
 
-def _work(files: Iterable[FileReport]) -> int:
-    """A weight of what is to be done by people: high counts most."""
-    weights = {Effort.LOW: 1, Effort.MEDIUM: 5, Effort.HIGH: 20}
-    return sum(weights.get(finding.effort, 0) for file in files for finding in file.findings)
+def work(files: Iterable[FileReport]) -> float:
+    """A weight of what is to be done: high counts most."""
+    return sum(WEIGHTS[finding.effort] for file in files for finding in file.findings)
 
 
 def _row(name: str, files: list[FileReport]) -> list[str]:
@@ -109,7 +118,8 @@ def _row(name: str, files: list[FileReport]) -> list[str]:
     ]
 
 
-def _totals(project: Project) -> str:
+def totals(project: Project) -> str:
+    """One sentence: which share of the uses needs what."""
     total = max(project.total, 1)
     words = {
         Effort.NONE: "stay as they are",

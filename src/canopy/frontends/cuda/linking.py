@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from canopy.errors import CompileError, Location
-from canopy.frontends.cuda.toolchain import LINK_TARGET, find_zig
+from canopy.frontends.cuda.toolchain import LINK_TARGET, find_zig, zig_environment
 from canopy.runtime.build import runtime_archive
 
 __all__ = ["host_compiler_command", "link", "link_command"]
@@ -50,7 +50,8 @@ def link(objects: Sequence[Path | str], output: Path, flags: Sequence[str] = ("-
     # The linker writes into the file it finds: a program that runs keeps the old one.
     output.unlink(missing_ok=True)
     command = link_command(objects, output, flags)
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    environment = zig_environment()
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         text = done.stderr.strip() or done.stdout.strip()
         raise CompileError(f"the linker failed:\n{text}", location=Location(""), hint=_hint(text))

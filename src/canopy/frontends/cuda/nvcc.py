@@ -36,6 +36,7 @@ from canopy.frontends.cuda.toolchain import (
     header_folders,
     host_cpu,
     host_flags,
+    zig_environment,
 )
 from canopy.frontends.cuda.units import Unit, units_in
 
@@ -266,7 +267,9 @@ def _host_command(line: CommandLine, name: str) -> list[str]:
 def _run_clang(command: Sequence[str], line: CommandLine) -> None:
     if line.verbose:
         _trace(command)
-    done = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)
+    done = subprocess.run(
+        command, env=zig_environment(), stderr=subprocess.PIPE, text=True, check=False
+    )
     if done.returncode:
         raise clang_error(done.stderr, command[-1])
     sys.stderr.write(done.stderr)
@@ -342,7 +345,8 @@ def _link_device_code(line: CommandLine, output: Path) -> int:
         source.write_text("", encoding="utf-8")
         command = host_compiler_command()
         command[1] = "cc"
-        subprocess.run([*command, "-fPIC", "-c", str(source), "-o", str(output)], check=True)
+        command += ["-fPIC", "-c", str(source), "-o", str(output)]
+        subprocess.run(command, env=zig_environment(), check=True)
     return 0
 
 

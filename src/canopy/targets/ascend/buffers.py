@@ -34,6 +34,7 @@ class Allocator:
         }
         self._aligns = dict.fromkeys(Space, chip.ub_block_bytes)
         self._aligns[Space.WORKSPACE] = 512
+        self._aligns[Space.UB] = chip.repeat_bytes  # a compare reads whole repeats
         self._live: dict[Space, list[tuple[int, int]]] = {space: [] for space in Space}
         self._next: dict[Space, int] = dict.fromkeys(Space, 0)
         self.top: dict[Space, int] = dict.fromkeys(Space, 0)

@@ -12,7 +12,7 @@ from canopy import ir
 from canopy.ir.types import element_type, is_float, is_signed
 from canopy.targets.cpu import memory
 from canopy.targets.cpu.arithmetic import emit_elementwise
-from canopy.targets.cpu.forms import Lanes, Uniform, all_true
+from canopy.targets.cpu.forms import Form, Lanes, Uniform, all_true
 from canopy.targets.cpu.llvm import I32, I64, Builder, LLValue, as_pointer, constant
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class AtomicRoot:
     """Runs an atomic for every active lane and keeps the old values."""
 
     op: AtomicOp
-    buffer: Buffer
+    buffer: Buffer | None  # None where whoever made the root takes the old values
     reduce_axis: int | None = None
 
     def inputs(self) -> tuple[ir.Value, ...]:
@@ -45,6 +45,13 @@ class AtomicRoot:
         pass
 
     def lanes(self, nest: Nest) -> None:
+        old = self.old_values(nest)
+        if old is not None:
+            assert self.buffer is not None
+            nest.write(self.buffer, tuple(nest.point), old)
+
+    def old_values(self, nest: Nest) -> Form | None:
+        """Does the updates of a strip; None where nobody reads what was there."""
         op, b, point = self.op, nest.builder, tuple(nest.point)
         element = element_type(op.value.type)
         pointer = nest.pull(op.pointer, point)
@@ -57,11 +64,10 @@ class AtomicRoot:
             old = _masked(
                 nest.program, op, pointer.value, value.value, _value(compare), _value(mask)
             )
-            nest.write(self.buffer, point, Uniform(old))
-            return
+            return Uniform(old)
         if self._is_private_sum(nest) and mask is None:
             self._add_lane_by_lane(nest, pointer, value)
-            return
+            return None
         active = all_true(nest.lanes) if mask is None else nest.vector(mask)
         values = memory.to_memory(b, nest.vector(value), element)
         value_slot = memory.stack_slot(b, values.type)
@@ -85,7 +91,7 @@ class AtomicRoot:
             b.store(old, b.gep(old_slot, [lane], source_etype=lane_type))
 
         memory.each_active_lane(b, nest.vector(pointer), active, one_lane)
-        nest.write(self.buffer, point, Lanes(b.load(old_slot, typ=values.type)))
+        return Lanes(b.load(old_slot, typ=values.type))
 
     def _is_private_sum(self, nest: Nest) -> bool:
         """Whether it updates memory of this program alone, and nobody reads the old values."""

@@ -55,7 +55,9 @@ from canopy.targets.cpu.roots import (
     StoreRoot,
     reduce_root,
 )
+from canopy.targets.cpu.runs import Run, split_into_runs
 from canopy.targets.cpu.strides import has_lower_bound, is_row_major
+from canopy.targets.cpu.strips import emit_run
 from canopy.targets.cpu.table_rows import table_rows
 from canopy.targets.cpu.waiting import WAITING, emit_waiting
 
@@ -252,10 +254,13 @@ class Program:
 
     def block(self, ops: list[ir.Op]) -> None:
         """Emits ops in order, but for a terminator, which the caller handles."""
-        for op in ops:
-            if op.is_terminator:
+        for part in split_into_runs(self, ops):
+            if isinstance(part, Run):
+                emit_run(self, part)
+            elif part.is_terminator:
                 return
-            self._op(op)
+            else:
+                self._op(part)
 
     def _op(self, op: ir.Op) -> None:
         if is_inline(op):

@@ -27,6 +27,7 @@ __all__ = [
     "ReduceRoot",
     "ScanRoot",
     "StoreRoot",
+    "across_lanes",
     "reduce_root",
 ]
 
@@ -183,7 +184,7 @@ class ReduceRoot:
         totals = self._totals(nest)
         across = self.op.axis == nest.lane_axis and nest.lanes > 1
         if across:
-            totals = _across_lanes(nest.program, self.op.combine, totals, nest.lanes)
+            totals = across_lanes(nest.program, self.op.combine, totals, nest.lanes)
         if self.buffers is None:
             self.scalars = totals
             return
@@ -260,7 +261,7 @@ def neutral_element(op: ir.Reduce) -> float | int | None:
             return None
 
 
-def _across_lanes(
+def across_lanes(
     program: Program, region: ir.Region, vectors: list[LLValue], lanes: int
 ) -> list[LLValue]:
     """Folds vectors in halves down to scalars."""
