@@ -364,9 +364,12 @@ class Pull:
     def _in_place(
         self, op: ir.Op, pulled: list[ir.Value], box: Box, type_: ElementType
     ) -> View | None:
-        """The buffer of an operand that is read here for the last time."""
+        """The buffer of an operand that is read here for the last time; not one that was copied in:
+        the next copy need not wait until the result is copied out."""
         for operand in pulled:
             key = (operand, *box)
+            if isinstance(operand.op, ir.Load):
+                continue
             view = self._made[key]
             if (
                 isinstance(view, View)
