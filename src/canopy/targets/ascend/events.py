@@ -83,8 +83,9 @@ def _accesses(instruction: Instruction) -> set[Access]:
             return set().union(*map(_accesses, body)) if body else set()
         case WhileLoop(before=before, body=body):
             return set().union(*map(_accesses, [*before, *body]))
-        case Branch(then_body=then_body, else_body=else_body):
-            return set().union(*map(_accesses, [*then_body, *else_body]))
+        case Branch(then_body=then_body, else_body=else_body, is_rare=is_rare):
+            inside = then_body if is_rare else [*then_body, *else_body]
+            return set().union(*map(_accesses, inside))
     return set(instruction.accesses())
 
 
@@ -159,7 +160,11 @@ class _Ordering:
             case Branch():
                 one = self.block(instruction.then_body, taken)
                 other = self.block(instruction.else_body, taken)
-                branch = replace(instruction, then_body=one.body, else_body=other.body)
+                rare = other.body
+                if instruction.is_rare and rare:
+                    place = instruction.location
+                    rare = [Barrier(location=place), *rare, Barrier(location=place)]
+                branch = replace(instruction, then_body=one.body, else_body=rare)
                 return [branch], _merged(one.used, other.used)
             case WhileLoop():
                 one = self.block(instruction.before, taken)

@@ -747,11 +747,12 @@ class WhileLoop(Instruction):
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Branch(Instruction):
     """then_body where the condition holds, else else_body. The condition is a scalar, or limits of
-    which all must hold."""
+    which all must hold. ``is_rare``: else_body seldom runs, and stands between barriers."""
 
     condition: Scalar | tuple[Limit, ...]
     then_body: list[Instruction]
     else_body: list[Instruction]
+    is_rare: bool = False
 
     def __str__(self) -> str:
         shown = self.condition

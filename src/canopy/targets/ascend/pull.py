@@ -402,7 +402,15 @@ class Pull:
             self._copy_in(op, (form, mask), box, target)
         with self._emitter.collecting() as lanes:
             Pull(self._emitter, op).load_by_lanes(op, box, target)
-        self._emit(Branch(condition=limits, then_body=plain, else_body=lanes, location=op.location))
+        self._emit(
+            Branch(
+                condition=limits,
+                then_body=plain,
+                else_body=lanes,
+                is_rare=True,
+                location=op.location,
+            )
+        )
         self._done_other(op, box)
 
     def load_by_lanes(self, op: ir.Load, box: Box, target: View) -> None:
