@@ -11,7 +11,7 @@ Where the events of a pair run out, a barrier of all pipes stands in.
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from canopy.errors import Location
 from canopy.targets.ascend.chip import Chip
@@ -94,6 +94,7 @@ class _Use:
     first: int
     last: int
     is_late: bool = False
+    is_seamless: bool = False
 
 
 def _item(instruction: Instruction) -> _Item:
@@ -225,7 +226,7 @@ class _Ordering:
             before += made.before
             after += made.after
             numbers.last([i for i in made.before if isinstance(i, SetEvent)])
-            numbers.note(made.used, position, made.late)
+            numbers.note(made, position)
             insides.append(made.body)
         body: list[Instruction] = []
         for position, item in enumerate(items):
@@ -256,9 +257,10 @@ class _Ordering:
                 body: list[Instruction] = [replace(instruction, body=made.body)]
                 lasting = _events_of(made.before)
                 if is_lasting and self._has_room(_merged(taken, lasting), lasting):
-                    return replace(made, body=body)
+                    return replace(made, body=body, seamless=made.used)
                 around = [*made.before, *body, *made.after]
-                return _Ordered([], around, [], made.used, _merged(made.late, lasting))
+                late = _merged(made.late, lasting)
+                return _Ordered([], around, [], made.used, late, made.used)
             case Branch():
                 return self._arms(instruction, taken, is_lasting)
             case WhileLoop():
@@ -293,7 +295,19 @@ class _Ordering:
             [*one.after, *other.after],
             _merged(one.used, other.used),
             _merged(one.late, other.late),
+            _both(one, other),
         )
+
+
+def _both(one: _Ordered, other: _Ordered) -> Events:
+    """What is seamless in each of two arms that uses it."""
+    none: frozenset[int] = frozenset()
+    found: Events = {}
+    for pair in {*one.used, *other.used}:
+        rough = [made.used.get(pair, none) - made.seamless.get(pair, none) for made in (one, other)]
+        either = one.seamless.get(pair, none) | other.seamless.get(pair, none)
+        found[pair] = either - rough[0] - rough[1]
+    return found
 
 
 def _events_of(body: list[Instruction]) -> Events:
@@ -314,6 +328,7 @@ class _Ordered:
     after: list[Instruction]
     used: Events
     late: Events  # of these, the ones that are waited for behind the last instruction of a pipe
+    seamless: Events = field(default_factory=dict)  # a next run finds them as a next trip does
 
 
 class _Numbers:
@@ -367,18 +382,22 @@ class _Numbers:
         for event in sets:
             self._held[event.source, event.target].add(event.event)
 
-    def note(self, inner: Events, position: int, late: Events) -> None:
-        self.late = _merged(self.late, late)
-        for pair, events in inner.items():
-            behind = late.get(pair, frozenset())
+    def note(self, made: _Ordered, position: int) -> None:
+        self.late = _merged(self.late, made.late)
+        none: frozenset[int] = frozenset()
+        for pair, events in made.used.items():
+            late, seamless = made.late.get(pair, none), made.seamless.get(pair, none)
             self._uses[pair] += [
-                _Use(e, position, position, e in behind) for e in events - self._held[pair]
+                _Use(e, position, position, e in late, e in seamless and e not in late)
+                for e in events - self._held[pair]
             ]
 
     def repeats(self) -> bool:
         """Whether the next trip may use the same events inside its items."""
         return all(
-            self.knows(pair, self._count + use.first, use.last) or self._is_inside(pair, use)
+            use.is_seamless
+            or self.knows(pair, self._count + use.first, use.last)
+            or self._is_inside(pair, use)
             for pair, uses in self._uses.items()
             for use in uses
         )
@@ -485,14 +504,15 @@ def _edges(items: list[_Item], carried: bool, is_grid: bool) -> tuple[list[_Edge
     count = len(items)
     for step in range(count * (2 if carried else 1)):
         item = items[step % count]
+        is_loop = isinstance(item.instruction, Loop | WhileLoop)
         needs: dict[Pair, int] = {}
         for access in item.accesses:
             led = item.led.get(access, frozenset())
             for earlier, other in history:
                 if other.pipe is access.pipe or not access.conflicts(other):
                     continue
-                if other.pipe in led:
-                    continue
+                if other.pipe in led or (is_loop and earlier == step - count):
+                    continue  # the order inside does it
                 crosses = earlier < count <= step
                 if crosses and is_grid and isinstance(access.space, str):
                     continue
