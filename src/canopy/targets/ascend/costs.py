@@ -296,7 +296,8 @@ def _multiplying(mmad: Mmad, amount: Amount, chip: Chip) -> Work:
 
 
 def _draining(fix: Fixpipe, amount: Amount, chip: Chip) -> Work:
-    cycles = chip.cube_start_cycles + amount.bytes / chip.fixpipe_bytes_per_cycle
+    slower = 1 / chip.fixpipe_bytes_per_cycle - 1 / chip.l2_write_bytes_per_cycle
+    cycles = chip.cube_start_cycles + amount.bytes * max(slower, 0.0)  # drains as it writes
     traffic = Traffic.WRITE if fix.target is None else Traffic.EXCHANGE_OUT
     return Work(cycles, amount.bytes, traffic, latency=chip.copy_latency_cycles)
 
