@@ -15,8 +15,7 @@ import argparse
 import json
 import math
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,21 +28,17 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import canopy
 from benchmarks.kernels_contractions import matmul
 from canopy.ir.types import BF16, F16, F32, ElementType
-from canopy.targets.ascend import Chip, TimingSimulator, load_chip
+from canopy.targets.ascend import Chip, load_chip
 from canopy.targets.ascend.calls import CALLS
 from canopy.targets.ascend.l2 import missing_shares
 from canopy.targets.ascend.npu import (
-    Branch,
     Buffer,
     CopyIn,
     CopyMatrix,
     CopyOut,
     Fixpipe,
-    Instruction,
-    LaneMemory,
     LoadMatrix,
     Local,
-    Loop,
     Matrix,
     Mmad,
     Pipe,
@@ -52,7 +47,6 @@ from canopy.targets.ascend.npu import (
     VectorCall,
     View,
     WaitEvent,
-    walk,
 )
 from canopy.targets.ascend.recorder import CoreTrace, Item, Recorder
 from canopy.targets.ascend.replay import Outcome, replay
@@ -376,8 +370,8 @@ def figures() -> list[Figure]:
 # ---- the negative control
 
 
-def tutorial(size: int, **options: Any) -> tuple[Any, tuple[Any, ...], tuple[int, int, int]]:
-    """Triton's tutorial product with its tile sizes for a GPU: report, arguments, grid."""
+def tutorial(size: int) -> Any:
+    """Triton's tutorial product with its tile sizes for a GPU, by our lowering."""
     a = torch.empty(size, size, dtype=torch.float16)
     args = (
         a,
@@ -395,32 +389,48 @@ def tutorial(size: int, **options: Any) -> tuple[Any, tuple[Any, ...], tuple[int
     )
     tiles = {"BLOCK_M": 128, "BLOCK_N": 256, "BLOCK_K": 64, "GROUP": 8}
     grid = (triton.cdiv(size, 128) * triton.cdiv(size, 256), 1, 1)
-    report = canopy.simulate(matmul, grid, args, tiles, mode="timing", **options)
-    return report, args, grid
+    return canopy.simulate(matmul, grid, args, tiles, mode="timing")
 
 
-def naively(body: list[Instruction]) -> Iterator[Instruction]:
-    """The program without block copies of pointers with `% M`: the addresses of all elements are
-    computed, and the scalar unit loads them one by one, which is what a compiler does that does not
-    see through the remainder."""
-    for instruction in body:
-        match instruction:
-            case Branch(else_body=lanes) if any(isinstance(i, LaneMemory) for i in walk(lanes)):
-                yield from naively(lanes)
-            case Loop(body=inner):
-                yield replace(instruction, body=list(naively(inner)))
-            case _:
-                yield instruction
+@triton.jit
+def unseen_matmul(
+    a, b, c, rows_of, columns_of, M, N, K, a_m, a_k, b_k, b_n, c_m, c_n,
+    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr,
+):  # fmt: skip
+    """A product whose rows and columns come from tables, so that no compiler sees blocks in its
+    addresses: the scalar unit loads elements one by one, which is what happens to the tutorial's
+    `% M` in a compiler that does not see through it."""
+    tiles_n = tl.cdiv(N, BLOCK_N)
+    row, column = tl.program_id(0) // tiles_n, tl.program_id(0) % tiles_n
+    rows = tl.load(rows_of + row * BLOCK_M + tl.arange(0, BLOCK_M))
+    columns = tl.load(columns_of + column * BLOCK_N + tl.arange(0, BLOCK_N))
+    depth = tl.arange(0, BLOCK_K)
+    a_places = a + rows[:, None] * a_m + depth[None, :] * a_k
+    b_places = b + depth[:, None] * b_k + columns[None, :] * b_n
+    total = tl.zeros((BLOCK_M, BLOCK_N), dtype=tl.float32)
+    for step in range(tl.cdiv(K, BLOCK_K)):
+        left = K - step * BLOCK_K
+        a_tile = tl.load(a_places, mask=depth[None, :] < left, other=0)
+        b_tile = tl.load(b_places, mask=depth[:, None] < left, other=0)
+        total = tl.dot(a_tile, b_tile, total)
+        a_places += BLOCK_K * a_k
+        b_places += BLOCK_K * b_k
+    rows = row * BLOCK_M + tl.arange(0, BLOCK_M)
+    columns = column * BLOCK_N + tl.arange(0, BLOCK_N)
+    inside = (rows[:, None] < M) & (columns[None, :] < N)
+    c_places = c + rows[:, None] * c_m + columns[None, :] * c_n
+    tl.store(c_places, total.to(c.dtype.element_ty), mask=inside)
 
 
 def naive_tutorial(size: int) -> float:
-    """Seconds of the tutorial's product, lowered naively."""
-    report, args, grid = tutorial(size)
-    program = replace(report.program, body=list(naively(report.program.body)))
-    names = ["a", "b", "c", "M", "N", "K", "a_m", "a_k", "b_k", "b_n", "c_m", "c_n"]
-    given = dict(zip(names, args, strict=True))
-    bound = [given[parameter.name] for parameter in program.kernel.parameters]
-    return TimingSimulator(program, bound, grid, report.chip).run().time_s
+    """Seconds of a product of elements loaded one by one, with the tutorial's tiles."""
+    a = torch.empty(size, size, dtype=torch.float16)
+    places = torch.arange(size, dtype=torch.int32)
+    sizes = (size, size, size, size, 1, size, 1, size, 1)
+    args = (a, torch.empty_like(a), torch.empty_like(a), places, places.clone(), *sizes)
+    tiles = {"BLOCK_M": 128, "BLOCK_N": 256, "BLOCK_K": 64}
+    grid = (triton.cdiv(size, 128) * triton.cdiv(size, 256), 1, 1)
+    return canopy.simulate(unseen_matmul, grid, args, tiles, mode="timing").time_s
 
 
 NAIVE_MS = {
@@ -433,13 +443,14 @@ NAIVE_MS = {
 
 def control() -> None:
     """What users of a naive compiler report must come out of the model, too."""
-    print("\n| tutorial matmul f16 | half | published ms | naively ms | of the vendor | ours ms |")
-    print("|---|---|---|---|---|---|")
+    heads = ("tutorial matmul f16", "half", "published ms", "naively ms", "of the vendor")
+    print(f"\n| {' | '.join(heads)} | ours ms | of the vendor |")
+    print("|---|---|---|---|---|---|---|")
     for size, (part, published) in NAIVE_MS.items():
-        naive, ours, vendor = naive_tutorial(size), tutorial(size)[0], product(size, F16, CHIP)
+        naive, ours, vendor = naive_tutorial(size), tutorial(size), product(size, F16, CHIP)
         print(
             f"| {size}^3 | {part} | {published:,.1f} | {naive * 1e3:,.1f} "
-            f"| {vendor / naive:.4f} | {ours.time_s * 1e3:.3f} |"
+            f"| {vendor / naive:.4f} | {ours.time_s * 1e3:.3f} | {vendor / ours.time_s:.2f} |"
         )
 
 
