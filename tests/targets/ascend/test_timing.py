@@ -209,6 +209,16 @@ def test_a_vector_add_reaches_what_the_hbm_gives() -> None:
     assert low >= 3 * 4 * (32 << 20) / 1.6e12
 
 
+def test_a_chip_of_ones_own_is_simulated(tmp_path: Path) -> None:
+    chips = Path(replay.__file__).parent / "chips"
+    text = (chips / "910b2.toml").read_text().replace('name = "910B2"', 'name = "Half"')
+    path = tmp_path / "Half.toml"
+    path.write_text(text.replace("value = 1.6e12", "value = 0.8e12"))
+    whole, half = run_add(8 << 20, mode="timing"), run_add(8 << 20, mode="timing", chip=str(path))
+    assert half.chip.name == "Half"
+    assert half.time_s == pytest.approx(2 * whole.time_s, rel=0.05)
+
+
 def test_one_core_is_bound_by_its_own_copies() -> None:
     """The HBM is shared: a core alone gets its own rate, not all of it."""
     report = run_add(8192, BLOCK=8192, mode="timing")
