@@ -52,7 +52,7 @@ from canopy.targets.ascend.text.expressions import (
     operation,
 )
 from canopy.targets.ascend.text.lanes import print_lanes
-from canopy.targets.ascend.text.prelude import HELPERS
+from canopy.targets.ascend.text.prelude import HELPERS, SCALAR_FUNCTIONS
 from canopy.targets.ascend.text.registers import Declarations
 
 __all__ = ["Printed", "print_program"]
@@ -84,6 +84,7 @@ class _Printer:
         self._depth = 1
         self._location = Location()
         self._helpers: set[str] = set()
+        self._needs_scratch = False
         self._tensors: dict[tuple[Buffer, str], str] = {}
         self._globals: dict[tuple[Register | Buffer, str], str] = {}
         self._declarations = Declarations(program)
@@ -136,13 +137,14 @@ class _Printer:
             kind = "GM_ADDR" if pointer else cpp_type(register.type)
             made.append(f"{kind} {self.names.of(register)}")
         if workspace:
-            made.append(f"GM_ADDR {self.names.give('workspace', 'workspace')}")
+            made.append("GM_ADDR workspace")
         made += [f"int32_t {self.names.of(register)}" for register in self._program.grid]
         return made
 
     def _assemble(self, parameters: Sequence[str], workspace: int) -> str:
         program = self._program
         used = program.used_bytes.get(Space.UB, 0)
+        used += -used % 256
         where = program.kernel.location
         head = [
             f"// {program.name}: Ascend C for {self._chip.name}, by Canopy, from {where}.",
@@ -157,11 +159,18 @@ class _Printer:
             "{",
             "    TPipe pipe;",
         ]
-        if used:
+        if used or self._needs_scratch:
             head += [
                 "    TBuf<TPosition::VECCALC> ub;",
-                f"    pipe.InitBuffer(ub, {used + -used % 256});",
+                f"    pipe.InitBuffer(ub, {used + 32 * self._needs_scratch});",
             ]
+        if self._needs_scratch:
+            if used + 32 > self._chip.ub_bytes:
+                raise UnsupportedError(
+                    f"{program.name} leaves no 32 bytes of the unified buffer for scalar functions",
+                    location=where,
+                )
+            head.append(f"    LocalTensor<float> scratch = ub.GetWithOffset<float>(8, {used});")
         head += [f"    {text}" for text in self._tensor_lines()]
         head += [f"    {text}" for text in self._global_lines(workspace)]
         return "\n".join([*head, *self._lines, "}", ""])
@@ -276,10 +285,23 @@ class _Printer:
                 self.value(s, ir.types.element_type(v.type))
                 for v, s in zip(assign.op.operands, assign.sources, strict=True)
             ]
-            text = operation(assign.op, texts)
-            if isinstance(assign.op, ir.Bitcast):
-                self.helper("BitCast")
+            text = self.operation(assign.op, texts)
         self._set(assign.target, assign, text)
+
+    def operation(self, op: ir.Op, operands: Sequence[str]) -> str:
+        """The expression of a scalar op, with the helpers it calls."""
+        text = operation(op, operands)
+        if isinstance(op, ir.Bitcast):
+            self.helper("BitCast")
+        if isinstance(op, ir.MathCall) and op.function in SCALAR_FUNCTIONS:
+            self.helper(f"Scalar{SCALAR_FUNCTIONS[op.function]}")
+            self.scratch()
+        return text
+
+    def scratch(self) -> str:
+        """A tensor of 8 floats behind all buffers."""
+        self._needs_scratch = True
+        return "scratch"
 
     def value(self, scalar: Scalar | Poly, type_: ElementType | None = None) -> str:
         """An operand; pointers of the kernel as numbers."""
@@ -386,7 +408,7 @@ class _Printer:
         return self._globals[key]
 
     def global_tensor(self, address: Poly, type_: ElementType) -> tuple[str, Poly]:
-        """The GlobalTensor an address lies in (an argument's, where that is known), and which element."""
+        """The GlobalTensor an address lies in, and which element: an argument's, where known."""
         kind = cpp_type(type_, in_memory=True)
         pointers = [
             m[0] for m, f in address.terms if len(m) == 1 and f == 1 and m[0] in self._pointers
