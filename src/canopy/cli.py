@@ -233,6 +233,15 @@ def migrate(
     jobs: Annotated[
         int | None, typer.Option(min=1, help="Processes; the default is one per CPU.")
     ] = None,
+    prove: Annotated[
+        str,
+        typer.Option(
+            metavar="COMMAND", help="Run COMMAND before and after the rewrite, and compare."
+        ),
+    ] = "",
+    kernel_seconds: Annotated[
+        float, typer.Option(min=0, help="How long to compile CUDA C++ kernels; 0: not at all.")
+    ] = 60,
 ) -> None:
     """Say what it takes to leave CUDA, file by file, and make the portable version."""
     migrating = _load("canopy.migrate.command")
@@ -244,6 +253,8 @@ def migrate(
         apply=apply,
         force=force,
         jobs=jobs,
+        kernel_seconds=kernel_seconds,
+        prove=prove,
     )
     _scripts.append(lambda: int(migrating.migrate(path, options)))
 

@@ -10,18 +10,17 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterator
 
+from canopy.frontends.cuda.host_functions import without_comments
 from canopy.migrate.findings import Effort, FileReport, Finding, Status
 from canopy.migrate.rules import Rule, rules_of
 from canopy.migrate.statuses import declared_names, has_header
 
-__all__ = ["is_cuda", "read_cuda", "without_comments"]
+__all__ = ["is_cuda", "read_cuda"]
 
-_SKIPPED = re.compile(
-    r"""//(?:\\\n|[^\n])*|/\*.*?\*/"""
-    r"""|R"([^()\\ ]{0,16})\(.*?\)\1"|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'""",
-    re.S,
+_IS_CUDA = re.compile(
+    rb"__global__|__device__|__host__|__shared__|<<<|\bcu[A-Z]\w|\bcuda\w|\bcublas|\bnccl|\bthrust\b"
+    rb"|CUDA|__half|bfloat16|::cuda|\bcute|\bcutlass|cooperative_groups|\bnvcuda|\bnvtx|is_cuda"
 )
-_IS_CUDA = re.compile(rb"__global__|__device__|<<<|\bcu[A-Z]\w|\bcuda\w|\bcublas|\bnccl|\bthrust\b")
 _INCLUDE = re.compile(r"^[ \t]*#[ \t]*include[ \t]*([<\"])([^>\"\n]+)[>\"]", re.M)
 _WORD = re.compile(r"\b[A-Za-z_]\w*\b")
 _KERNEL = re.compile(r"\b__global__\b")
@@ -63,11 +62,6 @@ def read_cuda(data: bytes, path: str, kind: str) -> FileReport:
         add(at, rule, word, cpu)
     report.findings.sort(key=lambda finding: (finding.line, finding.column))
     return report
-
-
-def without_comments(text: str) -> str:
-    """The text with comments and strings blanked, line by line the same length."""
-    return _SKIPPED.sub(lambda match: re.sub(r"[^\n]", " ", match[0]), text)
 
 
 def _words(code: str) -> Iterator[tuple[int, str, Rule]]:

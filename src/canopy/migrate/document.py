@@ -17,7 +17,7 @@ the untouched line there; *from the code* means that each name is looked up in w
 registers.
 """
 _COLUMNS = "| rule | matches | effort | cpu | ascend | nvidia | advice |"
-_FROM_CODE = ("cuda", "include")
+_FROM_CODE = ("cuda", "include", "compiled")
 
 
 def page() -> str:

@@ -12,6 +12,7 @@ from urllib.parse import quote
 from canopy import __version__
 from canopy.migrate.findings import TARGETS, Effort, FileReport, Finding, Status
 from canopy.migrate.project import Project
+from canopy.migrate.proof import PROOF_SCHEMA
 from canopy.migrate.rules import all_rules
 
 __all__ = ["SCHEMA", "SCHEMA_VERSION", "to_json", "to_sarif"]
@@ -39,6 +40,7 @@ SCHEMA: dict[str, Any] = {
         "version": {"const": SCHEMA_VERSION},
         "canopy": _TEXT,
         "root": _TEXT,
+        "proof": PROOF_SCHEMA,
         "totals": {
             "type": "object",
             "required": ["files", "lines", "uses", "effort"],
@@ -94,10 +96,12 @@ SCHEMA: dict[str, Any] = {
 def to_json(project: Project) -> dict[str, Any]:
     """The report as `SCHEMA` describes it; files without findings and notes are only counted."""
     told = [file for file in project.files if file.findings or file.note]
+    proof = {} if project.proof is None else {"proof": project.proof.to_data()}
     return {
         "version": SCHEMA_VERSION,
         "canopy": __version__,
         "root": str(project.root),
+        **proof,
         "totals": {
             "files": len(project.files),
             "lines": project.lines,

@@ -12,13 +12,21 @@ import re
 from functools import cache
 from pathlib import Path
 
+from canopy.frontends.cuda.extension import TORCH_HEADERS
 from canopy.frontends.cuda.toolchain import HEADERS, RUNTIME_HEADERS
 from canopy.frontends.redirect import check
 from canopy.frontends.redirect.check import known_fact
 from canopy.migrate.findings import Status
 from canopy.migrate.rules import Rule
 
-__all__ = ["cpu_status", "declared_names", "facts_digest", "has_header", "python_fact"]
+__all__ = [
+    "cpu_status",
+    "declared_names",
+    "facts_digest",
+    "has_header",
+    "has_own_header",
+    "python_fact",
+]
 
 _COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.S)
 _NAME = re.compile(r"\b(?:__)?[A-Za-z]\w*\b")
@@ -63,6 +71,12 @@ def has_header(name: str) -> bool:
 
 
 @cache
+def has_own_header(name: str) -> bool:
+    """Whether a header of CUDA or torch is Canopy's own, so that a project's copy is not read."""
+    places = (HEADERS, RUNTIME_HEADERS, TORCH_HEADERS)
+    return ".." not in name and any((folder / name).is_file() for folder in places)
+
+
 def facts_digest() -> str:
     """Changes whenever an answer of this module may."""
     digest = hashlib.sha256(Path(check.__file__).read_bytes())

@@ -68,6 +68,8 @@ def show_summary(project: Project, console: Console) -> None:
             console.print(f"  {number}. {step.count} uses: {escape(step.text)}")
     else:
         console.print("Nothing here depends on CUDA.")
+    for line in project.proof.lines() if project.proof is not None else ():
+        console.print(escape(shown(line)))
     _show_notes([file for file in project.files if file.note], console)
 
 

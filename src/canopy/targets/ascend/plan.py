@@ -118,6 +118,13 @@ class Plan:
     def users(self, value: ir.Value) -> list[ir.Op]:
         return [user for _, _, user in self._users.get(value, ())]
 
+    def is_behind(self, op: ir.Op, other: ir.Op) -> bool:
+        """Whether ``op`` follows ``other`` in the same region."""
+        for block in self._blocks:
+            if other in block:
+                return op in block and block.index(op) > block.index(other)
+        return False
+
     def deps(self, value: ir.Value) -> frozenset[ir.Value]:
         """The kept values and region arguments that computing ``value`` reads."""
         if value not in self._deps:
