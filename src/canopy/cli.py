@@ -165,6 +165,37 @@ def _choose_simulator(chip: str | None) -> None:
     _load("canopy.targets.ascend").load_chip(config.chip())
 
 
+@app.command(no_args_is_help=True)
+def compare(
+    arguments: Annotated[
+        list[str],
+        typer.Argument(metavar="SCRIPT [-- ARGS]...", help="The script, --, its own arguments."),
+    ],
+    targets: Annotated[
+        str,
+        typer.Option(help="Two or more of cpu, ascend-sim, ascend-text (printed), interpreter."),
+    ] = "cpu,ascend-sim",
+    chip: Annotated[str | None, typer.Option(help="The chip to simulate: 910b2.")] = None,
+) -> None:
+    """Run a script, each of its Triton kernels on several targets, and say where they differ.
+
+    The exit status is 1 if a kernel failed on a target.
+    """
+    chosen = [word.strip() for word in targets.split(",") if word.strip()]
+    _choose_simulator(chip)
+    commands = _load("canopy.frontends.redirect.commands")
+    script, *words = arguments
+    comparing = _load("canopy.frontends.triton.comparing")
+    comparing.check_targets(chosen)
+    _scripts.append(
+        lambda: int(
+            comparing.run(
+                chosen, lambda: commands.run(script, words, target="ascend-sim", quiet=True)
+            )
+        )
+    )
+
+
 def _run_program(words: list[str], *, check: bool, is_command: bool) -> bool:
     """Puts CUDA C++ programs and commands in the place of a script; whether it was one."""
     programs = _load("canopy.frontends.cuda.programs")
