@@ -54,9 +54,10 @@ def dtype_named(name: str) -> np.dtype[Any] | None:
     """NumPy's dtype for torch's name of one; None for what NumPy has not."""
     known = {"bfloat16": ml_dtypes.bfloat16, "bool": np.uint8}
     try:
-        return np.dtype(known.get(name, name))
+        found: np.dtype[Any] = np.dtype(known.get(name, name))
     except TypeError:
         return None
+    return found
 
 
 def difference(expected: Array, actual: Array, launch: int, argument: str) -> Difference:
