@@ -41,7 +41,7 @@ from canopy.targets.ascend.npu import (
     WaitEvent,
     WhileLoop,
 )
-from canopy.targets.ascend.scalars import Number, Poly, Register, Scalar
+from canopy.targets.ascend.scalars import Number, Poly, Register, Scalar, constant, poly_of
 from canopy.targets.ascend.text.calls import call_text
 from canopy.targets.ascend.text.copies import Axis, as_rows, axes_of
 from canopy.targets.ascend.text.expressions import (
@@ -88,6 +88,7 @@ class _Printer:
         self._tensors: dict[tuple[Buffer, str], str] = {}
         self._globals: dict[tuple[Register | Buffer, str], str] = {}
         self._declarations = Declarations(program)
+        self._places: dict[Register, Poly] = {}
         self._pointers = {r for r, p in self._parameters() if is_pointer(p.value.type)}
 
     def _parameters(self) -> list[tuple[Register, ir.Parameter]]:
@@ -277,7 +278,34 @@ class _Printer:
         prefix = f"{'const ' if self._declarations.is_constant(register) else ''}{kind} "
         self.line(f"{prefix if declared else ''}{self.names.of(register)} = {text};")
 
+    def _is_place(self, assign: Assign) -> bool:
+        """Whether this only moves a pointer, once and by what never changes: it is printed where
+        memory is accessed. Then its form is kept."""
+        if not isinstance(assign.op, ir.Offset) or not self._declarations.is_constant(
+            assign.target
+        ):
+            return False
+        base, index = (s if isinstance(s, Poly) else poly_of(s) for s in assign.sources)
+        form = self._expanded(base) + self._expanded(index).scaled(assign.op.scale)
+        for monomial, _ in form.terms:
+            if not all(self._declarations.is_constant(r) for r in monomial):
+                return False
+        self._places[assign.target] = form
+        return True
+
+    def _expanded(self, poly: Poly) -> Poly:
+        """With the forms of pointers in place of their registers."""
+        found = Poly()
+        for monomial, factor in poly.terms:
+            term = constant(factor)
+            for register in monomial:
+                term = term * self._places.get(register, poly_of(register))
+            found = found + term
+        return found
+
     def _assign(self, assign: Assign) -> None:
+        if self._is_place(assign):
+            return
         if assign.op is None:
             text = self.value(assign.sources[0], assign.target.type)
         else:
@@ -308,6 +336,8 @@ class _Printer:
         if isinstance(scalar, Number):
             return number_text(scalar.value, type_ or scalar.type)
         if isinstance(scalar, Register):
+            if scalar in self._places:
+                return f"({self.poly(self._places[scalar])})"
             name = self.names.of(scalar)
             return f"reinterpret_cast<int64_t>({name})" if scalar in self._pointers else name
         return self.poly(scalar)
@@ -319,6 +349,7 @@ class _Printer:
         return number_text(op.value, ir.types.element_type(op.type))
 
     def poly(self, poly: Poly) -> str:
+        poly = self._expanded(poly)
         text = self.names.poly(poly)
         for pointer in self._pointers:
             if any(pointer in monomial for monomial, _ in poly.terms):
@@ -410,6 +441,7 @@ class _Printer:
     def global_tensor(self, address: Poly, type_: ElementType) -> tuple[str, Poly]:
         """The GlobalTensor an address lies in, and which element: an argument's, where known."""
         kind = cpp_type(type_, in_memory=True)
+        address = self._expanded(address)
         pointers = [
             m[0] for m, f in address.terms if len(m) == 1 and f == 1 and m[0] in self._pointers
         ]
