@@ -55,6 +55,7 @@ $(VENV)/.docs: $(VENV)/.ready
 
 demo: setup
 	$(BIN)/canopy run examples/char_gpt/train.py $(DEMO_ARGS)
+	$(BIN)/canopy run --quiet tools/demo_on_ascend.py
 
 test: setup
 	$(BIN)/python -m pytest -q -n $(TEST_PROCESSES) --dist worksteal $(PYTEST_ARGS)

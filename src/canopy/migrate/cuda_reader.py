@@ -17,7 +17,10 @@ from canopy.migrate.statuses import declared_names, has_header
 
 __all__ = ["is_cuda", "read_cuda"]
 
-_IS_CUDA = re.compile(rb"__global__|__device__|<<<|\bcu[A-Z]\w|\bcuda\w|\bcublas|\bnccl|\bthrust\b")
+_IS_CUDA = re.compile(
+    rb"__global__|__device__|__host__|__shared__|<<<|\bcu[A-Z]\w|\bcuda\w|\bcublas|\bnccl|\bthrust\b"
+    rb"|CUDA|__half|bfloat16|::cuda|\bcute|\bcutlass|cooperative_groups|\bnvcuda|\bnvtx|is_cuda"
+)
 _INCLUDE = re.compile(r"^[ \t]*#[ \t]*include[ \t]*([<\"])([^>\"\n]+)[>\"]", re.M)
 _WORD = re.compile(r"\b[A-Za-z_]\w*\b")
 _KERNEL = re.compile(r"\b__global__\b")

@@ -40,7 +40,9 @@ def test_a_script_runs_and_its_kernels_are_reported(tmp_path: Path) -> None:
     done = run(path, "--target", "ascend-sim", "--chip", "910b2")
     assert done.returncode == 0, done.stderr
     assert done.stdout == "right\n"
-    assert "simulated:  add on 910B2: 1 launches" in done.stderr
+    assert "simulated:  on 910B2 (chip file of " in done.stderr
+    page = Path(done.stderr.split("rooflines: ")[1].split("\n")[0])
+    assert "<svg" in page.read_text()
     assert "bound by" in done.stderr
     assert "hazard" not in done.stderr
 

@@ -12,6 +12,7 @@ from llvmlite import binding as llvm
 
 from canopy.errors import CompileError, Location
 from canopy.frontends.cuda.indirect import direct_calls
+from canopy.frontends.cuda.late_functions import define_late
 from canopy.frontends.cuda.narrow_conversions import widen_narrow_conversions
 from canopy.frontends.cuda.overflow import define_overflow
 from canopy.frontends.cuda.ptx import CARRY, replace_inline_ptx
@@ -115,9 +116,11 @@ def _name(definition: str) -> str:
 
 
 def _builder() -> llvm.PassBuilder:
-    # The nvptx target is not in llvmlite; the host's tuning only supplies thresholds.
+    # The nvptx target is not in llvmlite; the host's tuning only supplies thresholds. Without F16C
+    # a conversion of halves costs hundreds of instructions, and loops of them stay rolled.
     llvm.initialize_native_target()
-    machine = llvm.Target.from_default_triple().create_target_machine()
+    target = llvm.Target.from_default_triple()
+    machine = target.create_target_machine(features="+f16c" if target.name == "x86-64" else "")
     return llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(speed_level=2))
 
 
@@ -132,6 +135,11 @@ def _run(module: llvm.ModuleRef) -> None:
     passes.add_sccp_pass()
     passes.add_simplify_cfg_pass()  # blocks that are never reached keep arrays in memory
     passes.add_sroa_pass()  # arrays whose indices unrolling made constant
+    passes.run(module, _builder())
+    passes = llvm.create_new_module_pass_manager()
+    if define_late(module):
+        passes.add_always_inliner_pass()
+        passes.add_global_dead_code_eliminate_pass()
     passes.add_sccp_pass()
     passes.add_simplify_cfg_pass()
     passes.add_lower_switch_pass()

@@ -67,12 +67,14 @@ class Traffic:
 
 
 class Work(NamedTuple):
-    """``cycles`` of the pipe itself; ``bytes`` through the shared memories; ``flops`` done."""
+    """``cycles`` of the pipe itself; ``bytes`` through the shared memories; ``flops`` done;
+    ``latency``: cycles until the last byte has arrived, in which the pipe goes on."""
 
     cycles: float
     bytes: float = 0
     traffic: int = Traffic.NONE
     flops: int = 0
+    latency: float = 0
 
 
 _Measure = Callable[[Any, Sequence[Any]], Amount]
@@ -224,12 +226,14 @@ def _lane_memory(access: LaneMemory, registers: Sequence[Any]) -> Amount:
 def _moving(copy: CopyIn | CopyOut, amount: Amount, chip: Chip) -> Work:
     if not amount.bytes:
         return Work(1)
-    cycles = chip.copy_latency_cycles + (amount.runs - 1) * chip.burst_cycles
+    cycles = chip.copy_start_cycles + (amount.runs - 1) * chip.burst_cycles
     is_read = isinstance(copy, CopyIn)
     if isinstance(copy.source if is_read else copy.target, View):
-        return Work(cycles, amount.bytes, Traffic.EXCHANGE_IN if is_read else Traffic.EXCHANGE_OUT)
+        traffic = Traffic.EXCHANGE_IN if is_read else Traffic.EXCHANGE_OUT
+        return Work(cycles, amount.bytes, traffic, latency=chip.copy_latency_cycles)
     moved = max(amount.bytes, amount.runs * _SHORTEST_RUN)
-    return Work(cycles, moved, Traffic.READ if is_read else Traffic.WRITE)
+    traffic = Traffic.READ if is_read else Traffic.WRITE
+    return Work(cycles, moved, traffic, latency=chip.copy_latency_cycles)
 
 
 def _computing(vector: Vector, amount: Amount, chip: Chip) -> Work:
@@ -251,11 +255,12 @@ def _calling(call: VectorCall, amount: Amount, chip: Chip) -> Work:
 def _looping(loop: LaneLoop, amount: Amount, chip: Chip) -> Work:
     """GetValue and SetValue of each lane of each operand."""
     operands = len(loop.sources) + len(loop.targets)
-    return Work(amount.lanes * operands * chip.lane_access_cycles, flops=amount.lanes)
+    each = operands * chip.lane_value_cycles + chip.scalar_cycles
+    return Work(amount.lanes * each, flops=amount.lanes)
 
 
 def _copying_lanes(move: LaneMove, amount: Amount, chip: Chip) -> Work:
-    return Work(2 * amount.lanes * chip.lane_access_cycles)
+    return Work(2 * amount.lanes * chip.lane_value_cycles)
 
 
 def _placing(move: Move, amount: Amount, chip: Chip) -> Work:
@@ -292,22 +297,28 @@ def _multiplying(mmad: Mmad, amount: Amount, chip: Chip) -> Work:
 
 def _draining(fix: Fixpipe, amount: Amount, chip: Chip) -> Work:
     cycles = chip.cube_start_cycles + amount.bytes / chip.fixpipe_bytes_per_cycle
-    if fix.target is None:
-        return Work(cycles, amount.bytes, Traffic.WRITE)
-    return Work(cycles, amount.bytes, Traffic.EXCHANGE_OUT)
+    traffic = Traffic.WRITE if fix.target is None else Traffic.EXCHANGE_OUT
+    return Work(cycles, amount.bytes, traffic, latency=chip.copy_latency_cycles)
 
 
 def _moving_matrix(copy: CopyMatrix, amount: Amount, chip: Chip) -> Work:
     if not amount.bytes:
         return Work(1)
-    cycles = chip.copy_latency_cycles + (amount.runs - 1) * chip.burst_cycles
+    cycles = chip.copy_start_cycles + (amount.runs - 1) * chip.burst_cycles
     if copy.source is not None:
-        return Work(cycles, amount.bytes, Traffic.EXCHANGE_IN)
-    return Work(cycles, max(amount.bytes, amount.runs * _SHORTEST_RUN), Traffic.READ)
+        return Work(cycles, amount.bytes, Traffic.EXCHANGE_IN, latency=chip.copy_latency_cycles)
+    moved = max(amount.bytes, amount.runs * _SHORTEST_RUN)
+    return Work(cycles, moved, Traffic.READ, latency=chip.copy_latency_cycles)
 
 
-def _lane_by_lane(access: Instruction, amount: Amount, chip: Chip) -> Work:
-    return Work(amount.lanes * chip.lane_access_cycles)
+def _lane_by_lane(access: LaneMemory, amount: Amount, chip: Chip) -> Work:
+    """A memory access per lane; its address, mask and value are read from or written to UB."""
+    values = sum(isinstance(v, View) for v in (access.target, *access.sources))
+    return Work(amount.lanes * (chip.lane_access_cycles + values * chip.lane_value_cycles))
+
+
+def _setting_lanes(fill: Instruction, amount: Amount, chip: Chip) -> Work:
+    return Work(amount.lanes * chip.lane_value_cycles)
 
 
 def _trip(loop: Loop, amount: Amount, chip: Chip) -> Work:
@@ -328,9 +339,11 @@ def _by_pipe(instruction: Instruction, amount: Amount, chip: Chip) -> Work:
         case Pipe.M | Pipe.MTE1:
             return Work(chip.cube_start_cycles + amount.bytes / chip.l1_to_l0_bytes_per_cycle)
         case Pipe.MTE2 | Pipe.C_MTE2:
-            return Work(chip.copy_latency_cycles, amount.bytes, Traffic.EXCHANGE_IN)
+            into, wait = Traffic.EXCHANGE_IN, chip.copy_latency_cycles
+            return Work(chip.copy_start_cycles, amount.bytes, into, latency=wait)
         case _:
-            return Work(chip.copy_latency_cycles, amount.bytes, Traffic.EXCHANGE_OUT)
+            out, wait = Traffic.EXCHANGE_OUT, chip.copy_latency_cycles
+            return Work(chip.copy_start_cycles, amount.bytes, out, latency=wait)
 
 
 _TABLE: dict[type[Instruction], tuple[_Measure, _Cost]] = {
@@ -340,7 +353,7 @@ _TABLE: dict[type[Instruction], tuple[_Measure, _Cost]] = {
     Vector: (_lanes, _computing),
     LaneLoop: (_lanes, _looping),
     LaneMove: (_lanes, _copying_lanes),
-    LaneFill: (_fill, _lane_by_lane),
+    LaneFill: (_fill, _setting_lanes),
     Move: (_lanes, _placing),
     Fill: (_fill, _setting),
     CopyMatrix: (_matrix_copy, _moving_matrix),
@@ -348,7 +361,7 @@ _TABLE: dict[type[Instruction], tuple[_Measure, _Cost]] = {
     Mmad: (_product, _multiplying),
     Fixpipe: (_drained, _draining),
     LaneMemory: (_lane_memory, _lane_by_lane),
-    ReadLane: (_nothing, _lane_by_lane),
+    ReadLane: (_nothing, _setting_lanes),
     Loop: (_nothing, _trip),
 }
 

@@ -53,7 +53,17 @@ from canopy.targets.ascend.scalars import Number, Poly, constant, poly_of
 if TYPE_CHECKING:
     from canopy.targets.ascend.lower import Emitter
 
-__all__ = ["Accumulator", "accumulators", "dot"]
+__all__ = [
+    "Accumulator",
+    "Loaded",
+    "accumulators",
+    "choose_tiles",
+    "direct_load",
+    "dot",
+    "give_back",
+    "load_block",
+    "multiply",
+]
 
 _TYPES = (F16, BF16, F32, I8)
 
@@ -153,6 +163,13 @@ def accumulators(e: Emitter, op: ir.For) -> dict[int, Accumulator]:
         )
         e.accumulators[arg] = found[number]
     return found
+
+
+def give_back(e: Emitter, op: ir.For, found: dict[int, Accumulator]) -> None:
+    """Undoes what `accumulators` made."""
+    for number, held in found.items():
+        held.pieces.free(e)
+        del e.accumulators[op.body.args[1 + number]]
 
 
 def _only_accumulates(e: Emitter, op: ir.For, number: int, arg: ir.Value) -> bool:
@@ -452,25 +469,13 @@ class _Operand:
 
     @classmethod
     def of(cls, e: Emitter, op: ir.Dot, value: ir.Value) -> _Operand:
-        if cls._is_direct(e, value):
+        if direct_load(e, value) is not None:
             return cls(e, op, value, None, False)
         if value in e.homes and e.homes[value].space is Space.WORKSPACE:
             return cls(e, op, value, e.homes[value], False)
         home = e.memory.allocate(Space.WORKSPACE, _size(value), element_type(value.type), "operand")
         e.compute_into(value, home, op)
         return cls(e, op, value, home, True)
-
-    @staticmethod
-    def _is_direct(e: Emitter, value: ir.Value) -> bool:
-        load = _load_of(value)
-        if load is None or value in e.homes or load.result in e.homes:
-            return False
-        if load.mask is not None and e.forms.mask(load.mask) is None:
-            return False
-        if load.other is not None and not _is_zero(e, load.other):
-            return False
-        form = e.forms.affine(load.pointer)
-        return form is not None and adjacent_axis(form, load) is not None
 
     def load(self, box: Box) -> Loaded:
         """A block in L1; the caller frees it."""
@@ -493,6 +498,19 @@ class _Operand:
     def finish(self) -> None:
         if self._is_own and self._home is not None:
             self._e.memory.free(self._home)
+
+
+def direct_load(e: Emitter, value: ir.Value) -> ir.Load | None:
+    """The load whose blocks can be copied to L1 as they stand in memory."""
+    load = _load_of(value)
+    if load is None or value in e.homes or load.result in e.homes:
+        return None
+    if load.mask is not None and e.forms.mask(load.mask) is None:
+        return None
+    if load.other is not None and not _is_zero(e, load.other):
+        return None
+    form = e.forms.affine(load.pointer)
+    return load if form is not None and adjacent_axis(form, load) is not None else None
 
 
 def _load_of(value: ir.Value) -> ir.Load | None:

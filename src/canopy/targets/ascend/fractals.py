@@ -32,7 +32,8 @@ def _blocks(memory: Array, matrix: Matrix) -> Array:
         "zZ": ((rows // 16, columns // depth, 16, depth), (0, 2, 1, 3)),
         "nZ": ((rows // depth, columns // 16, 16, depth), (0, 3, 1, 2)),
     }[matrix.layout]
-    return flat.reshape(stored).transpose(order)
+    found: Array = flat.reshape(stored).transpose(order)
+    return found
 
 
 def load(memory: Array, matrix: Matrix) -> Array:

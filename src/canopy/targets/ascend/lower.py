@@ -33,6 +33,7 @@ from canopy.passes import pipeline
 from canopy.targets.ascend import cube, epilogue, hardware, moves
 from canopy.targets.ascend.buffers import Allocator, OutOfSpaceError
 from canopy.targets.ascend.chip import Chip
+from canopy.targets.ascend.contraction import contraction
 from canopy.targets.ascend.events import add_events
 from canopy.targets.ascend.forms import Affine, Forms, Mask
 from canopy.targets.ascend.npu import (
@@ -65,6 +66,7 @@ from canopy.targets.ascend.pull import (
 )
 from canopy.targets.ascend.scalars import Number, Poly, Register, Scalar, constant, poly_of
 from canopy.targets.ascend.unit import Unit
+from canopy.targets.ascend.unwrap import unwrap
 
 __all__ = ["Emitter", "lower_kernel"]
 
@@ -80,6 +82,7 @@ def lower_kernel(
     if prepare:
         kernel = pipeline.run(kernel)
     _check_types(kernel, chip)
+    kernel = unwrap(kernel)
     limits = [chip.ub_bytes // part for part in (2, 4, 8, 16, 32, 64, 256)] + [0]
     for limit in limits:
         try:
@@ -128,7 +131,7 @@ class Emitter:
         self.multiples: dict[Register, int] = {}  # what registers always are multiples of
         self.notes: list[str] = []
         self._registers = 0
-        self._scalars: dict[ir.Value, Scalar] = {}
+        self.scalars: dict[ir.Value, Scalar] = {}
         self._list: list[Instruction] = []
         self._scratch: dict[ir.Op, Buffer] = {}
         self._groups = groups
@@ -137,7 +140,7 @@ class Emitter:
         self.products: dict[ir.Store, cube.Accumulator] = {}  # in L0C until they are stored
         self._parameters = tuple(self.register(p.value.type, p.name) for p in kernel.parameters)
         for parameter, register in zip(kernel.parameters, self._parameters, strict=True):
-            self._scalars[parameter.value] = register
+            self.scalars[parameter.value] = register
         self._program = tuple(self.register(I32, f"program_{axis}") for axis in "xyz")
         self._grid = tuple(self.register(I32, f"grid_{axis}") for axis in "xyz")
         self.forms = Forms(self._scalar_or_none)
@@ -157,7 +160,7 @@ class Emitter:
                 registers=self._registers,
                 used_bytes=dict(self.memory.top),
                 notes=list(dict.fromkeys(self.notes)),
-                scalars=dict(self._scalars),
+                scalars=dict(self.scalars),
                 scratch=self._scratch,
                 multiples=self.multiples,
             ),
@@ -174,27 +177,27 @@ class Emitter:
         match op:
             case ir.Constant() if not op.result.is_tile:
                 element = element_type(op.type)
-                self._scalars[op.result] = Number(op.value, element)
+                self.scalars[op.result] = Number(op.value, element)
                 return
             case ir.ProgramId():
-                self._scalars[op.result] = self._program[op.axis]
+                self.scalars[op.result] = self._program[op.axis]
                 return
             case ir.NumPrograms():
-                self._scalars[op.result] = self._grid[op.axis]
+                self.scalars[op.result] = self._grid[op.axis]
                 return
         named = [*op.results, *(arg for region in op.regions for arg in region.args)]
         for value in named:
-            if not value.is_tile and value not in self._scalars:
-                self._scalars[value] = self.register(value.type, value.name)
+            if not value.is_tile and value not in self.scalars:
+                self.scalars[value] = self.register(value.type, value.name)
 
     def _scalar_or_none(self, value: ir.Value) -> Scalar | None:
-        return self._scalars.get(value)
+        return self.scalars.get(value)
 
     def scalar(self, value: ir.Value) -> Scalar:
-        return self._scalars[value]
+        return self.scalars[value]
 
     def target_register(self, value: ir.Value) -> Register:
-        register = self._scalars[value]
+        register = self.scalars[value]
         assert isinstance(register, Register)
         return register
 
@@ -770,6 +773,8 @@ class Emitter:
     # ---- control
 
     def _for(self, op: ir.For) -> None:
+        if contraction(self, op):
+            return
         index = self.target_register(op.body.args[0])
         lower, upper, step = (self.scalar(v) for v in (op.lower, op.upper, op.step))
         accumulators = cube.accumulators(self, op)

@@ -71,6 +71,7 @@ __all__ = ["Simulator", "simulate"]
 
 Array = np.ndarray[Any, Any]
 _MOST_HAZARDS = 100
+_MOST_ITEMS = 4096  # programs whose part of memory is kept for the L2
 _MOST_REMEMBERED = 64  # accesses to the user's arrays within one program
 
 
@@ -131,6 +132,7 @@ class Simulator:
         self._shared = _read_and_written(program)
         self._captured: dict[ir.Op, list[tuple[ir.Value, Number | Register]]] = {}
         self.hazards: dict[Hazard, None] = {}
+        self._cores: list[Core] = []
         self._recorder = Recorder()
         self._sizes = {
             Space.UB: chip.ub_bytes,
@@ -160,7 +162,6 @@ class Simulator:
         return self._report_of(self._cores, [])
 
     def _run_all(self) -> None:
-        self._cores: list[Core] = []
         for _ in range(self.cores):
             self._enter(self._new_core())
             self._cores.append(self._core)
@@ -236,7 +237,9 @@ class Simulator:
     def _run_program(self, number: int) -> None:
         self._place(number)
         self._block(self._program.body)
-        self._recorder.trace.items.append(self._recorder.items())
+        items = self._recorder.items()
+        if len(self._recorder.trace.items) < _MOST_ITEMS:
+            self._recorder.trace.items.append(items)
         self._core.programs += 1
 
     def _place(self, number: int) -> None:
