@@ -19,7 +19,7 @@ __all__ = ["is_cuda", "read_cuda"]
 
 _IS_CUDA = re.compile(
     rb"__global__|__device__|__host__|__shared__|<<<|\bcu[A-Z]\w|\bcuda\w|\bcublas|\bnccl|\bthrust\b"
-    rb"|CUDA|__half|bfloat16|::cuda|\bcute|\bcutlass|cooperative_groups|\bnvcuda|\bnvtx|is_cuda"
+    rb"|CUDA|__half|threadIdx|blockIdx|\bdim3\b|\batomic[A-Z]|__sync|__shfl|bfloat16|::cuda|\bcute|\bcutlass|cooperative_groups|\bnvcuda|\bnvtx|is_cuda"
 )
 _INCLUDE = re.compile(r"^[ \t]*#[ \t]*include[ \t]*([<\"])([^>\"\n]+)[>\"]", re.M)
 _WORD = re.compile(r"\b[A-Za-z_]\w*\b")
