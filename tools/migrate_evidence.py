@@ -39,7 +39,7 @@ from canopy.migrate.walker import kind_of
 EVIDENCE = Path(__file__).resolve().parents[1] / "tests" / "migrate" / "evidence"
 SEED = 20261124
 FINDINGS, FILES = 200, 20
-MOST_LINES = 700  # of a file that a reader labels whole
+MOST_LINES = 300  # of a file that a reader labels whole
 
 # What stands for CUDA in a text, whatever the rules say: written from NVIDIA's and torch's
 # documentation, by families of names.
