@@ -358,6 +358,8 @@ def _is_text_alone(node: cst.SimpleString, stack: list[cst.CSTNode]) -> bool:
     above = stack[-1] if stack else None
     if isinstance(above, cst.Expr | cst.ConcatenatedString | cst.FormattedStringText):
         return True
+    if isinstance(above, cst.Index):  # a key, unless it is a variable of the environment
+        return not (literal_of(node) or "").isupper()
     return isinstance(above, cst.DictElement) and above.key is node
 
 

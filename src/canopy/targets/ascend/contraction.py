@@ -329,8 +329,16 @@ class _Emission:
         )
         with e.collecting() as last:
             self._one(blocks - constant(1))
-        is_odd = (Limit(None, 0, odd.scaled(-1)),)
-        e.emit(Branch(condition=is_odd, then_body=last, else_body=[], location=op.location))
+        is_even = (Limit(None, 0, odd - constant(1)),)
+        e.emit(
+            Branch(
+                condition=is_even,
+                then_body=[],
+                else_body=last,
+                is_rare=True,
+                location=op.location,
+            )
+        )
         for number, found in moving.items():
             self._end(op.results[number], found)
         self._held.finish(e)

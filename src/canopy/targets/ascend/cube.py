@@ -96,7 +96,13 @@ class Accumulator:
     def either(self, e: Emitter, ran: list[Instruction], empty: list[Instruction]) -> None:
         location = self.op.location
         e.emit(
-            Branch(condition=(self.is_empty,), then_body=ran, else_body=empty, location=location)
+            Branch(
+                condition=(self.is_empty,),
+                then_body=ran,
+                else_body=empty,
+                is_rare=True,
+                location=location,
+            )
         )
 
     def _zeros(self, e: Emitter, home: Buffer, box: Box) -> None:

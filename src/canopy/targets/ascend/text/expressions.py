@@ -14,6 +14,7 @@ from canopy import ir
 from canopy.errors import UnsupportedError
 from canopy.ir.types import ElementType, PointerType, element_type, is_float
 from canopy.targets.ascend.scalars import Number, Poly, Register, Scalar
+from canopy.targets.ascend.text.prelude import SCALAR_FUNCTIONS
 
 __all__ = ["Names", "cpp_type", "divided", "number_text", "operation"]
 
@@ -30,7 +31,8 @@ _WORDS = (
     "auto bool break case char class const continue default delete do double else enum false float "
     "for if int long namespace new operator private public return short signed sizeof static "
     "struct switch template this true typename union unsigned using void volatile while half "
-    "pipe ub core Add Sub Mul Div Max Min And Or Not Exp Ln Abs Sqrt Cast Select Copy"
+    "pipe ub scratch workspace number programs Add Sub Mul Div Max Min And Or Not Exp Ln Abs Sqrt "
+    "Cast Select Copy"
 )
 _TAKEN = set(_WORDS.split())
 
@@ -155,7 +157,10 @@ _PREDICATES = {"eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": "
 _FUNCTIONS: dict[str, Callable[[str], str]] = {
     "neg": lambda x: f"-({x})",
     "abs": lambda x: f"({x} < 0 ? -({x}) : {x})",
-    "sqrt": lambda x: f"sqrt({x})",
+    **{
+        name: (lambda x, call=call: f"Scalar{call}(scratch, {x})")  # type: ignore[misc]
+        for name, call in SCALAR_FUNCTIONS.items()
+    },
 }
 
 

@@ -18,7 +18,7 @@ from canopy.targets.ascend.npu import (
     View,
 )
 from canopy.targets.ascend.scalars import Poly, Register, Scalar
-from canopy.targets.ascend.text.expressions import cpp_type, operation
+from canopy.targets.ascend.text.expressions import cpp_type
 
 if TYPE_CHECKING:
     from canopy.targets.ascend.text.printer import _Printer
@@ -93,14 +93,12 @@ def _operand(
 
 def _elementwise(p: _Printer, loop: LaneLoop, target: View) -> None:
     op = loop.op
-    if isinstance(op, ir.Bitcast):
-        p.helper("BitCast")
     with _loops(p, target.shape) as indices:
         texts = [
             _operand(p, source, element_type(value.type), indices)
             for value, source in zip(op.operands, loop.sources, strict=True)
         ]
-        write_lane(p, target, indices, operation(op, texts))
+        write_lane(p, target, indices, p.operation(op, texts))
 
 
 def _move(p: _Printer, move: LaneMove) -> None:
@@ -135,8 +133,9 @@ def _fill(p: _Printer, fill: LaneFill) -> None:
 
 def _memory(p: _Printer, access: LaneMemory) -> None:
     op = access.op
-    if not isinstance(op, ir.Load | ir.Store):
+    if not isinstance(op, ir.Load | ir.Store) and _atomic_helper(access) is None:
         raise p.unsupported(access, f"{op.mnemonic()} on the scalar unit")
+    assert isinstance(op, ir.Load | ir.Store | ir.AtomicRmw)
     shape: tuple[int, ...] = ()
     for view in (*access.sources, access.target):
         if isinstance(view, View) and len(view.shape) >= len(shape):
@@ -152,6 +151,11 @@ def _memory(p: _Printer, access: LaneMemory) -> None:
             p.deeper(1)
         if isinstance(op, ir.Load):
             _load(p, access, op, text(op.pointer), indices)
+        elif isinstance(op, ir.AtomicRmw):
+            kind = cpp_type(element_type(op.value.type), in_memory=True)
+            name = p.helper(_atomic_helper(access) or "")
+            given_ = f"{p.scratch()}, {text(op.pointer)}, {text(op.value)}"
+            p.line(f"{name}<{kind}>({given_});")
         else:
             kind = cpp_type(element_type(op.value.type), in_memory=True)
             p.line(f"{p.helper('StoreLane')}<{kind}>({text(op.pointer)}, {text(op.value)});")
@@ -163,6 +167,20 @@ def _memory(p: _Printer, access: LaneMemory) -> None:
                 _give(p, access, text(op.other), indices)
                 p.deeper(-1)
             p.line("}")
+
+
+_ATOMICS = {"add": "AtomicAddLane", "max": "AtomicMaxLane", "min": "AtomicMinLane"}
+_ATOMIC_TYPES = {"f32", "f16", "bf16", "i32", "i16", "i8"}
+
+
+def _atomic_helper(access: LaneMemory) -> str | None:
+    """What does an atomic update whose old value nobody reads; None where copies cannot."""
+    op = access.op
+    if not isinstance(op, ir.AtomicRmw) or access.target is not None:
+        return None
+    if str(element_type(op.value.type)) not in _ATOMIC_TYPES:
+        return None
+    return _ATOMICS.get(op.kind)
 
 
 def _load(p: _Printer, access: LaneMemory, op: ir.Load, pointer: str, indices: list[str]) -> None:
@@ -197,7 +215,7 @@ def _region(p: _Printer, region: ir.Region, given: Sequence[str]) -> list[str]:
             continue
         name = p.names.fresh("c")
         kind = cpp_type(element_type(op.results[0].type))
-        p.line(f"const {kind} {name} = {operation(op, [of(v) for v in op.operands])};")
+        p.line(f"const {kind} {name} = {p.operation(op, [of(v) for v in op.operands])};")
         texts[op.results[0]] = name
     raise AssertionError("a region ends with what it yields")
 

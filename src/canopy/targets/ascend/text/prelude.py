@@ -2,9 +2,51 @@
 
 from __future__ import annotations
 
-__all__ = ["HELPERS"]
+__all__ = ["HELPERS", "SCALAR_FUNCTIONS"]
 
 _INLINE = "__aicore__ inline"
+
+# What scalar code has no instruction for, by the vector unit: 8 lanes of a scratch tensor.
+SCALAR_FUNCTIONS = {
+    "exp": "Exp",
+    "log": "Ln",
+    "sqrt": "Sqrt",
+    "rsqrt": "Rsqrt",
+    "tanh": "Tanh",
+    "erf": "Erf",
+    "sin": "Sin",
+    "cos": "Cos",
+}
+
+
+def _scalar_function(call: str) -> str:
+    return f"""{_INLINE} float Scalar{call}(const LocalTensor<float>& scratch, float x)
+{{
+    PipeBarrier<PIPE_ALL>();
+    Duplicate(scratch, x, 8);
+    {call}(scratch, scratch, 8);
+    PipeBarrier<PIPE_ALL>();
+    return scratch.GetValue(0);
+}}
+"""
+
+
+def _atomic(call: str) -> str:
+    return f"""// One element, atomically: scalar code has no atomics, copies have.
+template <typename T>
+{_INLINE} void {call}Lane(const LocalTensor<float>& scratch, int64_t address, T value)
+{{
+    const LocalTensor<T> lane = scratch.ReinterpretCast<T>();
+    PipeBarrier<PIPE_ALL>();
+    lane.SetValue(0, value);
+    PipeBarrier<PIPE_ALL>();
+    Set{call}<T>();
+    DataCopyPad(GlobalAt<T>(address), lane, DataCopyExtParams(1, sizeof(T), 0, 0, 0));
+    SetAtomicNone();
+    PipeBarrier<PIPE_ALL>();
+}}
+"""
+
 
 HELPERS: dict[str, str] = {
     "Least": f"{_INLINE} int64_t Least(int64_t a, int64_t b) {{ return a < b ? a : b; }}\n",
@@ -76,7 +118,7 @@ template <typename T>
     DataCopyPad(to, from, copy);
 }}
 """,
-    "CopyInRows": f"""// Rows of elements; `far` and `near` are the steps between them, in elements.
+    "CopyInRows": f"""// Rows of elements; `far` and `near` are the steps between them.
 template <typename T>
 {_INLINE} void CopyInRows(const LocalTensor<T>& to, const GlobalTensor<T>& from, int64_t rows,
                                   int64_t length, int64_t far, int64_t near)
@@ -95,7 +137,7 @@ template <typename T>
     DataCopyPad(to, from, copy, DataCopyPadExtParams<T>(false, 0, 0, T()));
 }}
 """,
-    "CopyOutRows": f"""// Rows of elements; `far` and `near` are the steps between them, in elements.
+    "CopyOutRows": f"""// Rows of elements; `far` and `near` are the steps between them.
 template <typename T>
 {_INLINE} void CopyOutRows(const GlobalTensor<T>& to, const LocalTensor<T>& from, int64_t rows,
                                    int64_t length, int64_t far, int64_t near)
@@ -114,4 +156,6 @@ template <typename T>
     DataCopyPad(to, from, copy);
 }}
 """,
+    **{f"Scalar{call}": _scalar_function(call) for call in SCALAR_FUNCTIONS.values()},
+    **{f"{call}Lane": _atomic(call) for call in ("AtomicAdd", "AtomicMax", "AtomicMin")},
 }

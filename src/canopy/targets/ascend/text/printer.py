@@ -41,7 +41,7 @@ from canopy.targets.ascend.npu import (
     WaitEvent,
     WhileLoop,
 )
-from canopy.targets.ascend.scalars import Number, Poly, Register, Scalar
+from canopy.targets.ascend.scalars import Number, Poly, Register, Scalar, constant, poly_of
 from canopy.targets.ascend.text.calls import call_text
 from canopy.targets.ascend.text.copies import Axis, as_rows, axes_of
 from canopy.targets.ascend.text.expressions import (
@@ -52,7 +52,7 @@ from canopy.targets.ascend.text.expressions import (
     operation,
 )
 from canopy.targets.ascend.text.lanes import print_lanes
-from canopy.targets.ascend.text.prelude import HELPERS
+from canopy.targets.ascend.text.prelude import HELPERS, SCALAR_FUNCTIONS
 from canopy.targets.ascend.text.registers import Declarations
 
 __all__ = ["Printed", "print_program"]
@@ -84,9 +84,11 @@ class _Printer:
         self._depth = 1
         self._location = Location()
         self._helpers: set[str] = set()
+        self._needs_scratch = False
         self._tensors: dict[tuple[Buffer, str], str] = {}
         self._globals: dict[tuple[Register | Buffer, str], str] = {}
         self._declarations = Declarations(program)
+        self._places: dict[Register, Poly] = {}
         self._pointers = {r for r, p in self._parameters() if is_pointer(p.value.type)}
 
     def _parameters(self) -> list[tuple[Register, ir.Parameter]]:
@@ -136,13 +138,14 @@ class _Printer:
             kind = "GM_ADDR" if pointer else cpp_type(register.type)
             made.append(f"{kind} {self.names.of(register)}")
         if workspace:
-            made.append(f"GM_ADDR {self.names.give('workspace', 'workspace')}")
+            made.append("GM_ADDR workspace")
         made += [f"int32_t {self.names.of(register)}" for register in self._program.grid]
         return made
 
     def _assemble(self, parameters: Sequence[str], workspace: int) -> str:
         program = self._program
         used = program.used_bytes.get(Space.UB, 0)
+        used += -used % 256
         where = program.kernel.location
         head = [
             f"// {program.name}: Ascend C for {self._chip.name}, by Canopy, from {where}.",
@@ -157,11 +160,18 @@ class _Printer:
             "{",
             "    TPipe pipe;",
         ]
-        if used:
+        if used or self._needs_scratch:
             head += [
                 "    TBuf<TPosition::VECCALC> ub;",
-                f"    pipe.InitBuffer(ub, {used + -used % 256});",
+                f"    pipe.InitBuffer(ub, {used + 32 * self._needs_scratch});",
             ]
+        if self._needs_scratch:
+            if used + 32 > self._chip.ub_bytes:
+                raise UnsupportedError(
+                    f"{program.name} leaves no 32 bytes of the unified buffer for scalar functions",
+                    location=where,
+                )
+            head.append(f"    LocalTensor<float> scratch = ub.GetWithOffset<float>(8, {used});")
         head += [f"    {text}" for text in self._tensor_lines()]
         head += [f"    {text}" for text in self._global_lines(workspace)]
         return "\n".join([*head, *self._lines, "}", ""])
@@ -268,7 +278,34 @@ class _Printer:
         prefix = f"{'const ' if self._declarations.is_constant(register) else ''}{kind} "
         self.line(f"{prefix if declared else ''}{self.names.of(register)} = {text};")
 
+    def _is_place(self, assign: Assign) -> bool:
+        """Whether this only moves a pointer, once and by what never changes: it is printed where
+        memory is accessed. Then its form is kept."""
+        if not isinstance(assign.op, ir.Offset) or not self._declarations.is_constant(
+            assign.target
+        ):
+            return False
+        base, index = (s if isinstance(s, Poly) else poly_of(s) for s in assign.sources)
+        form = self._expanded(base) + self._expanded(index).scaled(assign.op.scale)
+        for monomial, _ in form.terms:
+            if not all(self._declarations.is_constant(r) for r in monomial):
+                return False
+        self._places[assign.target] = form
+        return True
+
+    def _expanded(self, poly: Poly) -> Poly:
+        """With the forms of pointers in place of their registers."""
+        found = Poly()
+        for monomial, factor in poly.terms:
+            term = constant(factor)
+            for register in monomial:
+                term = term * self._places.get(register, poly_of(register))
+            found = found + term
+        return found
+
     def _assign(self, assign: Assign) -> None:
+        if self._is_place(assign):
+            return
         if assign.op is None:
             text = self.value(assign.sources[0], assign.target.type)
         else:
@@ -276,16 +313,31 @@ class _Printer:
                 self.value(s, ir.types.element_type(v.type))
                 for v, s in zip(assign.op.operands, assign.sources, strict=True)
             ]
-            text = operation(assign.op, texts)
-            if isinstance(assign.op, ir.Bitcast):
-                self.helper("BitCast")
+            text = self.operation(assign.op, texts)
         self._set(assign.target, assign, text)
+
+    def operation(self, op: ir.Op, operands: Sequence[str]) -> str:
+        """The expression of a scalar op, with the helpers it calls."""
+        text = operation(op, operands)
+        if isinstance(op, ir.Bitcast):
+            self.helper("BitCast")
+        if isinstance(op, ir.MathCall) and op.function in SCALAR_FUNCTIONS:
+            self.helper(f"Scalar{SCALAR_FUNCTIONS[op.function]}")
+            self.scratch()
+        return text
+
+    def scratch(self) -> str:
+        """A tensor of 8 floats behind all buffers."""
+        self._needs_scratch = True
+        return "scratch"
 
     def value(self, scalar: Scalar | Poly, type_: ElementType | None = None) -> str:
         """An operand; pointers of the kernel as numbers."""
         if isinstance(scalar, Number):
             return number_text(scalar.value, type_ or scalar.type)
         if isinstance(scalar, Register):
+            if scalar in self._places:
+                return f"({self.poly(self._places[scalar])})"
             name = self.names.of(scalar)
             return f"reinterpret_cast<int64_t>({name})" if scalar in self._pointers else name
         return self.poly(scalar)
@@ -297,6 +349,7 @@ class _Printer:
         return number_text(op.value, ir.types.element_type(op.type))
 
     def poly(self, poly: Poly) -> str:
+        poly = self._expanded(poly)
         text = self.names.poly(poly)
         for pointer in self._pointers:
             if any(pointer in monomial for monomial, _ in poly.terms):
@@ -386,8 +439,9 @@ class _Printer:
         return self._globals[key]
 
     def global_tensor(self, address: Poly, type_: ElementType) -> tuple[str, Poly]:
-        """The GlobalTensor an address lies in (an argument's, where that is known), and which element."""
+        """The GlobalTensor an address lies in, and which element: an argument's, where known."""
         kind = cpp_type(type_, in_memory=True)
+        address = self._expanded(address)
         pointers = [
             m[0] for m, f in address.terms if len(m) == 1 and f == 1 and m[0] in self._pointers
         ]

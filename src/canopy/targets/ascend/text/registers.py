@@ -77,7 +77,8 @@ class Declarations:
         return register in self._inline.get(id(instruction), ())
 
     def is_constant(self, register: Register) -> bool:
-        return len(self._sets.get(register, ())) == 1
+        """Set once, or given by the launch or a loop."""
+        return len(self._sets.get(register, ())) <= 1
 
     def at_start(self, body: Sequence[Instruction]) -> list[Register]:
         return self._at_start.get(id(body), [])
