@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from canopy.ir.types import ElementType
 from canopy.targets.ascend.npu import (
+    Buffer,
     CopyMatrix,
     Fixpipe,
     Instruction,
@@ -22,7 +24,7 @@ from canopy.targets.ascend.text.expressions import cpp_type
 if TYPE_CHECKING:
     from canopy.targets.ascend.text.printer import _Printer
 
-__all__ = ["print_matrix"]
+__all__ = ["grouped_buffers", "print_matrix"]
 
 
 def print_matrix(p: _Printer, instruction: Instruction) -> None:
@@ -38,12 +40,30 @@ def print_matrix(p: _Printer, instruction: Instruction) -> None:
             _fixpipe(p, instruction)
 
 
+def grouped_buffers(body: Iterable[Instruction]) -> set[Buffer]:
+    """The buffers of L1 whose rows lie in groups of 16: 32-bit matrices that are transposed on
+    their way to L0B, which needs fractals of one group of rows side by side."""
+    turned: set[Buffer] = set()
+    kept: set[Buffer] = set()
+    for load in body:
+        if isinstance(load, LoadMatrix):
+            (kept if _keeps(load) else turned).add(load.source.buffer)
+    return {buffer for buffer in turned - kept if buffer.type.bytes == 4}
+
+
+def _keeps(load: LoadMatrix) -> bool:
+    """Whether the lanes of a fractal stay in their order."""
+    return (load.target.buffer.space is Space.L0A) != load.transpose
+
+
 def _start(p: _Printer, matrix: Matrix) -> str:
     """A matrix's first element as a tensor."""
     name = p.tensor(matrix.buffer, matrix.type)
     rows, columns = matrix.padded
     depth = matrix.depth
-    if matrix.layout == "NZ":
+    if matrix.buffer in p.grouped:
+        place = matrix.row * columns + matrix.column * 16
+    elif matrix.layout == "NZ":
         place = matrix.column // depth * rows * depth + matrix.row * depth
     elif matrix.layout == "zZ":
         place = matrix.row * columns + matrix.column * 16
@@ -57,12 +77,12 @@ def _up(value: int, unit: int) -> int:
 
 
 def _bounds(p: _Printer, instruction: CopyMatrix | Fixpipe, axis: int, extent: int) -> str:
-    """The lanes of an axis inside its limits."""
+    """The end of the lanes of an axis inside its limits. Blocks that begin before their array, as
+    descriptors allow, have no form: the core stops there."""
     limits = tuple(x for x in instruction.limits if x.axis == axis and x.factor)
-    if any(limit.factor < 0 for limit in limits):
-        raise p.unsupported(instruction)
     low, high = p.range_of(Axis(extent, 0, Poly(), limits))
-    assert low == "0"
+    if low != "0":
+        p.line(f"if ({low} > 0) Trap();")
     return high
 
 
@@ -101,13 +121,31 @@ def _copy(p: _Printer, copy: CopyMatrix) -> None:
     whole = _up(target.rows, 16), _up(target.columns, target.depth)
     given = [_start(p, target), outside, rows, columns, step]
     given += [str(whole[0]), str(whole[1]), str(target.padded[0])]
+    if target.buffer in p.grouped:
+        given[-1] = str(target.padded[1])
+        p.line(f"{p.helper('CopyGroups')}({', '.join(given)});")
+        return
     p.line(f"{p.helper('CopyMatrix')}({', '.join(given)});")
+
+
+def _load_groups(p: _Printer, load: LoadMatrix) -> None:
+    """A 32-bit matrix to L0B, transposed in squares of two fractals."""
+    source, target = load.source, load.target
+    groups, squares = _up(target.rows, 16) // 16, _up(target.columns, 16) // 16
+    if source.padded[1] % 16 or target.padded[0] % 16:
+        raise p.unsupported(load, "a transposed load of half a square of fractals")
+    given = [_start(p, target), _start(p, source), str(groups), str(squares)]
+    given += [str(target.padded[1]), str(source.padded[1])]
+    p.line(f"{p.helper('LoadSquares')}({', '.join(given)});")
 
 
 def _load(p: _Printer, load: LoadMatrix) -> None:
     source, target = load.source, load.target
     to_left = target.buffer.space is Space.L0A
-    keeps = to_left != load.transpose  # the lanes of a fractal stay in their order
+    keeps = _keeps(load)
+    if source.buffer in p.grouped and not to_left:
+        _load_groups(p, load)
+        return
     if not keeps and target.type.bytes != 2:
         raise p.unsupported(load, f"a transposed load of {target.type} fractals")
     depth, stored = source.depth, source.padded[0]

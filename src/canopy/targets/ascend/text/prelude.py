@@ -193,6 +193,33 @@ template <typename T>
     }}
 }}
 """,
+    "CopyGroups": f"""// As CopyMatrix, in groups of 16 rows; `width` is that of L1.
+template <typename T>
+{_INLINE} void CopyGroups(const LocalTensor<T>& to, const GlobalTensor<T>& from, int64_t rows,
+                                  int64_t columns, int64_t far, int64_t allRows, int64_t allColumns,
+                                  int64_t width)
+{{
+    for (int64_t row = 0; row < allRows; row += 16) {{
+        CopyMatrix(to[row * width], from[row < rows ? row * far : 0],
+                   rows - row < 16 ? rows - row : 16, columns, far, 16, allColumns, 16);
+    }}
+}}
+""",
+    "LoadSquares": f"""// Squares of 16 x 16 elements of 32 bits, transposed.
+template <typename T>
+{_INLINE} void LoadSquares(const LocalTensor<T>& to, const LocalTensor<T>& from, int64_t groups,
+                                   int64_t squares, int64_t toWidth, int64_t fromWidth)
+{{
+    for (int64_t i = 0; i < groups; ++i) {{
+        LoadData2dTransposeParams params;
+        params.repeatTimes = static_cast<uint8_t>(squares);
+        params.srcStride = 1;
+        params.dstGap = 0;
+        params.dstFracGap = static_cast<uint16_t>(toWidth / 16 - 1);
+        LoadDataWithTranspose(to[i * 16 * toWidth], from[i * 16 * fromWidth], params);
+    }}
+}}
+""",
     "LoadFractals": f"""
 // Fractals of L1 to L0A or L0B: `inner` of them side by side, `outer` times.
 template <typename T>

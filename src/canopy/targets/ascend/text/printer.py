@@ -44,6 +44,7 @@ from canopy.targets.ascend.npu import (
     View,
     WaitEvent,
     WhileLoop,
+    walk,
 )
 from canopy.targets.ascend.scalars import Number, Poly, Register, Scalar, constant, poly_of
 from canopy.targets.ascend.text.calls import call_text
@@ -56,7 +57,7 @@ from canopy.targets.ascend.text.expressions import (
     operation,
 )
 from canopy.targets.ascend.text.lanes import print_lanes
-from canopy.targets.ascend.text.matrices import print_matrix
+from canopy.targets.ascend.text.matrices import grouped_buffers, print_matrix
 from canopy.targets.ascend.text.prelude import HELPERS, SCALAR_FUNCTIONS
 from canopy.targets.ascend.text.registers import Declarations
 from canopy.targets.ascend.text.sides import CUBE, VECTOR, flag_of, is_crossing, side
@@ -92,6 +93,7 @@ class _Printer:
         self._location = Location()
         self._helpers: set[str] = set()
         self._needs_scratch = False
+        self.grouped = grouped_buffers(walk(program.body))
         self._tensors: dict[tuple[Buffer, str], str] = {}
         self._globals: dict[tuple[Register | Buffer, str], str] = {}
         self._declarations = Declarations(program)
@@ -225,7 +227,8 @@ class _Printer:
         wanted = set(self._helpers)
         for name in reversed(HELPERS):
             if name in wanted:
-                wanted |= {other for other in HELPERS if f"{other}(" in HELPERS[name]}
+                text = HELPERS[name]
+                wanted |= {h for h in HELPERS if f"{h}(" in text or f"{h}<" in text}
         return wanted
 
     def _tensor_lines(self) -> Iterator[str]:
