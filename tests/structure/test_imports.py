@@ -31,7 +31,8 @@ LEVEL["failure"] = LEVEL["config"]  # redacted failure reports: needs the cache'
 LEVEL["ops"] = LEVEL["frontends"] + 1
 LEVEL["migrate"] = LEVEL["frontends"] + 1
 LEVEL["cuda"] = LEVEL["frontends"] + 1
-TOP = {"cli", "doctor", "inspect", "__init__", "__main__"}
+LEVEL["ascend"] = LEVEL["frontends"] + 1
+TOP = {"build", "cli", "doctor", "inspect", "__init__", "__main__"}
 # What stands below in the list and yet must not be imported: neighbours with a wall between them.
 WALLS = {
     "ir": {"runtime"},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,10 @@ from canopy.errors import CanopyError
 from canopy.migrate.apply import apply_edits, check_is_clean, diff_of, edits_of, write_in_place
 from canopy.migrate.findings import FileReport
 from canopy.migrate.formats import to_json, to_sarif
+from canopy.migrate.html import to_html
+from canopy.migrate.kernels import KERNEL_SECONDS, judge_kernels
 from canopy.migrate.project import Project, read_project
+from canopy.migrate.prove import prove
 from canopy.migrate.python_reader import read_python
 from canopy.migrate.summary import show_summary, shown
 from canopy.migrate.walker import read_bytes
@@ -31,12 +34,15 @@ _WIDTH_IN_FILES = 140
 class Options:
     """What the command line asks for."""
 
+    html_path: Path | None = None
     json_path: Path | None = None
     sarif_path: Path | None = None
     diff: bool = False
     apply: bool = False
     force: bool = False
     jobs: int | None = None
+    kernel_seconds: float = KERNEL_SECONDS
+    prove: str = ""
 
 
 @dataclass(frozen=True)
@@ -56,23 +62,30 @@ def migrate(root: Path, options: Options) -> int:
     try:
         with _progress() as tell:
             project = read_project(root, jobs=options.jobs, progress=tell)
+        if not (options.diff or options.apply):
+            with _progress("compiling kernels") as tell:
+                judge_kernels(
+                    project, seconds=options.kernel_seconds, jobs=options.jobs, progress=tell
+                )
+            if options.prove:
+                prove(project, options.prove, lambda doing: console.print(f"{doing} ..."))
         _write_reports(project, options)
         if options.diff or options.apply:
             return _rewrite(project, options, console)
         show_summary(project, console)
+        return 0 if project.proof is None or project.proof.holds else 1
     except KeyboardInterrupt:
         print("canopy: interrupted; nothing was rewritten", file=sys.stderr)
         return EXIT_INTERRUPTED
-    return 0
 
 
 @contextmanager
-def _progress() -> Iterator[Callable[[int, int], None] | None]:
+def _progress(doing: str = "reading") -> Iterator[Callable[[int, int], None] | None]:
     """A bar on a terminal, nothing elsewhere."""
     if not sys.stderr.isatty():
         yield None
         return
-    columns = (TextColumn("reading"), BarColumn(), MofNCompleteColumn())
+    columns = (TextColumn(doing), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("", total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
@@ -82,6 +95,8 @@ def _write_reports(project: Project, options: Options) -> None:
     for path, make in ((options.json_path, to_json), (options.sarif_path, to_sarif)):
         if path is not None:
             write_report(path, json.dumps(make(project), indent=1) + "\n")
+    if options.html_path is not None:
+        write_report(options.html_path, to_html(project))
 
 
 def write_report(path: Path, text: str) -> None:
@@ -118,10 +133,23 @@ def _rewrite(project: Project, options: Options, console: Console) -> int:
     if options.diff:
         for one in rewrites:
             sys.stdout.write(diff_of(one.report.path, one.before, one.after))
-    if options.apply:
-        for one in rewrites:
-            write_in_place(one.path, one.before, one.after)
-            console.print(f"rewritten: {shown(one.report.path)}", markup=False)
+    if options.apply and not _write_all(rewrites, console):
+        return EXIT_INTERRUPTED
     if not rewrites:
         console.print("there is nothing to rewrite by machine")
     return 0
+
+
+def _write_all(rewrites: Sequence[Rewrite], console: Console) -> bool:
+    """Puts the new texts in place; False where Ctrl-C ends it between two files."""
+    done = 0
+    try:
+        for one in rewrites:
+            write_in_place(one.path, one.before, one.after)
+            done += 1
+            console.print(f"rewritten: {shown(one.report.path)}", markup=False)
+    except KeyboardInterrupt:
+        fact = f"interrupted; {done} of {len(rewrites)} files were rewritten"
+        print(f"canopy: {fact}", file=sys.stderr)
+        return False
+    return True

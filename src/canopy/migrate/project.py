@@ -12,19 +12,21 @@ import json
 import os
 import re
 import signal
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib import resources
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from pathlib import Path, PurePosixPath
 
 from canopy import __version__, config
-from canopy.migrate.cuda_reader import read_cuda
+from canopy.migrate.cuda_reader import is_cuda, read_cuda
 from canopy.migrate.findings import Effort, FileReport
-from canopy.migrate.python_reader import read_python
+from canopy.migrate.proof import Proof
+from canopy.migrate.python_reader import is_relevant, read_python
+from canopy.migrate.statuses import facts_digest
 from canopy.migrate.text_reader import read_notebook, read_text
 from canopy.migrate.walker import SourceFile, read_bytes, walk
 from canopy.runtime.cache import DiskCache
@@ -32,6 +34,7 @@ from canopy.runtime.cache import DiskCache
 __all__ = ["Project", "read_project"]
 
 _METHOD = re.compile(rb"^[ \t]+(?:async[ \t]+)?def[ \t]+(cuda|npu|pin_memory|is_cuda)\b", re.M)
+_CHUNK = 4  # files that a worker takes at a time
 _FEW = 24  # as many files are read faster here than by starting processes
 Progress = Callable[[int, int], None]
 
@@ -42,6 +45,7 @@ class Project:
 
     root: Path
     files: list[FileReport] = field(default_factory=list)
+    proof: Proof | None = None
 
     @property
     def with_findings(self) -> list[FileReport]:
@@ -73,6 +77,7 @@ class _Task:
     reexports: Mapping[str, str]
     own_methods: tuple[str, ...]
     own_packages: tuple[str, ...]
+    bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -87,6 +92,8 @@ def read_project(
     root: Path, *, jobs: int | None = None, progress: Progress | None = None
 ) -> Project:
     """Reads ``root``, a folder or a file. CanopyError where it is neither."""
+    if root.is_symlink():  # the user named it; links below it are not followed
+        root = Path(os.path.realpath(root))
     found = list(walk(root))
     readable = [file for file in found if not file.note]
     own = _Own(tuple(sorted(_own_methods(root, readable))), _own_packages(readable))
@@ -130,7 +137,8 @@ def _task(root: Path, file: SourceFile, exports: Mapping[str, str], own: _Own) -
     path = _place(root, file.path)
     package = ".".join(_package_parts(file.path))
     wanted = _wanted(path, package, exports) if exports and file.kind == "python" else {}
-    return _Task(str(path), file.path, file.kind, package, wanted, own.methods, own.packages)
+    context = (package, wanted, own.methods, own.packages)
+    return _Task(str(path), file.path, file.kind, *context, bytes=file.bytes)
 
 
 def _package_parts(path: str) -> tuple[str, ...]:
@@ -176,15 +184,23 @@ def _read_one(task: _Task) -> FileReport:
         data = read_bytes(Path(task.file))
     except OSError as error:
         return FileReport(task.path, task.kind, note=f"not read: {error.strerror}")
+    if not _is_slow(task, data):
+        return _read(task, data)
     key = _key(task, data)
     known = _cache().get(key)
     if known is not None:
         with suppress(ValueError, KeyError, TypeError):
             return FileReport.from_data(json.loads(known))
     report = _read(task, data)
-    if report.findings or report.exports:
-        _cache().put(key, json.dumps(report.to_data()).encode())
+    _cache().put(key, json.dumps(report.to_data()).encode())
     return report
+
+
+def _is_slow(task: _Task, data: bytes) -> bool:
+    """Whether reading takes longer than asking the cache."""
+    if task.kind == "python":
+        return bool(task.reexports) or is_relevant(data, frozenset(task.own_packages))
+    return task.kind == "notebook" or (task.kind in ("cuda", "cpp") and is_cuda(data))
 
 
 def _read(task: _Task, data: bytes) -> FileReport:
@@ -213,7 +229,7 @@ def _cache() -> DiskCache:
 @functools.cache
 def _rules_digest() -> str:
     """Changes whenever the rules or the readers do."""
-    digest = hashlib.sha256(__version__.encode())
+    digest = hashlib.sha256((__version__ + facts_digest()).encode())
     for package in ("canopy.migrate", "canopy.migrate.rules"):
         for entry in sorted(resources.files(package).iterdir(), key=lambda one: one.name):
             if entry.name.endswith((".py", ".toml")):
@@ -246,32 +262,66 @@ def _read_all(
 
 
 def _read_in_processes(tasks: Sequence[_Task], jobs: int, tell: Progress) -> list[FileReport]:
-    reports: list[FileReport] = []
-    with ProcessPoolExecutor(jobs, get_context("spawn"), _ignore_interrupt) as pool:
-        answers = pool.map(_read_one, tasks, chunksize=8)
+    """The reports, in the order of ``tasks``; the longest files are read first."""
+    order = sorted(range(len(tasks)), key=lambda at: -tasks[at].bytes)
+    reports: dict[int, FileReport] = {}
+    others = set(active_children())
+    with ProcessPoolExecutor(jobs, get_context("spawn"), _give_way) as pool:
         try:
-            for number, report in enumerate(answers, 1):
-                reports.append(report)
-                tell(number, len(tasks))
+            with _interrupts_held():
+                chunks = [order[at : at + _CHUNK] for at in range(0, len(order), _CHUNK)]
+                answers = [pool.submit(_read_some, [tasks[at] for at in some]) for some in chunks]
+            for some, answer in zip(chunks, answers, strict=True):
+                reports.update(zip(some, answer.result(), strict=True))
+                tell(len(reports), len(tasks))
         except BrokenProcessPool:
-            return reports + [_read_alone(task) for task in tasks[len(reports) :]]
+            left = order[len(reports) :]
+            suspects, rest = left[: 2 * jobs * _CHUNK], left[2 * jobs * _CHUNK :]
+            alone = _read_one_by_one([tasks[at] for at in suspects])
+            reports.update(zip(suspects, alone, strict=True))
+            tell(len(reports), len(tasks))
+            again = _read_in_processes([tasks[at] for at in rest], jobs, lambda done, total: None)
+            reports.update(zip(rest, again, strict=True))
         except KeyboardInterrupt:
-            pool.shutdown(wait=False, cancel_futures=True)
+            for process in set(active_children()) - others:
+                process.kill()
             raise
-    return reports
+    return [reports[at] for at in range(len(tasks))]
 
 
-def _ignore_interrupt() -> None:
-    """Ctrl-C is for the parent, which ends its workers."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _read_some(tasks: Sequence[_Task]) -> list[FileReport]:
+    return [_read_one(task) for task in tasks]
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Holds Ctrl-C back while workers start: it is for the parent, which ends them, and they
+    inherit that they do not hear it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _give_way() -> None:
+    """Lets the user's other programs go first."""
     with suppress(OSError):
         os.nice(5)
 
 
-def _read_alone(task: _Task) -> FileReport:
-    """One file in a process of its own, after some file has brought a worker down."""
-    with ProcessPoolExecutor(1, get_context("spawn"), _ignore_interrupt) as pool:
-        try:
-            return pool.submit(_read_one, task).result()
-        except BrokenProcessPool:
-            return FileReport(task.path, task.kind, note="not read: it brings the parser down")
+def _read_one_by_one(tasks: Sequence[_Task]) -> list[FileReport]:
+    """After some file has brought a worker down: it shows which."""
+    reports: list[FileReport] = []
+    while len(reports) < len(tasks):
+        with ProcessPoolExecutor(1, get_context("spawn"), _give_way) as pool:
+            try:
+                for task in tasks[len(reports) :]:
+                    with _interrupts_held():
+                        answer = pool.submit(_read_one, task)
+                    reports.append(answer.result())
+            except BrokenProcessPool:
+                task = tasks[len(reports)]
+                note = "not read: it brings the parser down"
+                reports.append(FileReport(task.path, task.kind, note=note))
+    return reports

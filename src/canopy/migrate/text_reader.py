@@ -16,7 +16,7 @@ from canopy.migrate.python_reader import read_python
 from canopy.migrate.rules import rules_of
 from canopy.migrate.statuses import cpu_status
 
-__all__ = ["MOST_LINE", "read_notebook", "read_text"]
+__all__ = ["MOST_LINE", "notebook_code", "read_notebook", "read_text"]
 
 MOST_LINE = 2000  # a longer line is data
 _COMMENT = re.compile(r"(^|\s)#.*$")
@@ -27,7 +27,7 @@ def read_text(data: bytes, path: str, kind: str) -> FileReport:
     """The findings of a file of lines; each rule at most once in a line."""
     report = FileReport(path, kind, lines=data.count(b"\n") + 1)
     rules = [rule for rule in rules_of("text") if kind in rule.kinds]
-    for number, line in enumerate(data.decode("utf-8", "replace").splitlines(), 1):
+    for number, line in enumerate(data.decode("utf-8", "replace").split("\n"), 1):
         code = _COMMENT.sub("", line[:MOST_LINE])
         for rule in rules:
             if match := rule.pattern.search(code):
@@ -46,17 +46,26 @@ def read_notebook(data: bytes, path: str, **context: Any) -> FileReport:
     """The code cells of a notebook; lines count through the cells. No edits are made."""
     report = FileReport(path, "notebook")
     try:
-        document = json.loads(data)
-        cells = document["cells"]
-        sources = [_source(cell) for cell in cells if cell["cell_type"] == "code"]
-    except (ValueError, KeyError, TypeError, RecursionError):
+        code = notebook_code(data)
+    except ValueError:
         report.note = "not read: no notebook of Jupyter's format"
         return report
-    code = "\n".join("\n".join(map(_without_magic, source.splitlines())) for source in sources)
-    found = read_python(code.encode("utf-8", "replace"), path, **context)
+    found = read_python(code, path, **context)
     report.lines, report.note = found.lines, found.note
     report.findings = [_unedited(finding) for finding in found.findings]
     return report
+
+
+def notebook_code(data: bytes) -> bytes:
+    """The code cells as one Python file, whose lines findings count; ValueError where ``data`` is
+    no notebook."""
+    try:
+        cells = json.loads(data)["cells"]
+        sources = [_source(cell) for cell in cells if cell["cell_type"] == "code"]
+    except (KeyError, TypeError, RecursionError) as error:
+        raise ValueError("no notebook of Jupyter's format") from error
+    lines = [line for source in sources for line in source.splitlines()]
+    return "\n".join(map(_without_magic, lines)).encode("utf-8", "replace")
 
 
 def _source(cell: Mapping[str, Any]) -> str:

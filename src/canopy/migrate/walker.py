@@ -15,7 +15,7 @@ from pathlib import Path
 
 from canopy.errors import CanopyError
 
-__all__ = ["MOST_BYTES", "SourceFile", "kind_of", "read_bytes", "walk"]
+__all__ = ["MOST_BYTES", "SourceFile", "is_environment", "kind_of", "read_bytes", "walk"]
 
 MOST_BYTES = 4 << 20  # a larger source is generated, or data
 _DEEPEST = 64
@@ -47,6 +47,7 @@ class SourceFile:
     path: str
     kind: str
     note: str = ""
+    bytes: int = 0
 
 
 def kind_of(name: str) -> str:
@@ -81,10 +82,10 @@ def _walk_folder(folder: Path, prefix: str, depth: int) -> Iterator[SourceFile]:
     for entry in entries:
         path = prefix + entry.name
         if entry.is_symlink():
-            if kind_of(entry.name) or entry.is_dir():
+            if kind_of(entry.name) or os.path.isdir(entry.path):
                 yield SourceFile(path, "link", "not read: a link")
         elif entry.is_dir(follow_symlinks=False):
-            if entry.name in _FOLDERS_NOT_READ or _is_environment(entry.path):
+            if entry.name in _FOLDERS_NOT_READ or is_environment(entry.path):
                 continue
             if depth == _DEEPEST:
                 yield SourceFile(path, "folder", f"not read: {_DEEPEST} folders deep")
@@ -94,7 +95,7 @@ def _walk_folder(folder: Path, prefix: str, depth: int) -> Iterator[SourceFile]:
             yield _checked(Path(entry.path), path, kind)
 
 
-def _is_environment(folder: str) -> bool:
+def is_environment(folder: str) -> bool:
     """Whether this is a virtual environment: other people's code."""
     return os.path.exists(os.path.join(folder, "pyvenv.cfg"))
 
@@ -108,7 +109,7 @@ def _checked(file: Path, path: str, kind: str) -> SourceFile:
         return SourceFile(path, kind, "not read: not a regular file")
     if status.st_size > MOST_BYTES:
         return SourceFile(path, kind, f"not read: {status.st_size >> 20} MiB is too large")
-    return SourceFile(path, kind)
+    return SourceFile(path, kind, bytes=status.st_size)
 
 
 def read_bytes(file: Path) -> bytes:

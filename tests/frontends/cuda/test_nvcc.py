@@ -186,7 +186,14 @@ def test_the_version_is_where_build_systems_look(project: Path) -> None:
     ("source", "message"),
     [
         ("int main() {\n  undeclared();\n}\n", "bad.cu:2:3: error: use of undeclared identifier"),
-        ("#include <cublas_v2.h>\n", "hint: cublas_v2.h belongs to cuBLAS"),
+        (
+            "#include <curand_kernel.h>\n",
+            "hint: curand_kernel.h belongs to cuRAND, which is not part",
+        ),
+        (
+            "#include <cublas_v2.h>\nint main() { cublasHandle_t h; cublasSgemm(h); }\n",
+            "hint: cublasSgemm belongs to cuBLAS",
+        ),
         (
             "__global__ void k(cudaTextureObject_t t, float* o) { *o = tex2D<float>(t, 1, 2); }\n",
             "is unavailable: textures and surfaces are not supported yet by Canopy",
@@ -249,10 +256,12 @@ def test_libraries_that_are_not_here_are_reported() -> None:
 
 def test_a_kernel_with_a_bad_address_is_named(project: Path) -> None:
     (project / "bad.cu").write_text(
-        "__global__ void store(int* p) { *p = 1; }\n"
+        "#include <cstdio>\n"
+        '__global__ void store(int* p) { printf("so far\\n"); *p = 1; }\n'
         "int main() { store<<<1, 1>>>((int*)64); return cudaDeviceSynchronize(); }\n"
     )
     done = canopy(project, "run", "bad.cu", status=-11)
+    assert done.stdout == "so far\n"
     assert "illegal memory access was encountered while the kernel _Z5storePi ran" in done.stderr
     assert "address 0x0000000000000040" in done.stderr
 

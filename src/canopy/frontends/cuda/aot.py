@@ -11,9 +11,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from canopy.compiler import assemble, compile_kernel
+from canopy.frontends.cuda.forked import map_forked
 from canopy.frontends.cuda.llvm_types import PtrType, size_of
 from canopy.frontends.cuda.llvm_values import Argument, Function
-from canopy.frontends.cuda.module import CudaModule, LoweredKernel
+from canopy.frontends.cuda.module import CudaModule
 from canopy.frontends.cuda.variables import host_definition, host_symbol, module_symbol
 
 __all__ = ["ANY_SHAPE", "Registration", "Shape", "device_objects"]
@@ -26,9 +27,22 @@ DYNAMIC_SHARED_BYTES = 227 << 10
 
 @dataclass(frozen=True)
 class _Variant:
+    """A kernel for one block shape, and the linker's name of its entry."""
+
+    function: Function
     block: Shape
     entry: str
+
+
+@dataclass(frozen=True)
+class _Made:
+    """What a variant became; ``variables``: the names of those that it takes as arguments."""
+
+    code: bytes
     scratch_bytes: int
+    written: tuple[bool, ...]
+    variables: tuple[str, ...]
+    static_shared_bytes: int
 
 
 @dataclass(frozen=True)
@@ -46,31 +60,42 @@ def device_objects(
     module_id: str,
     shapes: Mapping[str, Sequence[Shape]],
     registrations: Sequence[Registration] = (),
+    processes: int = 1,
 ) -> list[bytes]:
     """Object files of every kernel, and the one that registers them.
 
     ``shapes``: by mangled kernel name, the block shapes to compile for. A module that was linked of
     several sources has a registration for each; else all of it goes under ``module_id``.
+    ``processes``: how many may compile at once.
     """
-    objects: list[bytes] = []
-    tables: dict[str, _Table] = {}
-    for function in module.kernels:
-        variants = []
-        lowered = None
-        written: Sequence[bool] = ()
-        for number, block in enumerate(_expanded(module, function.name, shapes)):
-            lowered = module.lower(function.name, block, DYNAMIC_SHARED_BYTES)
-            entry = f"canopy.kernel.{module_id}.{function.name}.{number}"
-            code = compile_kernel(lowered.kernel, entry_name=entry)
-            objects.append(code.object_code)
-            written = code.written
-            variants.append(_Variant(block, entry, code.scratch_bytes))
-        if lowered is not None:
-            table = _kernel_table(function, lowered, written, variants, len(tables))
-            tables[function.name] = table
+    variants = [
+        _Variant(function, block, f"canopy.kernel.{module_id}.{function.name}.{number}")
+        for function in module.kernels
+        for number, block in enumerate(_expanded(module, function.name, shapes))
+    ]
+    made = map_forked(lambda number: _compile(module, variants[number]), len(variants), processes)
+    rows: dict[Function, list[tuple[_Variant, _Made]]] = {}
+    for variant, result in zip(variants, made, strict=True):
+        rows.setdefault(variant.function, []).append((variant, result))
+    tables = {
+        function.name: _kernel_table(function, row, number)
+        for number, (function, row) in enumerate(rows.items())
+    }
     parts = registrations or [_whole(module, module_id)]
-    objects.append(assemble(_registration(module, parts, tables)))
-    return objects
+    return [*(result.code for result in made), assemble(_registration(module, parts, tables))]
+
+
+def _compile(module: CudaModule, variant: _Variant) -> _Made:
+    lowered = module.lower(variant.function.name, variant.block, DYNAMIC_SHARED_BYTES)
+    is_rare = module.expects_lines(variant.function.name) and variant.block[1:] == (0, 0)
+    code = compile_kernel(lowered.kernel, entry_name=variant.entry, optimized=not is_rare)
+    return _Made(
+        code.object_code,
+        code.scratch_bytes,
+        tuple(code.written),
+        tuple(variable.name for variable in lowered.variables),
+        lowered.static_shared_bytes,
+    )
 
 
 def _whole(module: CudaModule, module_id: str) -> Registration:
@@ -95,32 +120,29 @@ class _Table:
 
 
 def _kernel_table(
-    function: Function,
-    lowered: LoweredKernel,
-    written: Sequence[bool],
-    variants: list[_Variant],
-    number: int,
+    function: Function, variants: Sequence[tuple[_Variant, _Made]], number: int
 ) -> _Table:
+    _, made = variants[-1]
     parameters = [
         f"{{i32, i32}} {{i32 {_size(a)}, i32 {_kind(a, is_written)}}}"
-        for a, is_written in zip(lowered.arguments, written, strict=False)
+        for a, is_written in zip(function.arguments, made.written, strict=False)
     ]
-    variables = [f'ptr @"{host_symbol(v.name)}"' for v in lowered.variables]
+    variables = [f'ptr @"{host_symbol(name)}"' for name in made.variables]
     rows = [
-        f"{_VARIANT} {{[3 x i32] [{', '.join(f'i32 {n}' for n in v.block)}], i32 0, "
-        f'ptr @"{v.entry}", i64 {v.scratch_bytes}}}'
-        for v in variants
+        f"{_VARIANT} {{[3 x i32] [{', '.join(f'i32 {n}' for n in variant.block)}], i32 0, "
+        f'ptr @"{variant.entry}", i64 {result.scratch_bytes}}}'
+        for variant, result in variants
     ]
     definitions = [
         _array(f"parameters.{number}", "{i32, i32}", parameters),
         _array(f"variables.{number}", "ptr", variables),
         _array(f"variants.{number}", _VARIANT, rows),
-        *(f'declare i32 @"{v.entry}"(ptr, ptr, ptr, i64, i64, ptr)' for v in variants),
+        *(f'declare i32 @"{v.entry}"(ptr, ptr, ptr, i64, i64, ptr)' for v, _ in variants),
     ]
     row = (
         f"ptr @parameters.{number}, ptr @variables.{number}, "
         f"ptr @variants.{number}, i32 {len(parameters)}, i32 {len(variables)}, i32 {len(rows)}, "
-        f"i32 {function.max_threads}, i64 {lowered.static_shared_bytes}, i32 0, i32 0}}"
+        f"i32 {function.max_threads}, i64 {made.static_shared_bytes}, i32 0, i32 0}}"
     )
     return _Table(row, definitions)
 

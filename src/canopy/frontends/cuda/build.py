@@ -51,8 +51,9 @@ def compile_source(path: Path, output: Path, options: Options) -> None:
     output.write_bytes(compile_object(path, options).code)
 
 
-def compile_object(path: Path, options: Options) -> Compiled:
-    """As `compile_source`; both halves are compiled at the same time."""
+def compile_object(path: Path, options: Options, processes: int = 1) -> Compiled:
+    """As `compile_source`; both halves are compiled at the same time, and kernels by so many
+    ``processes``."""
     source = path.read_text(encoding="utf-8", errors="replace")
     module_id = _module_id(source, path, options)
     with tempfile.TemporaryDirectory(prefix="canopy-") as name, ThreadPoolExecutor(2) as pool:
@@ -70,7 +71,7 @@ def compile_object(path: Path, options: Options) -> Compiled:
             made = [unit_object(unit)]
         else:
             module = module_of(device.result(), str(path), options.checked)
-            made = device_objects(module, module_id, shapes)
+            made = device_objects(module, module_id, shapes, processes=processes)
         parts = write_parts(made, folder)
         joined = folder / "joined.o"
         _join([host_object.result(), *parts], joined)
@@ -86,10 +87,10 @@ def write_parts(objects: Sequence[bytes], folder: Path) -> list[Path]:
     return parts
 
 
-def link_device_code(units: Sequence[Unit], output: Path) -> None:
+def link_device_code(units: Sequence[Unit], output: Path, processes: int = 1) -> None:
     """The device code of separately compiled sources as one relocatable object."""
     with tempfile.TemporaryDirectory(prefix="canopy-") as folder:
-        _join(write_parts(link_units(units), Path(folder)), output)
+        _join(write_parts(link_units(units, processes), Path(folder)), output)
 
 
 def _device_ir(source: str, filename: str, folder: Path, options: Options) -> str:

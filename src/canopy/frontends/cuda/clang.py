@@ -45,9 +45,10 @@ _LIBRARIES = {
     "nvml": "NVML",
     "npp": "NPP",
     "mma.h": "the wmma interface",
-    "mpi.h": "MPI, which is to be installed and named with -I",
+    "mpi.h": "MPI",
     "GL/": "OpenGL",
 }
+_NOT_HERE = "which is not part of this version of Canopy"
 # What clang says about features of CUDA that Canopy does not have, and what to know then.
 _FEATURES = {
     "kernel launch from __device__": "kernels that launch kernels (dynamic parallelism) are not "
@@ -145,6 +146,9 @@ def _hint(fact: str) -> str:
             return hint
     unknown = _UNKNOWN_NAME.search(fact)
     if unknown:
+        library = _library_of(unknown[1])
+        if library:
+            return f"{unknown[1]} belongs to {library}, {_NOT_HERE}"
         return f"if {unknown[1]} is CUDA's, Canopy lacks it: docs/compatibility.md lists what is"
     return _missing_header_hint(fact)
 
@@ -153,10 +157,15 @@ def _missing_header_hint(fact: str) -> str:
     match = _MISSING_HEADER.search(fact)
     if not match:
         return ""
-    for prefix, library in _LIBRARIES.items():
-        if match[1].startswith(prefix):
-            return f"{match[1]} belongs to {library}; Canopy does not have it"
+    library = _library_of(match[1])
+    if library:
+        return f"{match[1]} belongs to {library}, {_NOT_HERE}"
     return "name its folder with -I"
+
+
+def _library_of(name: str) -> str:
+    """The library that a header or a function of such a name belongs to; empty: none we know."""
+    return next((library for prefix, library in _LIBRARIES.items() if name.startswith(prefix)), "")
 
 
 def _diagnostic(line: str) -> _Diagnostic | None:

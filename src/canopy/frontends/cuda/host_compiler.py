@@ -13,7 +13,7 @@ from canopy.errors import CanopyError
 from canopy.frontends.cuda.command_line import OPENMP_NOTE
 from canopy.frontends.cuda.libraries import is_runtime_library, wanted_libraries
 from canopy.frontends.cuda.linking import host_compiler_command
-from canopy.frontends.cuda.toolchain import header_folders
+from canopy.frontends.cuda.toolchain import header_folders, zig_environment
 from canopy.runtime.build import runtime_archive
 
 __all__ = ["command_for", "main"]
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str]) -> int:
     for note in notes:
         print(f"canopy: {note}", file=sys.stderr)
     sys.stderr.flush()
-    os.execv(command[0], command)
+    os.execve(command[0], command, zig_environment())
     raise AssertionError("execv returns only by raising")
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from canopy.errors import CompileError, Location
-from canopy.frontends.cuda.toolchain import LINK_TARGET, find_zig
+from canopy.frontends.cuda.toolchain import LINK_TARGET, find_zig, zig_environment
 from canopy.runtime.build import runtime_archive
 
 __all__ = ["host_compiler_command", "link", "link_command"]
@@ -50,7 +50,8 @@ def link(objects: Sequence[Path | str], output: Path, flags: Sequence[str] = ("-
     # The linker writes into the file it finds: a program that runs keeps the old one.
     output.unlink(missing_ok=True)
     command = link_command(objects, output, flags)
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    environment = zig_environment()
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         text = done.stderr.strip() or done.stdout.strip()
         raise CompileError(f"the linker failed:\n{text}", location=Location(""), hint=_hint(text))
@@ -60,7 +61,7 @@ def _hint(text: str) -> str:
     for symbol in _UNDEFINED.findall(text):
         for prefix, library in _LIBRARY_OF_SYMBOL.items():
             if symbol.startswith(prefix):
-                return f"{symbol} belongs to {library}; Canopy does not have it"
+                return f"{symbol} belongs to {library}, which is not part of this version of Canopy"
         if re.match(r"cuda[A-Z]|cu[A-Z]", symbol):
             return f"{symbol} is not in Canopy's CUDA runtime: docs/compatibility.md lists what is"
         if "std::__cxx11" in text or symbol.startswith("std::"):

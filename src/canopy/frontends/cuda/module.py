@@ -46,6 +46,7 @@ __all__ = ["CudaModule", "LoweredKernel", "compile_cuda", "module_of"]
 
 MAX_THREADS = 1024
 WARP = 32
+DYNAMIC_ALIGNMENT = 128  # at least what any __align__ of extern __shared__ arrays asks for
 BLOCK_MEMORIES = 64  # MEMORIES of runtime/native/apart.c
 
 
@@ -102,9 +103,14 @@ class CudaModule:
         function = self._find(name)
         most = min(function.max_threads, MAX_THREADS)
         sizes = [*(n for n in _BUCKETS if n < most and not self.checked), most]
-        if _is_planar(function):
+        if not self.expects_lines(name):
             return [(n, 0, 0) for n in sizes]
         return [*((n, 1, 0) for n in sizes), (most, 0, 0)]
+
+    def expects_lines(self, name: str) -> bool:
+        """Whether a kernel does not look at y and z: it is hardly launched with blocks that have
+        them."""
+        return not _is_planar(self._find(name))
 
     @property
     def kernel_names(self) -> tuple[str, ...]:
@@ -166,7 +172,7 @@ _PLANAR = tuple(f"llvm.nvvm.read.ptx.sreg.{r}.{a}" for r in ("tid", "ntid") for 
 
 
 def _is_planar(function: Function) -> bool:
-    """Whether a kernel looks at y or z: it is meant for blocks that have them."""
+    """Whether a kernel looks at y or z."""
     return any(i.callee in _PLANAR for b in function.blocks for i in b.instructions)
 
 
@@ -258,19 +264,27 @@ def _shared_memory(t: Translator, flow: ControlFlow) -> int:
     static = 0
     if any(i.callee in SHARED_ADDRESSES for b in flow.order for i in b.instructions):
         t.env["shared base"] = _block_memory(t, 0, 16, 16)
+    dynamic = None
     for index, variable in enumerate(_variables(flow, 3), start=1):
         size = size_of(variable.content)
         static += size
-        bytes_ = t.shared_bytes if size == 0 else size
-        if not bytes_:
-            raise LaunchError(
-                f"{variable.name} is extern __shared__, and the launch gives it no bytes",
-                location=t.function.location,
-                hint="give shared_bytes, the third launch parameter",
-            )
-        t.env[variable] = _block_memory(t, index, bytes_, max(variable.alignment, 16))
+        if size:
+            t.env[variable] = _block_memory(t, index, size, max(variable.alignment, 16))
+        else:
+            dynamic = t.env[variable] = dynamic or _dynamic_memory(t, index, variable)
         check_array(t, t.env[variable], size, SHARED, shared_name(variable.name))
     return static
+
+
+def _dynamic_memory(t: Translator, index: int, variable: Global) -> ir.Value:
+    """The memory that all extern __shared__ arrays of a kernel begin in."""
+    if not t.shared_bytes:
+        raise LaunchError(
+            f"{variable.name} is extern __shared__, and the launch gives it no bytes",
+            location=t.function.location,
+            hint="give shared_bytes, the third launch parameter",
+        )
+    return _block_memory(t, index, t.shared_bytes, max(variable.alignment, DYNAMIC_ALIGNMENT))
 
 
 def _block_memory(t: Translator, index: int, bytes_: int, alignment: int) -> ir.Value:

@@ -36,6 +36,7 @@ from canopy.frontends.cuda.toolchain import (
     header_folders,
     host_cpu,
     host_flags,
+    zig_environment,
 )
 from canopy.frontends.cuda.units import Unit, units_in
 
@@ -266,7 +267,9 @@ def _host_command(line: CommandLine, name: str) -> list[str]:
 def _run_clang(command: Sequence[str], line: CommandLine) -> None:
     if line.verbose:
         _trace(command)
-    done = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)
+    done = subprocess.run(
+        command, env=zig_environment(), stderr=subprocess.PIPE, text=True, check=False
+    )
     if done.returncode:
         raise clang_error(done.stderr, command[-1])
     sys.stderr.write(done.stderr)
@@ -336,13 +339,14 @@ def _link_device_code(line: CommandLine, output: Path) -> int:
         if units:
             from canopy.frontends.cuda.build import link_device_code
 
-            link_device_code(units, output)
+            link_device_code(units, output, config.num_threads())
             return 0
         source = Path(name) / "empty.c"
         source.write_text("", encoding="utf-8")
         command = host_compiler_command()
         command[1] = "cc"
-        subprocess.run([*command, "-fPIC", "-c", str(source), "-o", str(output)], check=True)
+        command += ["-fPIC", "-c", str(source), "-o", str(output)]
+        subprocess.run(command, env=zig_environment(), check=True)
     return 0
 
 
@@ -393,7 +397,7 @@ def _link_with_device_code(
 
     with tempfile.TemporaryDirectory(prefix="canopy-") as folder:
         device = Path(folder) / "device.o"
-        link_device_code(units, device)
+        link_device_code(units, device, config.num_threads())
         link([device, *objects], output, _link_flags(line))
 
 

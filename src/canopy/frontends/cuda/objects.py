@@ -46,7 +46,7 @@ def object_of(source: Path, options: Options) -> CachedObject:
                 return CachedObject(code, variant["warnings"])
     from canopy.frontends.cuda.build import compile_object
 
-    made = compile_object(source, options)
+    made = compile_object(source, options, config.num_threads())
     included = [(str(path), hash_of(path)) for path in made.included if not is_ours(path)]
     name = f"cuda-object {key} {hashlib.sha256(repr(included).encode()).hexdigest()}"
     fresh = {"included": included, "object": name, "warnings": made.warnings}

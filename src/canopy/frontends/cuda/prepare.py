@@ -6,7 +6,6 @@ toolkit folder take seconds. `is_prepared` answers without building anything.
 
 from __future__ import annotations
 
-import os
 import subprocess
 import tempfile
 from collections.abc import Callable
@@ -14,7 +13,7 @@ from pathlib import Path
 
 from canopy.errors import CompileError
 from canopy.frontends.cuda.linking import host_compiler_command
-from canopy.frontends.cuda.toolchain import find_zig
+from canopy.frontends.cuda.toolchain import find_zig, zig_cache, zig_environment
 from canopy.frontends.cuda.toolkit import toolkit_folder
 from canopy.runtime.build import ARCHIVE_NAME, NATIVE_FOLDER, runtime_archive
 
@@ -62,9 +61,7 @@ def mark_prepared() -> None:
 
 def _mark() -> Path:
     """A file in zig's own cache: whoever empties that removes it too."""
-    folder = os.environ.get("ZIG_GLOBAL_CACHE_DIR")
-    home = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    root = Path(folder) if folder else Path(home) / "zig"
+    root = zig_cache()
     root.mkdir(parents=True, exist_ok=True)
     return root / f"canopy-ready-{find_zig().stat().st_mtime_ns}"
 
@@ -74,7 +71,8 @@ def _link_once(*flags: str) -> None:
         source = Path(folder) / "empty.cpp"
         source.write_text(_PROGRAM, encoding="utf-8")
         command = [*host_compiler_command(), *flags, str(source), "-o", str(Path(folder) / "out")]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        environment = zig_environment()
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         raise CompileError(f"the C++ library cannot be built:\n{done.stderr.strip()}")
 

@@ -66,13 +66,13 @@ def unit_object(unit: Unit) -> bytes:
 # ---- linking
 
 
-def link_units(units: Sequence[Unit]) -> list[bytes]:
+def link_units(units: Sequence[Unit], processes: int = 1) -> list[bytes]:
     """Object files of the device code of all units, and one that names them as linked."""
     whole = ",".join(unit.id for unit in units)
     id_ = hashlib.sha256(whole.encode()).hexdigest()[:16]
     ir, registrations = _linked(units)
     module = module_of(ir, units[0].filename, any(unit.checked for unit in units))
-    made = device_objects(module, id_, _shapes(units, registrations), registrations)
+    made = device_objects(module, id_, _shapes(units, registrations), registrations, processes)
     return made + [unit_object(Unit(unit.id, unit.filename, "", {})) for unit in units]
 
 

@@ -313,15 +313,6 @@ class _Structurer:
         everybody = self.t.inverted(self.t.any_active(self.t.both(None, self.t.inverted(mask))))
         self.when(everybody, lambda: self._while_whole(loop, carried), lambda: None, carried)
 
-    def _all_stay(self, condition: ir.Value) -> ir.Value:
-        """Whether all threads go on, of which there is one: a target may ask a strip of lanes where
-        nobody lives and nobody would ever leave."""
-        t = self.t
-        stay = t.inverted(t.any_active(t.both(None, t.inverted(condition))))
-        if t.living is None:
-            return stay
-        return t.add(ir.And, lhs=stay, rhs=t.any_active(t.both(None, condition)))
-
     def _while_whole(self, loop: Loop, carried: list[VariableKey]) -> None:
         header = loop.header
         location = header.terminator.location
@@ -332,10 +323,13 @@ class _Structurer:
         def test() -> list[ir.Value]:
             self._bind(carried, before)
             self.instructions(header, None)
-            return [
-                self._all_stay(self._stays(loop)),
-                *(self.t.env[key] for key in [*carried, *extras]),
-            ]
+            staying = self._stays(loop)
+            leaving = self.t.both(None, self.t.inverted(staying))
+            stays = self.t.inverted(self.t.any_active(leaving))
+            if self.t.living is not None:  # a target may take strips one by one: some are all idle
+                somebody = self.t.any_active(self.t.both(None, staying))
+                stays = self.t.add(ir.And, lhs=stays, rhs=somebody)
+            return [stays, *(self.t.env[key] for key in [*carried, *extras])]
 
         condition, *values = self._inside(before, test)
         before.ops.append(_condition(condition, values, header))

@@ -6,7 +6,9 @@ C++ library's configuration are given by hand; the flags hold for the pinned ver
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
+import os
 import platform
 from functools import cache
 from pathlib import Path
@@ -26,6 +28,8 @@ __all__ = [
     "host_cpu",
     "host_flags",
     "host_triple",
+    "zig_cache",
+    "zig_environment",
 ]
 
 HEADERS = Path(__file__).parent / "headers"
@@ -57,6 +61,22 @@ def find_zig() -> Path:
         "CUDA C++ needs the ziglang package (it carries clang), which is not installed",
         hint="pip install canopy-nn[cuda]",
     )
+
+
+def zig_cache() -> Path:
+    """Where zig keeps the C++ library it compiled. Each installation of zig has its own: two
+    that share a folder take each other's files for stale, and compile the library at every link."""
+    named = os.environ.get("ZIG_GLOBAL_CACHE_DIR")
+    if named:
+        return Path(named)
+    home = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    installation = hashlib.sha256(str(find_zig()).encode()).hexdigest()[:12]
+    return Path(home) / "zig" / f"canopy-{installation}"
+
+
+def zig_environment() -> dict[str, str]:
+    """The environment in which zig's driver compiles and links."""
+    return {**os.environ, "ZIG_GLOBAL_CACHE_DIR": str(zig_cache())}
 
 
 def host_triple() -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from canopy.frontends.cuda.cfg import ControlFlow, Loop
+from canopy.frontends.cuda.in_step import exchanges_in_step
 from canopy.frontends.cuda.llvm_types import PtrType
 from canopy.frontends.cuda.llvm_values import (
     Block,
@@ -59,11 +60,14 @@ class Waits:
         calls = [i for b in self._flow.order for i in b.instructions if i.callee]
         is_wide = any(i.callee.startswith(WARP_WIDE) for i in calls)
         within = [loop for loop in self.loops if not _barriers_in(loop.blocks)]
-        if not is_wide and any(map(self._has_several_lanes, within)):
+        if not is_wide and any(map(self._has_several_lanes, within)) and not self._in_step():
             return 1
         names_barriers = any(is_named_barrier(i) for i in calls)
         is_between_blocks = all(map(self._waits_for_other_blocks, within))
         return 0 if is_between_blocks and not self.uneven and not names_barriers else WARP
+
+    def _in_step(self) -> bool:
+        return exchanges_in_step(self._flow, self._uniformity, _is_of_block, _is_same)
 
     # ---- loops that wait
 

@@ -10,57 +10,22 @@ import os
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from contextvars import ContextVar
 from typing import Any
 
 from canopy import config, ir
 from canopy.errors import LaunchError, UnsupportedError
+from canopy.frontends.triton.simulated_report import count, summary_lines
 from canopy.ir.interpreter.memory import Allocation, allocation_of
 from canopy.ir.types import is_pointer
 from canopy.passes import pipeline
-from canopy.targets.ascend import Report, load_chip, lower_kernel, simulate
+from canopy.targets.ascend import Report, TimingSimulator, load_chip, lower_kernel, simulate
 
-__all__ = ["SimulatedKernel", "Totals", "listeners", "simulate_launch", "summary_lines"]
+__all__ = ["SimulatedKernel", "listeners", "simulate_launch", "summary_lines"]
 
-listeners: list[Callable[[Report], None]] = []
-
-
-@dataclass(slots=True)
-class Totals:
-    """All launches of one kernel on one chip."""
-
-    launches: int = 0
-    time_s: float = 0.0
-    hazards: int = 0
-    last: Report | None = None
-
-
-_totals: dict[tuple[str, str], Totals] = {}
-
-
-def _count(report: Report) -> None:
-    totals = _totals.setdefault((report.name, report.chip.name), Totals())
-    totals.launches += 1
-    totals.time_s += report.time_s
-    totals.hazards += len(report.hazards)
-    totals.last = report
-
-
-listeners.append(_count)
-
-
-def summary_lines() -> list[str]:
-    """What the report of `canopy run` says of the kernels that were simulated."""
-    lines = []
-    for (name, chip), totals in _totals.items():
-        assert totals.last is not None
-        lines.append(
-            f"  simulated:  {name} on {chip}: {totals.launches:,} launches, "
-            f"{totals.time_s * 1e6:.1f} us; the last one {totals.last.summary()}"
-        )
-        if totals.hazards:
-            lines.append(f"  hazard:     {name}: {totals.hazards}, {totals.last.hazards[:1]}")
-    return lines
+listeners: list[Callable[[Report], None]] = [count]
+_MODES = ("functional", "timing")
+_mode: ContextVar[str] = ContextVar("mode", default="functional")
 
 
 def simulate_launch(
@@ -75,22 +40,24 @@ def simulate_launch(
 
     ``kernel`` is what ``@triton.jit`` (or ``autotune``, ``heuristics``) made, ``grid`` a tuple or
     a function of the constants, ``args`` and ``kwargs`` what a launch is given; tensors are in CPU
-    memory and hold the results afterwards. Raises UnsupportedError for what the chip cannot run.
+    memory and hold the results afterwards. With ``mode="timing"`` nothing is computed and tensors
+    stay as they are: one representative of equal programs is timed, which takes seconds for the
+    largest launches. Raises UnsupportedError for what the chip cannot run.
     """
-    if mode != "functional":
-        raise UnsupportedError(
-            f"there is no mode {mode!r}", hint='mode="functional", which gives times too'
-        )
+    if mode not in _MODES:
+        raise UnsupportedError(f"there is no mode {mode!r}", hint=f"modes: {', '.join(_MODES)}")
     load_chip(chip)
     found: list[Report] = []
     before = {name: os.environ.get(name) for name in ("CANOPY_TARGET", "CANOPY_CHIP")}
     os.environ.update(CANOPY_TARGET="ascend-sim", CANOPY_CHIP=chip)
     listeners.append(found.append)
+    token = _mode.set(mode)
     try:
         with _own_variants(kernel):
             kernel[grid](*args, **(kwargs or {}))
     finally:
         listeners.remove(found.append)
+        _mode.reset(token)
         for name, value in before.items():
             if value is None:
                 os.environ.pop(name, None)
@@ -142,7 +109,11 @@ class SimulatedKernel:
         key = (chip.name, tuple(sorted(groups.items())))
         if key not in self._programs:
             self._programs[key] = lower_kernel(self._kernel, chip, groups, prepare=False)
-        report = simulate(self._programs[key], args, grid, chip, cores)
+        program = self._programs[key]
+        if _mode.get() == "timing":
+            report = TimingSimulator(program, args, grid, chip, cores).run()
+        else:
+            report = simulate(program, args, grid, chip, cores)
         for listener in listeners:
             listener(report)
         return report

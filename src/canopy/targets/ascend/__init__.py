@@ -7,5 +7,6 @@ from canopy.targets.ascend.happens import Hazard
 from canopy.targets.ascend.lower import lower_kernel
 from canopy.targets.ascend.report import Report
 from canopy.targets.ascend.simulator import simulate
+from canopy.targets.ascend.timing import TimingSimulator
 
-__all__ = ["Chip", "Hazard", "Report", "load_chip", "lower_kernel", "simulate"]
+__all__ = ["Chip", "Hazard", "Report", "TimingSimulator", "load_chip", "lower_kernel", "simulate"]

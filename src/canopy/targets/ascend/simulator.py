@@ -2,14 +2,18 @@
 
     report = simulate(program, [x, out, 1000], grid=(512,), chip=load_chip("910b2"))
 
-Programs of the grid are dealt out over the cores in ascending order. Instructions take effect in
-program order, which is one of the orders that events allow; whether they allow others, in which a
-result would differ, is what the hazards say (`happens`). Cycles are counted per pipe (`cycles`).
+Programs of the grid are dealt out over the cores in turn: neighbours run at the same time on
+different cores, and each core takes its own in ascending order. Instructions take effect in program
+order, which is one of the orders that events allow; whether they allow others, in which a result
+would differ, is what the hazards say (`happens`). What was done is recorded for the timing model
+(`recorder`, `replay`).
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -20,8 +24,9 @@ from canopy.ir.interpreter import Interpreter
 from canopy.ir.interpreter.memory import Allocation
 from canopy.ir.interpreter.numeric import dtype_of, from_python
 from canopy.ir.types import ElementType
+from canopy.targets.ascend import fractals, vector_unit
 from canopy.targets.ascend.chip import Chip
-from canopy.targets.ascend.cycles import Clock
+from canopy.targets.ascend.costs import box
 from canopy.targets.ascend.happens import Hazard, History, Order
 from canopy.targets.ascend.lanes import Lanes
 from canopy.targets.ascend.npu import (
@@ -29,16 +34,21 @@ from canopy.targets.ascend.npu import (
     Assign,
     Barrier,
     Branch,
+    Buffer,
     Combine,
     CopyIn,
+    CopyMatrix,
     CopyOut,
     Fill,
     Fixpipe,
     Instruction,
+    LaneFill,
+    LaneLoop,
     LaneMemory,
-    Limit,
+    LaneMove,
     LoadMatrix,
     Loop,
+    Matrix,
     Mmad,
     Move,
     Pipe,
@@ -47,11 +57,13 @@ from canopy.targets.ascend.npu import (
     SetEvent,
     Space,
     Vector,
+    VectorCall,
     View,
     WaitEvent,
     WhileLoop,
     walk,
 )
+from canopy.targets.ascend.recorder import CoreTrace, Recorder
 from canopy.targets.ascend.report import Report
 from canopy.targets.ascend.scalars import Number, Poly, Register
 
@@ -59,7 +71,20 @@ __all__ = ["Simulator", "simulate"]
 
 Array = np.ndarray[Any, Any]
 _MOST_HAZARDS = 100
+_MOST_ITEMS = 4096  # programs whose part of memory is kept for the L2
 _MOST_REMEMBERED = 64  # accesses to the user's arrays within one program
+
+
+@dataclass(slots=True)
+class Core:
+    """The state of one core, and the blocks of what it has done."""
+
+    registers: list[Any]
+    order: Order
+    memory: dict[Space, Array]
+    history: dict[Space, History]
+    blocks: list[int] = field(default_factory=list)
+    programs: int = 0
 
 
 def simulate(
@@ -74,7 +99,9 @@ def simulate(
 
 
 class Simulator:
-    """One launch; cores run one after another, each with its own buffers and clock."""
+    """One launch; programs run in the order of the grid, each core with buffers of its own."""
+
+    mode = "functional"
 
     def __init__(
         self,
@@ -105,6 +132,8 @@ class Simulator:
         self._shared = _read_and_written(program)
         self._captured: dict[ir.Op, list[tuple[ir.Value, Number | Register]]] = {}
         self.hazards: dict[Hazard, None] = {}
+        self._cores: list[Core] = []
+        self._recorder = Recorder()
         self._sizes = {
             Space.UB: chip.ub_bytes,
             Space.L1: chip.l1_bytes,
@@ -113,7 +142,9 @@ class Simulator:
             Space.L0C: chip.l0c_bytes,
             Space.WORKSPACE: program.used_bytes.get(Space.WORKSPACE, 0) + 1024,
         }
-        self.clocks: list[Clock] = []
+        for space in (Space.L1, Space.L0A, Space.L0B, Space.L0C):
+            if not program.used_bytes.get(space):
+                self._sizes[space] = 0
 
     @property
     def programs(self) -> int:
@@ -121,32 +152,80 @@ class Simulator:
         return x * y * z
 
     def run(self) -> Report:
-        with np.errstate(all="ignore"):
-            for core in range(self.cores):
-                self._run_core(core)
+        """Simulates the launch. Interrupted by Ctrl-C it prints what it has."""
+        try:
+            with np.errstate(all="ignore"):
+                self._run_all()
+        except KeyboardInterrupt:
+            print(self._interrupted(), file=sys.stderr, flush=True)
+            raise
+        return self._report_of(self._cores, [])
+
+    def _run_all(self) -> None:
+        for _ in range(self.cores):
+            self._enter(self._new_core())
+            self._cores.append(self._core)
+            self._block(self._program.prologue)
+        for number in range(self.programs):
+            self._enter(self._cores[number % self.cores])
+            self._run_program(number)
+        for core in self._cores:
+            self._enter(core)
+            self._block(self._program.epilogue)
+            self._check_signals()
+
+    def _report_of(self, cores: Sequence[Core], notes: Sequence[str]) -> Report:
+        trace = self._recorder.trace
+        alike: dict[tuple[int, ...], list[Core]] = {}
+        for core in cores:
+            alike.setdefault(tuple(core.blocks), []).append(core)
+        for blocks, group in alike.items():
+            self._recorder.begin()
+            self._recorder.sequence(blocks)
+            block = self._recorder.end()
+            trace.cores.append(CoreTrace(block, len(group), group[0].programs))
+        trace.wave = self.cores
         return Report(
-            self._program, self._chip, self.programs, self.cores, tuple(self.hazards), self.clocks
+            self._program,
+            self._chip,
+            self.programs,
+            self.cores,
+            tuple(self.hazards),
+            trace,
+            notes,
+            self.mode,
         )
 
-    def _run_core(self, core: int) -> None:
-        self._order = Order()
-        self._memory = {space: np.full(n, 0xFF, np.uint8) for space, n in self._sizes.items()}
-        self._history = {space: History(n) for space, n in self._sizes.items()}
-        self._global: list[tuple[Pipe, int, int, int, bool, Location]] = []
-        self._clock = Clock(self._chip, self.cores)
-        self._place_scratch()
+    def _interrupted(self) -> str:
+        self._recorder.abandon()
+        done = sum(core.programs for core in self._cores)
+        note = f"interrupted after {done:,} of {self.programs:,} programs; figures are of these"
+        return str(self._report_of(self._cores, [note]))
+
+    def _new_core(self) -> Core:
+        core = Core(
+            [0] * self._program.registers,
+            Order(),
+            {space: np.full(n, 0xFF, np.uint8) for space, n in self._sizes.items()},
+            {space: History(n) for space, n in self._sizes.items()},
+        )
+        self._bind(core)
+        return core
+
+    def _bind(self, core: Core) -> None:
         for register, value in zip(self._program.parameters, self._arguments, strict=True):
-            self._registers[register.index] = value
+            core.registers[register.index] = value
         for register, extent in zip(self._program.grid, self._grid, strict=True):
-            self._registers[register.index] = np.asarray(extent, np.int32)
-        self._run(self._program.prologue)
-        share, rest = divmod(self.programs, self.cores)
-        first = core * share + min(core, rest)
-        for number in range(first, first + share + (core < rest)):
-            self._run_program(number)
-        self._run(self._program.epilogue)
-        self._check_signals()
-        self.clocks.append(self._clock)
+            core.registers[register.index] = np.asarray(extent, np.int32)
+
+    def _enter(self, core: Core) -> None:
+        """What follows happens on this core."""
+        self._core = core
+        self._registers = core.registers
+        self._order, self._memory, self._history = core.order, core.memory, core.history
+        self._global: list[tuple[Pipe, int, int, int, bool, Location]] = []
+        if self._program.scratch:
+            self._place_scratch()
 
     def _place_scratch(self) -> None:
         base = self._memory[Space.WORKSPACE].__array_interface__["data"][0]
@@ -156,13 +235,26 @@ class Simulator:
             self._lanes.scratch[op] = found
 
     def _run_program(self, number: int) -> None:
+        self._place(number)
+        self._block(self._program.body)
+        items = self._recorder.items()
+        if len(self._recorder.trace.items) < _MOST_ITEMS:
+            self._recorder.trace.items.append(items)
+        self._core.programs += 1
+
+    def _place(self, number: int) -> None:
+        """The registers of the place in the grid."""
         x, y, _ = self._grid
         place = (number % x, number // x % y, number // (x * y))
         self._lanes.program = place
         for register, index in zip(self._program.program, place, strict=True):
             self._registers[register.index] = np.asarray(index, np.int32)
-        self._global.clear()
-        self._run(self._program.body)
+
+    def _block(self, body: list[Instruction]) -> None:
+        if body:
+            self._recorder.begin()
+            self._run(body)
+            self._core.blocks.append(self._recorder.end())
 
     def _check_signals(self) -> None:
         for source, target, event in self._order.signals:
@@ -175,25 +267,43 @@ class Simulator:
 
     def _run(self, body: list[Instruction]) -> None:
         for instruction in body:
-            _RUN[type(instruction)](self, instruction)
+            kind = type(instruction)
+            if kind not in _CONTROL:
+                self._record(instruction)
+            _RUN[kind](self, instruction)
+
+    def _record(self, instruction: Instruction) -> None:
+        self._recorder.step(instruction, self._registers)
 
     def _loop(self, loop: Loop) -> None:
         lower, upper, step = (self._integer(v) for v in (loop.lower, loop.upper, loop.step))
         if step <= 0:
             raise KernelError(f"the loop has step {step}", location=loop.location)
-        dtype = dtype_of(loop.index.type)
-        for value in range(lower, upper, step):
-            self._registers[loop.index.index] = np.asarray(value, dtype)
-            self._clock.scalar(2)
-            self._run(loop.body)
+        self._trips(loop, range(lower, upper, step))
+
+    def _trips(self, loop: Loop, values: range) -> None:
+        self._recorder.sequence([self._trip(loop, value) for value in values])
+
+    def _trip(self, loop: Loop, value: int) -> int:
+        self._registers[loop.index.index] = np.asarray(value, dtype_of(loop.index.type))
+        self._recorder.begin()
+        self._record(loop)
+        self._run(loop.body)
+        return self._recorder.end()
 
     def _while(self, loop: WhileLoop) -> None:
+        trips = []
         while True:
+            self._recorder.begin()
+            self._record(loop)
             self._run(loop.before)
-            self._clock.scalar(1)
-            if not self._scalar(loop.condition):
-                return
-            self._run(loop.body)
+            holds = bool(self._scalar(loop.condition))
+            if holds:
+                self._run(loop.body)
+            trips.append(self._recorder.end())
+            if not holds:
+                break
+        self._recorder.sequence(trips)
 
     def _branch(self, branch: Branch) -> None:
         condition = branch.condition
@@ -201,7 +311,7 @@ class Simulator:
             holds = all(limit.base.value(self._registers) < 0 for limit in condition)
         else:
             holds = bool(self._scalar(condition))
-        self._clock.scalar(1)
+        self._record(branch)
         self._run(branch.then_body if holds else branch.else_body)
 
     def _integer(self, value: Any) -> int:
@@ -254,6 +364,10 @@ class Simulator:
             for view in views:
                 if isinstance(view, View):
                     self._touch_view(instruction, pipe, step, view, writes)
+                elif isinstance(view, Matrix):
+                    buffer = view.buffer
+                    first, end = buffer.address, buffer.end
+                    self._touch_bytes(instruction, pipe, step, buffer, first, end, writes)
 
     def _touch_view(
         self, instruction: Instruction, pipe: Pipe, step: int, view: View, writes: bool
@@ -262,6 +376,18 @@ class Simulator:
         buffer = view.buffer
         start = buffer.address + view.offset.value(self._registers) * size
         first, end = _reach(start, view.shape, tuple(s * size for s in view.strides), size)
+        self._touch_bytes(instruction, pipe, step, view.buffer, first, end, writes)
+
+    def _touch_bytes(
+        self,
+        instruction: Instruction,
+        pipe: Pipe,
+        step: int,
+        buffer: Buffer,
+        first: int,
+        end: int,
+        writes: bool,
+    ) -> None:
         history = self._history[buffer.space]
         if not writes and not history.is_written(first, end):
             self._report(instruction, f"{pipe.value} reads {buffer} before it is written")
@@ -308,7 +434,6 @@ class Simulator:
                 f"{event.source.value} may set event {event.event} again before "
                 f"{event.target.value} has waited for it",
             )
-        self._clock.set(event)
 
     def _wait(self, event: WaitEvent) -> None:
         if not self._order.wait(event.source, event.target, event.event):
@@ -317,17 +442,14 @@ class Simulator:
                 f"which {event.source.value} does not set",
                 location=event.location,
             )
-        self._clock.wait(event)
 
     def _barrier(self, barrier: Barrier) -> None:
         self._order.meet()
-        self._clock.barrier()
 
     # ---- scalar instructions
 
     def _assign(self, assign: Assign) -> None:
         target = assign.target
-        self._clock.scalar(1)
         if assign.op is None:
             (source,) = assign.sources
             found = self._operand(source, target.type)
@@ -345,7 +467,6 @@ class Simulator:
     def _read_lane(self, read: ReadLane) -> None:
         self._touch(read)
         self._registers[read.target.index] = np.array(self._view(read.source))
-        self._clock.lanes(1)
 
     def _lane_memory(self, access: LaneMemory) -> None:
         self._touch(access)
@@ -359,8 +480,6 @@ class Simulator:
             shape = max((o.shape for o in operands), key=len)
         operands = [np.broadcast_to(o, shape) for o in operands]
         results = self._lanes.compute(op, operands)
-        lanes = int(np.prod(shape, dtype=np.int64))
-        self._clock.lanes(lanes)
         if isinstance(access.target, View):
             self._view(access.target)[...] = results[0]
         elif access.target is not None:
@@ -368,47 +487,23 @@ class Simulator:
 
     # ---- copies
 
-    def _bounds(
-        self, shape: tuple[int, ...], limits: tuple[Limit, ...], conditions: tuple[Any, ...]
-    ) -> tuple[slice, ...] | None:
-        """The lanes inside the limits, as a box; None if there are none."""
-        first, end = [0] * len(shape), list(shape)
-        for condition in conditions:
-            if not self._scalar(condition):
-                return None
-        for limit in limits:
-            base = limit.base.value(self._registers)
-            axis, factor = limit.axis, limit.factor
-            if axis is None or factor == 0:
-                if base >= 0:
-                    return None
-            elif factor > 0:  # factor * i + base < 0
-                end[axis] = min(end[axis], -(base // factor))
-            else:
-                first[axis] = max(first[axis], base // -factor + 1)
-        box = tuple(map(slice, first, end))
-        return None if any(s.stop <= s.start for s in box) else box
-
     def _copy_in(self, copy: CopyIn) -> None:
         self._touch(copy)
         target = self._view(copy.target)
         if copy.source is not None:
             target[...] = self._view(copy.source).reshape(target.shape)
-            self._clock.copy(copy, target.nbytes, _burst(target), is_workspace=True)
             return
         if copy.pad:
             target[...] = 0
-        box = self._bounds(target.shape, copy.limits, copy.conditions)
-        if box is None:
-            self._clock.copy(copy, 0, 0)
+        within = box(target.shape, copy.limits, copy.conditions, self._registers)
+        if within is None:
             return
-        part = target[box]
-        memory = self._global_view(copy, part.shape, box, part.dtype)
+        part = target[within]
+        memory = self._global_view(copy, part.shape, within, part.dtype)
         if part.dtype == np.bool_:
             part[...] = memory != 0
         else:
             part[...] = memory
-        self._clock.copy(copy, part.nbytes, _burst(memory))
 
     def _copy_out(self, copy: CopyOut) -> None:
         self._touch(copy)
@@ -416,20 +511,17 @@ class Simulator:
         if copy.target is not None:
             target = self._view(copy.target)
             target[...] = source.reshape(target.shape)
-            self._clock.copy(copy, source.nbytes, _burst(target), is_workspace=True)
             return
-        box = self._bounds(source.shape, copy.limits, copy.conditions)
-        if box is None:
-            self._clock.copy(copy, 0, 0)
+        within = box(source.shape, copy.limits, copy.conditions, self._registers)
+        if within is None:
             return
-        part = source[box]
-        memory = self._global_view(copy, part.shape, box, part.dtype)
+        part = source[within]
+        memory = self._global_view(copy, part.shape, within, part.dtype)
         memory[...] = part
-        self._clock.copy(copy, part.nbytes, _burst(memory))
 
     def _global_view(
         self,
-        copy: CopyIn | CopyOut,
+        copy: CopyIn | CopyOut | CopyMatrix | Fixpipe,
         shape: tuple[int, ...],
         box: tuple[slice, ...],
         dtype: np.dtype[Any],
@@ -440,20 +532,26 @@ class Simulator:
         address += sum(s.start * stride for s, stride in zip(box, strides, strict=True))
         itemsize = dtype.itemsize
         first, end = _reach(address, shape, strides, itemsize)
-        writes = isinstance(copy, CopyOut)
-        self._check(copy, first, end, itemsize, writes)
+        writes = isinstance(copy, CopyOut | Fixpipe)
+        self._check(copy, copy.pointer, first, end, itemsize, writes)
         self._touch_global(copy, copy.group, first, end, writes)
         raw = np.dtype(np.uint8) if dtype == np.bool_ else dtype
         return _window(address, shape, strides, raw)
 
     def _check(
-        self, copy: CopyIn | CopyOut, first: int, end: int, itemsize: int, writes: bool
+        self,
+        copy: Instruction,
+        pointer: ir.Value | None,
+        first: int,
+        end: int,
+        itemsize: int,
+        writes: bool,
     ) -> None:
         memory = self._lanes.memory
         if not memory.check:
             return
-        assert copy.pointer is not None
-        source = self._lanes.allocation_behind(copy.pointer)
+        assert pointer is not None
+        source = self._lanes.allocation_behind(pointer)
         ends = np.asarray([first, end - itemsize], np.int64).astype(np.uint64)
         bad = memory.violation(ends, itemsize, source, writes)
         if bad is None:
@@ -471,6 +569,20 @@ class Simulator:
 
     # ---- vector instructions
 
+    def _vector_call(self, call: VectorCall) -> None:
+        shape = vector_unit.Shape(call, self._registers, self._chip.repeat_bytes)
+        if shape.is_empty:
+            return
+        sources, target = vector_unit.spans(call, shape, self._registers)
+        step = self._order.step(Pipe.V)
+        for local, first, end in sources:
+            self._touch_bytes(call, Pipe.V, step, local.buffer, first, end, False)
+        local, first, end = target
+        self._touch_bytes(call, Pipe.V, step, local.buffer, first, end, True)
+        kind = (call.sources[-1] if call.sources else call.target).type
+        scalars = [self._operand(scalar, kind) for scalar in call.scalars]
+        vector_unit.execute(call, shape, self._memory[Space.UB], self._registers, scalars)
+
     def _vector(self, vector: Vector) -> None:
         self._touch(vector)
         op = vector.op
@@ -482,8 +594,6 @@ class Simulator:
         results = self._lanes.compute(op, operands)
         for target, result in zip(vector.targets, results, strict=True):
             self._view(target)[...] = result
-        lanes = max(o.size for o in (*operands, *results))
-        self._clock.vector(vector, lanes)
 
     def _capture(self, op: ir.Op) -> None:
         """The scalars from outside that a combine region uses."""
@@ -501,7 +611,6 @@ class Simulator:
         operands = self._operands(op, vector.sources)
         (counts,) = self._lanes.compute(op, operands)
         self._view(vector.targets[0])[...] = counts
-        self._clock.lanes(operands[0].size)
 
     def _combine(self, combine: Combine) -> None:
         self._touch(combine)
@@ -512,7 +621,6 @@ class Simulator:
         results = self._lanes.combine(combine.op, [x.copy() for x in left], right)
         for target, result in zip(left, results, strict=True):
             target[...] = result
-        self._clock.vector(combine, max(x.size for x in left))
 
     def _move(self, move: Move) -> None:
         self._touch(move)
@@ -525,47 +633,64 @@ class Simulator:
         else:
             assert move.source is not None
             target[...] = self._operand(move.source, move.target.type)
-        self._clock.move(move, target.size)
 
     def _fill(self, fill: Fill) -> None:
         self._touch(fill)
         target = self._view(fill.target)
         content = np.broadcast_to(self._operand(fill.content, fill.target.type), target.shape)
-        box = self._bounds(target.shape, fill.limits, fill.conditions)
-        inside = 0
-        if box is None:
+        within = box(target.shape, fill.limits, fill.conditions, self._registers)
+        if within is None:
             target[...] = content
-        else:
-            inside = target[box].size
-            if inside < target.size:
-                kept = target[box].copy()
-                target[...] = content
-                target[box] = kept
-        self._clock.fill(fill, target.size - inside)
+            return
+        if target[within].size == target.size:
+            return
+        kept = target[within].copy()
+        target[...] = content
+        target[within] = kept
 
     # ---- the cube
 
+    def _copy_matrix(self, copy: CopyMatrix) -> None:
+        self._touch(copy)
+        target = copy.target
+        rows = np.zeros((target.rows, target.columns), dtype_of(target.type))
+        if copy.source is not None:
+            rows[...] = self._view(copy.source).reshape(rows.shape)
+        else:
+            within = box(rows.shape, copy.limits, copy.conditions, self._registers)
+            if within is not None:
+                part = rows[within]
+                part[...] = self._global_view(copy, part.shape, within, part.dtype)
+        fractals.store(self._memory[Space.L1], target, rows)
+
     def _load_matrix(self, load: LoadMatrix) -> None:
         self._touch(load)
-        target = self._view(load.target)
-        target[...] = self._view(load.source)
-        self._clock.load_matrix(load, target.nbytes)
+        rows = fractals.load(self._memory[Space.L1], load.source)
+        space = load.target.buffer.space
+        fractals.store(self._memory[space], load.target, rows.T if load.transpose else rows)
 
     def _mmad(self, mmad: Mmad) -> None:
         self._touch(mmad)
-        target, lhs, rhs = (self._view(v) for v in (mmad.target, mmad.lhs, mmad.rhs))
-        wide = np.int32 if target.dtype == np.int32 else np.float32
+        lhs = fractals.load(self._memory[Space.L0A], mmad.lhs)
+        rhs = fractals.load(self._memory[Space.L0B], mmad.rhs)
+        wide = np.int32 if dtype_of(mmad.target.type) == np.int32 else np.float32
         product = lhs.astype(wide) @ rhs.astype(wide)
+        memory = self._memory[Space.L0C]
         if mmad.first.value(self._registers):
-            product = target + product
-        target[...] = product
-        self._clock.mmad(mmad, lhs.shape[0], lhs.shape[1], rhs.shape[1])
+            product = fractals.load(memory, mmad.target) + product
+        fractals.store(memory, mmad.target, product)
 
     def _fixpipe(self, fix: Fixpipe) -> None:
         self._touch(fix)
-        target, source = self._view(fix.target), self._view(fix.source)
-        target[...] = source.astype(target.dtype)
-        self._clock.fixpipe(fix, target.nbytes)
+        rows = fractals.load(self._memory[Space.L0C], fix.source).astype(dtype_of(fix.type))
+        if fix.target is not None:
+            target = self._view(fix.target)
+            target[...] = rows.reshape(target.shape)
+            return
+        within = box(rows.shape, fix.limits, fix.conditions, self._registers)
+        if within is not None:
+            part = rows[within]
+            self._global_view(fix, part.shape, within, part.dtype)[...] = part
 
 
 class _Window:
@@ -612,29 +737,20 @@ def _read_and_written(program: Program) -> set[str]:
     return {ALL_GLOBAL} if ALL_GLOBAL in read and written else written & read
 
 
-def _burst(memory: Array) -> int:
-    """Bytes that stand side by side."""
-    run = memory.itemsize
-    for extent, stride in sorted(
-        zip(memory.shape, memory.strides, strict=True), key=lambda p: abs(p[1])
-    ):
-        if extent == 1:
-            continue
-        if stride != run:
-            break
-        run *= extent
-    return run
-
-
+_CONTROL = (Loop, WhileLoop, Branch)
 _RUN: dict[type[Instruction], Any] = {
     Assign: Simulator._assign,
     Barrier: Simulator._barrier,
     Branch: Simulator._branch,
     Combine: Simulator._combine,
     CopyIn: Simulator._copy_in,
+    CopyMatrix: Simulator._copy_matrix,
     CopyOut: Simulator._copy_out,
     Fill: Simulator._fill,
     Fixpipe: Simulator._fixpipe,
+    LaneFill: Simulator._fill,
+    LaneLoop: Simulator._vector,
+    LaneMove: Simulator._move,
     LaneMemory: Simulator._lane_memory,
     LoadMatrix: Simulator._load_matrix,
     Loop: Simulator._loop,
@@ -643,6 +759,7 @@ _RUN: dict[type[Instruction], Any] = {
     ReadLane: Simulator._read_lane,
     SetEvent: Simulator._set,
     Vector: Simulator._vector,
+    VectorCall: Simulator._vector_call,
     WaitEvent: Simulator._wait,
     WhileLoop: Simulator._while,
 }

@@ -272,7 +272,12 @@ class _Finder:
         return op is None or self.plan.is_structural(mask)
 
     def _is_light(self, ops: list[ir.Op]) -> bool:
-        """Whether little but memory is waited for: more lanes then read more at each place."""
+        """Whether little but memory is waited for, along a line: long strips read more of it."""
+        for op in ops:
+            if isinstance(op, _ATOMICS):
+                return False
+            if isinstance(op, (ir.Load, ir.Store)) and not self.plan.is_structural(op.pointer):
+                return False
         made = (op for op in ops for value in op.results if value.is_tile and not op.regions)
         data = (op for op in made if not self.plan.is_structural(op.results[0]))
         return sum(own_cost(op) for op in data) <= LIGHT

@@ -151,7 +151,10 @@ CANOPY_DEVICE float remquo(float x, float y, int* quotient) { return remquof(x, 
   CANOPY_DEVICE bool isnan(T x) { return x != x; }                                                               \
   CANOPY_DEVICE bool isinf(T x) { return __builtin_fabs(x) == __builtin_inf(); }                                 \
   CANOPY_DEVICE bool isfinite(T x) { return __builtin_fabs(x) < __builtin_inf(); }                               \
-  CANOPY_DEVICE bool signbit(T x) { return __builtin_bit_cast(Bits, x) < 0; }                                    \
+  /* the C++ library's own is a template, which templates of the host would not prefer to this one */             \
+  static __inline__ __attribute__((host, device, always_inline)) bool signbit(T x) {                             \
+    return __builtin_bit_cast(Bits, x) < 0;                                                                      \
+  }                                                                                                              \
   CANOPY_DEVICE bool isnormal(T x) { return __builtin_isnormal(x); }
 CANOPY_PREDICATES(float, int)
 CANOPY_PREDICATES(double, long long)
