@@ -60,9 +60,10 @@ def timeline(report: Report, whole: bool) -> str:
 
 def _first_end(spans: list[Span]) -> float:
     """Until when instructions are told one by one."""
-    first = [span for span in spans[:_FIRST_SPANS] if span.step >= 0]
-    reckoned = [span.start for span in spans if span.step < 0]
-    return max((s.end for s in first if s.end <= min(reckoned, default=s.end)), default=1.0)
+    spans = [span for span in spans if span.pipe]  # the scalar unit is far ahead of the others
+    first = [span.end for span in spans[:_FIRST_SPANS] if span.step >= 0]
+    until = min((span.start for span in spans if span.step < 0), default=float("inf"))
+    return max((end for end in first if end <= until), default=1.0)
 
 
 def _row(
