@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["contraction"]
 
-_MOST_DEPTH = 256  # lanes of one copy: 512 bytes of f16, from where copies run at full rate
+_MOST_DEPTH = 512  # lanes of one copy: rows of 1 KB of f16
 _SCALAR_OPS = (ir.Binary, ir.Cast, ir.Offset, ir.Constant, ir.Compare, ir.Select, ir.Clamp)
 
 
