@@ -8,10 +8,10 @@ its headers declare.
 from __future__ import annotations
 
 import hashlib
-import re
 from functools import cache
 from pathlib import Path
 
+from canopy.frontends.cuda.declared import declared_names
 from canopy.frontends.cuda.extension import TORCH_HEADERS
 from canopy.frontends.cuda.toolchain import HEADERS, RUNTIME_HEADERS
 from canopy.frontends.redirect import check
@@ -28,9 +28,6 @@ __all__ = [
     "python_fact",
 ]
 
-_COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.S)
-_NAME = re.compile(r"\b(?:__)?[A-Za-z]\w*\b")
-
 
 def python_fact(dotted: str) -> str:
     """What `canopy check` says of a name; empty where it has nothing to say."""
@@ -43,24 +40,9 @@ def cpu_status(rule: Rule, dotted: str = "") -> Status:
     if rule.cpu is not None:
         return rule.cpu
     known = known_fact(dotted) if dotted else None
-    if known is None:
-        return Status.RUNS
+    if known is None:  # a package that needs CUDA runs nowhere else unless its rule says so
+        return Status.UNSUPPORTED if rule.id.startswith("package.") else Status.RUNS
     return Status.UNSUPPORTED if known[2] else Status.CAVEAT
-
-
-@cache
-def declared_names() -> frozenset[str]:
-    """Every identifier in the CUDA headers of Canopy, comments apart."""
-    names: set[str] = set()
-    for folder in (HEADERS, RUNTIME_HEADERS):
-        for path in sorted(folder.rglob("*")):
-            if path.is_file() and path.suffix in (".h", ".hpp", ".cuh", ""):
-                names.update(_NAME.findall(_code_of(path)))
-    return frozenset(names)
-
-
-def _code_of(path: Path) -> str:
-    return _COMMENT.sub(" ", path.read_text(encoding="utf-8", errors="replace"))
 
 
 @cache

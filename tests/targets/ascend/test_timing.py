@@ -19,7 +19,7 @@ import triton.language as tl  # noqa: E402
 import canopy  # noqa: E402
 from canopy.errors import UnsupportedError  # noqa: E402
 from canopy.ir.types import F32  # noqa: E402
-from canopy.targets.ascend import load_chip, replay  # noqa: E402
+from canopy.targets.ascend import load_chip, recorder, replay  # noqa: E402
 from canopy.targets.ascend.l2 import missing_shares  # noqa: E402
 from canopy.targets.ascend.npu import (  # noqa: E402
     Barrier,
@@ -71,6 +71,23 @@ def matmul(a, b, c, M, N, K, BM: tl.constexpr, BN: tl.constexpr, BK: tl.constexp
         pb += BK * N
     inside = (m[:, None] < M) & (n[None, :] < N)
     tl.store(c + m[:, None] * N + n[None, :], acc.to(c.dtype.element_ty), mask=inside)
+
+
+@triton.jit
+def scattered_matmul(
+    a, b, c, places, M, N, K, BM: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr
+):
+    """As `matmul`, its rows and columns from a table."""
+    blocks = tl.cdiv(N, BN)
+    m = tl.load(places + tl.program_id(0) // blocks * BM + tl.arange(0, BM))
+    n = tl.load(places + tl.program_id(0) % blocks * BN + tl.arange(0, BN))
+    k = tl.arange(0, BK)
+    acc = tl.zeros((BM, BN), tl.float32)
+    for i in range(0, K, BK):
+        x = tl.load(a + m[:, None] * K + (i + k)[None, :])
+        y = tl.load(b + (i + k)[:, None] * N + n[None, :])
+        acc = tl.dot(x, y, acc)
+    tl.store(c + m[:, None] * N + n[None, :], acc.to(c.dtype.element_ty))
 
 
 @triton.jit
@@ -192,6 +209,16 @@ def test_a_vector_add_reaches_what_the_hbm_gives() -> None:
     assert low >= 3 * 4 * (32 << 20) / 1.6e12
 
 
+def test_a_chip_of_ones_own_is_simulated(tmp_path: Path) -> None:
+    chips = Path(replay.__file__).parent / "chips"
+    text = (chips / "910b2.toml").read_text().replace('name = "910B2"', 'name = "Half"')
+    path = tmp_path / "Half.toml"
+    path.write_text(text.replace("value = 1.6e12", "value = 0.8e12"))
+    whole, half = run_add(8 << 20, mode="timing"), run_add(8 << 20, mode="timing", chip=str(path))
+    assert half.chip.name == "Half"
+    assert half.time_s == pytest.approx(2 * whole.time_s, rel=0.05)
+
+
 def test_one_core_is_bound_by_its_own_copies() -> None:
     """The HBM is shared: a core alone gets its own rate, not all of it."""
     report = run_add(8192, BLOCK=8192, mode="timing")
@@ -207,6 +234,19 @@ def test_a_large_matmul_takes_seconds() -> None:
     assert report.recorded.cores
     assert time.process_time() - began < 5
     assert report.balance > 0.9
+    assert 0.7 < report.peak_share < 0.95
+
+
+def test_elements_one_by_one_are_a_thousand_times_slower() -> None:
+    """The negative control: a product whose addresses show no blocks, as users of a compiler that
+    does not see through `% M` report it."""
+    size = 1024
+    a = torch.zeros(size, size, dtype=torch.float16)
+    places = torch.arange(size, dtype=torch.int32)
+    args = (a, a.clone(), torch.zeros_like(a), places, size, size, size)
+    tiles = {"BM": 128, "BN": 256, "BK": 64}
+    naive = canopy.simulate(scattered_matmul, (32,), args, tiles, mode="timing")
+    assert 300 < naive.time_s / run_matmul(size, size, size, mode="timing").time_s < 5000
 
 
 def test_work_is_dealt_out_evenly() -> None:
@@ -216,6 +256,30 @@ def test_work_is_dealt_out_evenly() -> None:
 def test_a_mode_that_is_not_there() -> None:
     with pytest.raises(UnsupportedError, match="no mode 'fast'"):
         run_add(100, mode="fast")
+
+
+@pytest.mark.parametrize("mode", ["functional", "timing"])
+def test_ctrl_c_prints_what_there_is(
+    mode: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Here in place of the signal: the 40th read of a register file of a copy raises."""
+    measured = recorder.measure
+    left = [40]
+
+    def interrupt(*args: Any) -> Any:
+        left[0] -= 1
+        if not left[0]:
+            raise KeyboardInterrupt
+        return measured(*args)
+
+    x = torch.full((64 * 128,), 37.0)
+    args, kwargs = (x, torch.zeros(64 * 128)), {"BLOCK": 128}
+    monkeypatch.setattr(recorder, "measure", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        canopy.simulate(halved, (64,), args, kwargs, mode=mode)
+    said = capsys.readouterr().err
+    assert "halved" in said
+    assert "interrupted" in said
 
 
 # ---- outputs

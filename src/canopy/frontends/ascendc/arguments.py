@@ -65,6 +65,8 @@ def _error(position: int, fact: str, hint: str = "") -> LaunchError:
 def _pointer(position: int, value: Any) -> Bound:
     if value is None:
         return Bound(bytes(8))
+    if isinstance(value, Bound):
+        return value
     array = _as_array(position, value)
     if not array.flags.c_contiguous and array.size:
         raise _error(

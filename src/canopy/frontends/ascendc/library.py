@@ -40,7 +40,7 @@ def _flags() -> list[str]:
     return [
         *("-triple", host_triple(), "-target-cpu", host_cpu(), "-x", "c++", "-std=c++17"),
         *("-mrelocation-model", "pic", "-pic-level", "2", "-mframe-pointer=none"),
-        *("-fvisibility=hidden", "-fno-threadsafe-statics", "-ffp-contract=off", "-O2"),
+        *("-fvisibility=hidden", "-fno-threadsafe-statics", "-ffp-contract=off", "-fwrapv", "-O2"),
         *("-fgnuc-version=4.2.1", "-emit-obj", "-isystem", str(HEADERS)),
         *(f"-D{macro}" for macro in _MACROS),
         *cpp_flags(),

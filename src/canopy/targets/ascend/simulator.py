@@ -71,6 +71,7 @@ __all__ = ["Simulator", "simulate"]
 
 Array = np.ndarray[Any, Any]
 _MOST_HAZARDS = 100
+_MOST_ITEMS = 4096  # programs whose part of memory is kept for the L2
 _MOST_REMEMBERED = 64  # accesses to the user's arrays within one program
 
 
@@ -236,7 +237,9 @@ class Simulator:
     def _run_program(self, number: int) -> None:
         self._place(number)
         self._block(self._program.body)
-        self._recorder.trace.items.append(self._recorder.items())
+        items = self._recorder.items()
+        if len(self._recorder.trace.items) < _MOST_ITEMS:
+            self._recorder.trace.items.append(items)
         self._core.programs += 1
 
     def _place(self, number: int) -> None:
