@@ -78,7 +78,7 @@ def without_recursion(ir: str, demote: Callable[[str], str]) -> str:
         made.append(machine.text())
         ir = _redirect(ir, name, machine.name, members[name])
     constant = f'@canopy.stack.full = private constant [{len(_FULL) + 1} x i8] c"{_FULL}\\00"'
-    nowhere = '@canopy.stack.nowhere = private constant [1 x i8] zeroinitializer'
+    nowhere = "@canopy.stack.nowhere = private constant [1 x i8] zeroinitializer"
     wanted = {
         "canopy_assert": "declare void @canopy_assert(ptr, ptr, i32, ptr)",
         "llvm.memcpy.p0.p0.i64": "declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)",
@@ -320,9 +320,7 @@ def _argument(text: str) -> _Argument:
 class _Machine:
     def __init__(self, group: Sequence[_Function], types: TypeParser, name: str) -> None:
         self.name = name
-        self.members = {
-            f.name: _Member(f, number, types) for number, f in enumerate(group)
-        }
+        self.members = {f.name: _Member(f, number, types) for number, f in enumerate(group)}
         self.first = self.members[group[0].name]
         self.states: dict[str, int] = {}  # renamed label -> number; 0 is the end
         self._count = 0
@@ -367,7 +365,9 @@ class _Machine:
         return "\n".join(lines)
 
     def _parameters(self) -> str:
-        copies = ((a, f" byval({a.copied})" if a.copied else "") for a in self.first.arguments.values())
+        copies = (
+            (a, f" byval({a.copied})" if a.copied else "") for a in self.first.arguments.values()
+        )
         return ", ".join(f"{a.type}{copy} {_parameter(a.name)}" for a, copy in copies)
 
     def _start(self) -> list[str]:
@@ -431,7 +431,9 @@ class _Machine:
         name = callee.function.name
         values = split_arguments(_inside(line, line.index(f"@{name}(")))
         arguments = callee.arguments.values()
-        operands = [piece.translated(_operand(v, a.type)) for v, a in zip(values, arguments, strict=True)]
+        operands = [
+            piece.translated(_operand(v, a.type)) for v, a in zip(values, arguments, strict=True)
+        ]
         at, new, over, frame, link = map(piece.fresh, ("at", "new", "over", "callee", "link"))
         pushed = piece.fresh("push")
         room = STACK_BYTES - callee.layout.bytes
@@ -442,7 +444,9 @@ class _Machine:
         piece.lines.append(f"{pushed[1:]}:")
         piece.add(f"{frame} = getelementptr i8, ptr %machine.stack, i64 {new}")
         for operand, argument in zip(operands, arguments, strict=True):
-            self._pass(piece, argument, piece.slot(frame, callee.layout.offsets[argument.name]), operand)
+            self._pass(
+                piece, argument, piece.slot(frame, callee.layout.offsets[argument.name]), operand
+            )
         behind = piece.member.renamed(f"%{piece.label.strip(chr(34))}.back")
         piece.add(f"store i32 {self.state(behind)}, ptr {frame}")
         piece.add(f"{link} = trunc i64 {at} to i32")
