@@ -302,7 +302,8 @@ class _Emission:
             and (m + n) * self._depth * self._trips * 2 * width <= half
         ):
             self._trips *= 2
-        self._tiles = cube.choose_tiles(e.chip, product)
+        tiles = cube.choose_tiles(e.chip, product)
+        self._tiles = cube.deeper(e.chip, tiles, self._depth * self._trips, width)
 
     def emit(self, moving: dict[int, _Moving]) -> None:
         """Pairs of blocks, and a last one if their number is odd."""
