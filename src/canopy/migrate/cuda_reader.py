@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from canopy.frontends.cuda.host_functions import without_comments
 from canopy.migrate.findings import Effort, FileReport, Finding, Status
 from canopy.migrate.rules import Rule, rules_of
-from canopy.migrate.statuses import declared_names, has_header
+from canopy.migrate.statuses import asked_status
 
 __all__ = ["is_cuda", "read_cuda"]
 
@@ -23,7 +23,7 @@ _IS_CUDA = re.compile(
 )
 _INCLUDE = re.compile(r"^[ \t]*#[ \t]*include[ \t]*([<\"])([^>\"\n]+)[>\"]", re.M)
 _INCLUDE_LINE = re.compile(r"^[ \t]*#[ \t]*include\b[^\n]*", re.M)
-_WORD = re.compile(r"\b[A-Za-z_]\w*\b")
+_WORD = re.compile(r"\b[A-Za-z_]\w*\b|<<<")
 _KERNEL = re.compile(r"\b__global__\b")
 
 
@@ -55,12 +55,11 @@ def read_cuda(data: bytes, path: str, kind: str) -> FileReport:
             continue  # in a comment
         for rule in rules_of("include"):
             if rule.pattern.match(match[2]):
-                cpu = Status.RUNS if has_header(match[2]) else Status.UNSUPPORTED
-                add(match.start(2), rule, f"#include <{match[2]}>", rule.cpu or cpu)
+                cpu = asked_status(rule, match[2])
+                add(match.start(2), rule, f"#include <{match[2]}>", cpu)
                 break
     for at, word, rule in _words(_INCLUDE_LINE.sub(_blank, code)):
-        cpu = rule.cpu or (Status.RUNS if word in declared_names() else Status.UNSUPPORTED)
-        add(at, rule, word, cpu)
+        add(at, rule, word, asked_status(rule, word))
     report.findings.sort(key=lambda finding: (finding.line, finding.column))
     return report
 

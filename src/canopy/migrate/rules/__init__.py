@@ -56,7 +56,7 @@ READERS = {
 REWRITES = frozenset(
     {
         *("", "rename", "guarded", "value", "device", "to", "amp", "backend", "import"),
-        "optional-import",
+        *("optional-import", "pin", "pin-method", "device-index", "attention"),
     }
 )
 _REQUIRED = frozenset({"id", "reader", "match", "effort", "advice", "positive", "negative"})
