@@ -323,8 +323,12 @@ class _Structurer:
         def test() -> list[ir.Value]:
             self._bind(carried, before)
             self.instructions(header, None)
-            leaving = self.t.both(None, self.t.inverted(self._stays(loop)))
+            staying = self._stays(loop)
+            leaving = self.t.both(None, self.t.inverted(staying))
             stays = self.t.inverted(self.t.any_active(leaving))
+            if self.t.living is not None:  # a target may take strips one by one: some are all idle
+                somebody = self.t.any_active(self.t.both(None, staying))
+                stays = self.t.add(ir.And, lhs=stays, rhs=somebody)
             return [stays, *(self.t.env[key] for key in [*carried, *extras])]
 
         condition, *values = self._inside(before, test)

@@ -57,11 +57,14 @@ class _StripNest(Nest):
         self.known: dict[ir.Value, Form] = {}  # what the strip has computed
         self.depths: dict[ir.Value, int] = {}  # the levels at which values of the run are made
         self.places: dict[tuple[int, ...], Point] = {}  # the strip under other shapes
+        self.shapes = dict.fromkeys(v.shape for v in _tiles(run.ops))
 
     # ---- one strip
 
     def _strip(self, roots: list[Root]) -> None:
         self.places = {}
+        for shape in self.shapes:  # here, where they stand before all that uses them
+            self._place(shape)
         guards = self._collect_fixed()
         if not guards:
             self._version()
@@ -381,6 +384,11 @@ class _StripNest(Nest):
         following = [self._raw(value) for value in terminator.values]
         for slot, value in zip(slots, following, strict=True):
             self.builder.store(value, slot)
+
+
+def _tiles(ops: list[ir.Op]) -> Iterator[ir.Value]:
+    for op in ir.walk(ops):
+        yield from (value for value in (*op.operands, *op.results) if value.is_tile)
 
 
 def _in_order(run: Run) -> list[ir.Value]:
