@@ -51,6 +51,7 @@ READERS = {
     "text": "lines of shell scripts, Dockerfiles, requirements and build files",
     "cuda": "identifiers of CUDA C++",
     "include": "headers of CUDA C++",
+    "code": "pieces of CUDA C++ in code for devices, directives and launches",
     "compiled": "what compiling the kernels tells",
 }
 REWRITES = frozenset(
