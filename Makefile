@@ -55,9 +55,10 @@ $(VENV)/.docs: $(VENV)/.ready
 
 demo: setup
 	$(BIN)/canopy run examples/char_gpt/train.py $(DEMO_ARGS)
+	$(BIN)/canopy run --quiet tools/demo_on_ascend.py
 
 test: setup
-	$(BIN)/python -m pytest -q -n $(TEST_PROCESSES) --dist worksteal $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -q -m "not slow" -n $(TEST_PROCESSES) --dist worksteal $(PYTEST_ARGS)
 
 test-triton: setup
 	CANOPY_TEST_ALL_CONFIGS=1 CANOPY_TEST_PACKAGES=1 $(BIN)/python -m pytest -q tests/triton tests/frontends/triton $(PYTEST_ARGS)
@@ -66,7 +67,7 @@ test-cuda: setup
 	CANOPY_TEST_ALL_CONFIGS=1 $(BIN)/python -m pytest -q -n $(TEST_PROCESSES) --dist worksteal tests/frontends/cuda $(PYTEST_ARGS)
 
 test-ascend: setup
-	$(BIN)/python -m pytest -q tests/targets/ascend $(PYTEST_ARGS)
+	CANOPY_TEST_ASCEND=1 $(BIN)/python -m pytest -q tests/targets/ascend $(PYTEST_ARGS)
 
 # The long form of tests/stress: hours of kills, damaged entries and launches; STRESS=n sets how long.
 stress: setup

@@ -165,6 +165,37 @@ def _choose_simulator(chip: str | None) -> None:
     _load("canopy.targets.ascend").load_chip(config.chip())
 
 
+@app.command(no_args_is_help=True)
+def compare(
+    arguments: Annotated[
+        list[str],
+        typer.Argument(metavar="SCRIPT [-- ARGS]...", help="The script, --, its own arguments."),
+    ],
+    targets: Annotated[
+        str,
+        typer.Option(help="Two or more of cpu, ascend-sim, ascend-text (printed), interpreter."),
+    ] = "cpu,ascend-sim",
+    chip: Annotated[str | None, typer.Option(help="The chip to simulate: 910b2.")] = None,
+) -> None:
+    """Run a script, each of its Triton kernels on several targets, and say where they differ.
+
+    The exit status is 1 if a kernel failed on a target.
+    """
+    chosen = [word.strip() for word in targets.split(",") if word.strip()]
+    _choose_simulator(chip)
+    commands = _load("canopy.frontends.redirect.commands")
+    script, *words = arguments
+    comparing = _load("canopy.frontends.triton.comparing")
+    comparing.check_targets(chosen)
+    _scripts.append(
+        lambda: int(
+            comparing.run(
+                chosen, lambda: commands.run(script, words, target="ascend-sim", quiet=True)
+            )
+        )
+    )
+
+
 def _run_program(words: list[str], *, check: bool, is_command: bool) -> bool:
     """Puts CUDA C++ programs and commands in the place of a script; whether it was one."""
     programs = _load("canopy.frontends.cuda.programs")
@@ -233,6 +264,15 @@ def migrate(
     jobs: Annotated[
         int | None, typer.Option(min=1, help="Processes; the default is one per CPU.")
     ] = None,
+    prove: Annotated[
+        str,
+        typer.Option(
+            metavar="COMMAND", help="Run COMMAND before and after the rewrite, and compare."
+        ),
+    ] = "",
+    kernel_seconds: Annotated[
+        float, typer.Option(min=0, help="How long to compile CUDA C++ kernels; 0: not at all.")
+    ] = 60,
 ) -> None:
     """Say what it takes to leave CUDA, file by file, and make the portable version."""
     migrating = _load("canopy.migrate.command")
@@ -244,6 +284,8 @@ def migrate(
         apply=apply,
         force=force,
         jobs=jobs,
+        kernel_seconds=kernel_seconds,
+        prove=prove,
     )
     _scripts.append(lambda: int(migrating.migrate(path, options)))
 
@@ -256,19 +298,42 @@ def inspect(
     ],
     stage: Annotated[
         str | None,
-        typer.Option(help="ttir, ir, the name of a pass, llvm, asm or npu; default: all."),
+        typer.Option(help="ttir, ir, a pass, llvm, asm, npu or ascendc; default: all."),
     ] = None,
     signature: Annotated[
         str, typer.Option(help='Argument types and constants: "x:*fp32,n:i32,BLOCK:1024".')
     ] = "",
     block: Annotated[str, typer.Option(help="Thread block of a .cu kernel: 256, or 16,16.")] = "",
-    target: Annotated[str, typer.Option(help="cpu, or ascend (the NPU program).")] = "cpu",
+    target: Annotated[str, typer.Option(help="cpu, or ascend (NPU program, Ascend C).")] = "cpu",
     chip: Annotated[str, typer.Option(help="The chip of --target ascend: 910b2.")] = "",
 ) -> None:
     """Show a kernel stage by stage, beside the source lines it came from."""
     inspecting = _load("canopy.inspect")
     try:
         status = inspecting.inspect_command(spec, stage, signature, block, target, chip)
+    except ModuleNotFoundError as error:
+        raise missing_package_error(error) from error
+    raise typer.Exit(int(status))
+
+
+@app.command(no_args_is_help=True)
+def build(
+    spec: Annotated[
+        str,
+        typer.Argument(metavar="FILE:KERNEL", help="FILE is .py (Triton; it is imported) or .cu."),
+    ],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The folder to write to.")],
+    target: Annotated[str, typer.Option(help="ascend.")] = "ascend",
+    chip: Annotated[str, typer.Option(help="The chip: 910b2, 910c...")] = "",
+    signature: Annotated[
+        str, typer.Option(help='Argument types and constants: "x:*fp32,n:i32,BLOCK:1024".')
+    ] = "",
+    block: Annotated[str, typer.Option(help="Thread block of a .cu kernel: 256, or 16,16.")] = "",
+) -> None:
+    """Write a kernel as Ascend C with host launcher, CMakeLists and README, for your own CANN."""
+    building = _load("canopy.build")
+    try:
+        status = building.build_command(spec, target, chip, output, signature, block)
     except ModuleNotFoundError as error:
         raise missing_package_error(error) from error
     raise typer.Exit(int(status))

@@ -80,10 +80,12 @@ def compile_kernel(
     *,
     observe: Observer | None = None,
     entry_name: str = "canopy_entry",
+    optimized: bool = True,
 ) -> Executable:
     """Runs the passes on ``kernel`` and generates code for ``target``.
 
     ``entry_name`` is the linker's name of the entry, for objects that are linked together.
+    ``optimized``: without, the target compiles three times as fast what is hardly ever run.
     ``observe`` sees the kernel as it came, under the name ``ir``, and after each pass. Raises
     UnsupportedError, with the user's file and line, for what the target cannot run. A failure of
     Canopy itself is written down for ``canopy report`` and raised as CompileError.
@@ -92,7 +94,7 @@ def compile_kernel(
         raise UnsupportedError(f"there is no target {target!r}", hint="targets: cpu")
     progress = _Progress(kernel, observe)
     try:
-        code = _compile(progress, entry_name)
+        code = _compile(progress, entry_name, optimized)
     except Exception as error:
         if isinstance(error, CanopyError) and not progress.has_broken_ir(error):
             raise
@@ -114,14 +116,14 @@ def assemble(llvm_ir: str) -> bytes:
     return assemble(llvm_ir)
 
 
-def _compile(progress: _Progress, entry_name: str) -> Code:
+def _compile(progress: _Progress, entry_name: str, optimized: bool) -> Code:
     from canopy.targets.cpu import compile_cpu
 
     start_s = time.perf_counter()
     progress.observe("ir", progress.kernel)
     prepared = pipeline.run(progress.kernel, observe=progress.observe)
     passes_s = time.perf_counter() - start_s
-    code = compile_cpu(prepared, entry_name=entry_name)
+    code = compile_cpu(prepared, entry_name=entry_name, optimized=optimized)
     progress.finish(code, passes_s, time.perf_counter() - start_s - passes_s)
     return code
 

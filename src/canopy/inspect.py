@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import Any
 
 from canopy.compiler import compile_kernel
-from canopy.errors import CanopyError, Location, MissingDependencyError
+from canopy.errors import CanopyError, Location, MissingDependencyError, UnsupportedError
 from canopy.ir import Kernel
 from canopy.ir.printer import print_kernel
 
-__all__ = ["Stage", "inspect_command", "stages_of"]
+__all__ = ["Stage", "inspect_command", "kernel_named", "stages_of"]
 
 _TARGETS = ("cpu", "ascend")
 _EXAMPLE = '--signature "x:*fp32,n:i32,BLOCK:1024"'
@@ -66,6 +66,24 @@ def stages_of(
     spec: str, signature: str = "", block: str = "", target: str = "cpu", chip: str = ""
 ) -> list[Stage]:
     """All stages of a kernel, in order. CanopyError with a hint where something is missing."""
+    if target not in _TARGETS:
+        raise CanopyError(f"there is no target {target!r}", hint=f"targets: {', '.join(_TARGETS)}")
+    path, name = _file_and_name(spec)
+    if path.suffix in {".cu", ".cuh"}:
+        return _stages_on(target, chip, _cuda_kernel(path, name, block))
+    ttir, kernel = _triton_kernel(path, name, signature)
+    return [ttir, *_stages_on(target, chip, kernel)]
+
+
+def kernel_named(spec: str, signature: str = "", block: str = "") -> Kernel:
+    """The tile IR of the kernel that ``spec`` names, as it comes from the front-end."""
+    path, name = _file_and_name(spec)
+    if path.suffix in {".cu", ".cuh"}:
+        return _cuda_kernel(path, name, block)
+    return _triton_kernel(path, name, signature)[1]
+
+
+def _file_and_name(spec: str) -> tuple[Path, str]:
     file, _, name = spec.rpartition(":")
     if not file or not name:
         raise CanopyError(
@@ -74,12 +92,7 @@ def stages_of(
     path = Path(file)
     if not path.is_file():
         raise CanopyError(f"{file}: there is no such file")
-    if path.suffix in {".cu", ".cuh"}:
-        return _stages_on(target, chip, _cuda_kernel(path, name, block))
-    if target not in _TARGETS:
-        raise CanopyError(f"there is no target {target!r}", hint=f"targets: {', '.join(_TARGETS)}")
-    ttir, kernel = _triton_kernel(path, name, signature)
-    return [ttir, *_stages_on(target, chip, kernel)]
+    return path, name
 
 
 def _stages_on(target: str, chip: str, kernel: Kernel) -> list[Stage]:
@@ -87,10 +100,11 @@ def _stages_on(target: str, chip: str, kernel: Kernel) -> list[Stage]:
 
 
 def _ascend_stages(kernel: Kernel, chip: str) -> list[Stage]:
-    """The tile IR as it came and after each pass, and the NPU program."""
+    """The tile IR as it came and after each pass, the NPU program, and the Ascend C."""
     from canopy import config
     from canopy.passes import pipeline
     from canopy.targets.ascend import load_chip, lower_kernel
+    from canopy.targets.ascend.text import print_program
 
     stages: list[Stage] = []
 
@@ -99,8 +113,14 @@ def _ascend_stages(kernel: Kernel, chip: str) -> list[Stage]:
 
     observe("ir", kernel)
     prepared = pipeline.run(kernel, observe=observe)
-    program = lower_kernel(prepared, load_chip(chip or config.chip()), prepare=False)
-    return [*stages, Stage("npu", _beside_source(str(program)))]
+    model = load_chip(chip or config.chip())
+    program = lower_kernel(prepared, model, prepare=False)
+    stages.append(Stage("npu", _beside_source(str(program))))
+    try:
+        text = print_program(program, model).source
+    except UnsupportedError as error:
+        text = f"// {error}"
+    return [*stages, Stage("ascendc", text)]
 
 
 def _stages_of_ir(kernel: Kernel) -> list[Stage]:

@@ -127,6 +127,11 @@ def test_other_encodings_and_broken_text_are_left_alone():
     assert read_python(b"# coding: utf-8\n'\xff'; x.cuda()\n", "f.py").note
 
 
+def test_torch_by_a_star_import():
+    source = "from common import *\nx.cuda()\ntorch.cuda.synchronize()\n"
+    assert "torch.accelerator.synchronize()" in rewritten(source)
+
+
 PROGRAM = """
     import torch
     import torch.nn as nn

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,8 @@ pytest.importorskip("libcst")
 from canopy.migrate.cuda_reader import read_cuda
 from canopy.migrate.document import page
 from canopy.migrate.findings import Effort, FileReport, Status
+from canopy.migrate.kernels import judge_kernels
+from canopy.migrate.project import read_project
 from canopy.migrate.python_reader import read_python
 from canopy.migrate.rules import Rule, all_rules, find_by_name, parse_rules
 from canopy.migrate.statuses import cpu_status
@@ -21,12 +24,24 @@ IMPORTS = "import torch\nimport torch_npu\n"
 
 
 def read(rule: Rule, text: str) -> FileReport:
+    if rule.reader == "compiled":
+        return compiled(rule, text)
     if rule.reader == "text":
         return read_text(text.encode(), "file", rule.kinds[0])
     if rule.reader in ("cuda", "include"):
         return read_cuda(f"// <<<\n{text}".encode(), "file.cu", "cuda")
     is_torch = "torch" in text and "import" not in text
     return read_python((IMPORTS if is_torch else "").encode() + text.encode(), "file.py")
+
+
+def compiled(rule: Rule, text: str) -> FileReport:
+    pytest.importorskip("ziglang")
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / {"python": "file.py", "cuda": "file.cu"}[rule.kinds[0]]
+        file.write_text(text)
+        project = read_project(file, jobs=1)
+        judge_kernels(project, jobs=1)
+        return project.files[0]
 
 
 @pytest.mark.parametrize("rule", all_rules(), ids=lambda rule: rule.id)

@@ -32,7 +32,7 @@ LEVEL["ops"] = LEVEL["frontends"] + 1
 LEVEL["migrate"] = LEVEL["frontends"] + 1
 LEVEL["cuda"] = LEVEL["frontends"] + 1
 LEVEL["ascend"] = LEVEL["frontends"] + 1
-TOP = {"cli", "doctor", "inspect", "__init__", "__main__"}
+TOP = {"build", "cli", "doctor", "inspect", "__init__", "__main__"}
 # What stands below in the list and yet must not be imported: neighbours with a wall between them.
 WALLS = {
     "ir": {"runtime"},

@@ -17,7 +17,9 @@ from canopy.migrate.apply import apply_edits, check_is_clean, diff_of, edits_of,
 from canopy.migrate.findings import FileReport
 from canopy.migrate.formats import to_json, to_sarif
 from canopy.migrate.html import to_html
+from canopy.migrate.kernels import KERNEL_SECONDS, judge_kernels
 from canopy.migrate.project import Project, read_project
+from canopy.migrate.prove import prove
 from canopy.migrate.python_reader import read_python
 from canopy.migrate.summary import show_summary, shown
 from canopy.migrate.walker import read_bytes
@@ -39,6 +41,8 @@ class Options:
     apply: bool = False
     force: bool = False
     jobs: int | None = None
+    kernel_seconds: float = KERNEL_SECONDS
+    prove: str = ""
 
 
 @dataclass(frozen=True)
@@ -58,23 +62,30 @@ def migrate(root: Path, options: Options) -> int:
     try:
         with _progress() as tell:
             project = read_project(root, jobs=options.jobs, progress=tell)
+        if not (options.diff or options.apply):
+            with _progress("compiling kernels") as tell:
+                judge_kernels(
+                    project, seconds=options.kernel_seconds, jobs=options.jobs, progress=tell
+                )
+            if options.prove:
+                prove(project, options.prove, lambda doing: console.print(f"{doing} ..."))
         _write_reports(project, options)
         if options.diff or options.apply:
             return _rewrite(project, options, console)
         show_summary(project, console)
+        return 0 if project.proof is None or project.proof.holds else 1
     except KeyboardInterrupt:
         print("canopy: interrupted; nothing was rewritten", file=sys.stderr)
         return EXIT_INTERRUPTED
-    return 0
 
 
 @contextmanager
-def _progress() -> Iterator[Callable[[int, int], None] | None]:
+def _progress(doing: str = "reading") -> Iterator[Callable[[int, int], None] | None]:
     """A bar on a terminal, nothing elsewhere."""
     if not sys.stderr.isatty():
         yield None
         return
-    columns = (TextColumn("reading"), BarColumn(), MofNCompleteColumn())
+    columns = (TextColumn(doing), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("", total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)

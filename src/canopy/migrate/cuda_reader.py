@@ -10,19 +10,19 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterator
 
+from canopy.frontends.cuda.host_functions import without_comments
 from canopy.migrate.findings import Effort, FileReport, Finding, Status
 from canopy.migrate.rules import Rule, rules_of
 from canopy.migrate.statuses import declared_names, has_header
 
-__all__ = ["is_cuda", "read_cuda", "without_comments"]
+__all__ = ["is_cuda", "read_cuda"]
 
-_SKIPPED = re.compile(
-    r"""//(?:\\\n|[^\n])*|/\*.*?\*/"""
-    r"""|R"([^()\\ ]{0,16})\(.*?\)\1"|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'""",
-    re.S,
+_IS_CUDA = re.compile(
+    rb"__global__|__device__|__host__|__shared__|<<<|\bcu[A-Z]\w|\bcuda\w|\bcublas|\bnccl|\bthrust\b"
+    rb"|CUDA|__half|threadIdx|blockIdx|\bdim3\b|\batomic[A-Z]|__sync|__shfl|bfloat16|::cuda|\bcute|\bcutlass|cooperative_groups|\bnvcuda|\bnvtx|is_cuda"
 )
-_IS_CUDA = re.compile(rb"__global__|__device__|<<<|\bcu[A-Z]\w|\bcuda\w|\bcublas|\bnccl|\bthrust\b")
 _INCLUDE = re.compile(r"^[ \t]*#[ \t]*include[ \t]*([<\"])([^>\"\n]+)[>\"]", re.M)
+_INCLUDE_LINE = re.compile(r"^[ \t]*#[ \t]*include\b[^\n]*", re.M)
 _WORD = re.compile(r"\b[A-Za-z_]\w*\b")
 _KERNEL = re.compile(r"\b__global__\b")
 
@@ -58,16 +58,15 @@ def read_cuda(data: bytes, path: str, kind: str) -> FileReport:
                 cpu = Status.RUNS if has_header(match[2]) else Status.UNSUPPORTED
                 add(match.start(2), rule, f"#include <{match[2]}>", rule.cpu or cpu)
                 break
-    for at, word, rule in _words(code):
+    for at, word, rule in _words(_INCLUDE_LINE.sub(_blank, code)):
         cpu = rule.cpu or (Status.RUNS if word in declared_names() else Status.UNSUPPORTED)
         add(at, rule, word, cpu)
     report.findings.sort(key=lambda finding: (finding.line, finding.column))
     return report
 
 
-def without_comments(text: str) -> str:
-    """The text with comments and strings blanked, line by line the same length."""
-    return _SKIPPED.sub(lambda match: re.sub(r"[^\n]", " ", match[0]), text)
+def _blank(match: re.Match[str]) -> str:
+    return " " * len(match[0])
 
 
 def _words(code: str) -> Iterator[tuple[int, str, Rule]]:

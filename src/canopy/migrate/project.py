@@ -24,6 +24,7 @@ from pathlib import Path, PurePosixPath
 from canopy import __version__, config
 from canopy.migrate.cuda_reader import is_cuda, read_cuda
 from canopy.migrate.findings import Effort, FileReport
+from canopy.migrate.proof import Proof
 from canopy.migrate.python_reader import is_relevant, read_python
 from canopy.migrate.statuses import facts_digest
 from canopy.migrate.text_reader import read_notebook, read_text
@@ -44,6 +45,7 @@ class Project:
 
     root: Path
     files: list[FileReport] = field(default_factory=list)
+    proof: Proof | None = None
 
     @property
     def with_findings(self) -> list[FileReport]:

@@ -25,40 +25,37 @@ from canopy.migrate.names import Names, literal_of
 from canopy.migrate.rewrites import Place, Rewriter
 from canopy.migrate.rules import Rule, find_by_name, rules_of
 from canopy.migrate.statuses import cpu_status, python_fact
+from canopy.migrate.tree import walk
 
 __all__ = ["is_relevant", "read_python"]
 
 _BOM = b"\xef\xbb\xbf"
-_NPU = "(?<![a-zA-Z])npu"  # not the one in "input"
+_WORD = re.compile(rb"\w+")
+# What is found in strings and in numbers for devices; "npu" not as in "input".
+_DEVICES = re.compile(
+    rb"cuda|CUDA|(?<![a-zA-Z])npu|NCCL_|nccl|hccl|nvcc|(?i:nvidia)|device_ids"
+    rb"|\.to\(\s*\d|(?:device|map_location)\s*=[\s(]*\d"
+)
 _DEEPEST = 150  # brackets within brackets; Python's own limit is 200
 _IMPORTS_THAT_ARE_NO_USE = ("torch.cuda", "torch.npu", "torch.backends", "torch.distributed")
 
 
 def is_relevant(data: bytes, own_packages: frozenset[str] = frozenset()) -> bool:
     """Whether a file can hold a finding at all; most cannot, and are not parsed."""
-    return _relevant_words(own_packages).search(data) is not None
+    if _DEVICES.search(data):
+        return True
+    words = frozenset(_WORD.findall(data))
+    return any(name <= words for name in _names_as_words(own_packages))
 
 
 @cache
-def _relevant_words(own_packages: frozenset[str]) -> re.Pattern[bytes]:
-    """A word of every rule, without which it finds nothing; names of the project's own packages
-    are no findings."""
-    words = {r"device[^\n]{0,3}=\s*\d", r"\.to\(\s*\d", "device_ids", "nvcc", "(?i:nvidia)"}
-    words |= {"cuda", "CUDA", _NPU, "NCCL_", "nccl", "hccl"}
-    for rule in (*rules_of("name"), *rules_of("method")):
-        names = [name for name in rule.match if name.partition(".")[0] not in own_packages]
-        words.update(map(_telling_word, names))
-    return re.compile("|".join(sorted(words)).encode())
-
-
-def _telling_word(dotted: str) -> str:
-    """The part of a name that few other files hold."""
-    parts = dotted.split(".")
-    if parts[0] not in ("torch", "nvidia", "tensorflow", "onnxruntime", "triton"):
-        return rf"\b{re.escape(parts[0])}\b"
-    if "npu" in parts:
-        return _NPU
-    return "cuda" if "cuda" in parts else rf"\b{re.escape(parts[-1])}\b"
+def _names_as_words(own_packages: frozenset[str]) -> list[frozenset[bytes]]:
+    """The words that must stand in a file for each rule's names; names of the project's own
+    packages are no findings."""
+    rules = (*rules_of("name"), *rules_of("method"))
+    names = {name for rule in rules for name in rule.match}
+    parts = (name.split(".") for name in names if name.partition(".")[0] not in own_packages)
+    return [frozenset(part.encode() for part in words) for words in parts]
 
 
 def read_python(
@@ -176,7 +173,7 @@ class _Reader(cst.CSTVisitor):
         spans = wrapper.resolve(ByteSpanPositionProvider)
         self.spans = spans
         values = _Values()
-        module.visit(values)
+        walk(module, values)
         self.names = Names(wrapper.resolve(ScopeProvider), values.found, package, reexports)
         self.own_methods = own_methods | values.methods
         self.own_packages = own_packages
@@ -185,7 +182,7 @@ class _Reader(cst.CSTVisitor):
         self.stack: list[cst.CSTNode] = []
 
     def read(self) -> None:
-        self.module.visit(self)
+        walk(self.module, self)
 
     def exports(self) -> dict[str, str]:
         """Names of the module's top level that stand for a part of CUDA, for other modules."""
@@ -361,6 +358,8 @@ def _is_text_alone(node: cst.SimpleString, stack: list[cst.CSTNode]) -> bool:
     above = stack[-1] if stack else None
     if isinstance(above, cst.Expr | cst.ConcatenatedString | cst.FormattedStringText):
         return True
+    if isinstance(above, cst.Index):  # a key, unless it is a variable of the environment
+        return not (literal_of(node) or "").isupper()
     return isinstance(above, cst.DictElement) and above.key is node
 
 

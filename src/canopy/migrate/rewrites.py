@@ -25,6 +25,7 @@ __all__ = ["Place", "Rewriter"]
 
 _CHOICE = 'torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")'
 _GUARD = "torch.accelerator.is_available()"
+_IMPORTS = re.compile(rb"^\s*(from|import)\b[^\n]*", re.M)
 _PLACES = re.compile(r"(?i)(.*_)?(device|map_location|device_type|dev)(_.*)?|accelerator")
 
 
@@ -126,7 +127,11 @@ class Rewriter:
         """Whether ``torch`` means torch in this file, or can be made to."""
         if self._imports_torch:
             return True
-        return not re.search(rb"^\s*(torch\s*=|import\s+\S+\s+as\s+torch\b)", self._data, re.M)
+        if re.search(rb"^\s*(torch\s*=|import\s+\S+\s+as\s+torch\b)", self._data, re.M):
+            return False
+        # A name that nothing binds must not come to mean torch by an import of ours.
+        is_bound = re.search(rb"^\s*import\s[^#\n]*\btorch\b", self._data, re.M)
+        return bool(is_bound) or not re.search(rb"(?<![\w.])torch\.", _IMPORTS.sub(b"", self._data))
 
     def _use_device(self) -> str:
         self._uses_device = True

@@ -8,20 +8,25 @@ its headers declare.
 from __future__ import annotations
 
 import hashlib
-import re
 from functools import cache
 from pathlib import Path
 
+from canopy.frontends.cuda.declared import declared_names
+from canopy.frontends.cuda.extension import TORCH_HEADERS
 from canopy.frontends.cuda.toolchain import HEADERS, RUNTIME_HEADERS
 from canopy.frontends.redirect import check
 from canopy.frontends.redirect.check import known_fact
 from canopy.migrate.findings import Status
 from canopy.migrate.rules import Rule
 
-__all__ = ["cpu_status", "declared_names", "facts_digest", "has_header", "python_fact"]
-
-_COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.S)
-_NAME = re.compile(r"\b(?:__)?[A-Za-z]\w*\b")
+__all__ = [
+    "cpu_status",
+    "declared_names",
+    "facts_digest",
+    "has_header",
+    "has_own_header",
+    "python_fact",
+]
 
 
 def python_fact(dotted: str) -> str:
@@ -35,24 +40,9 @@ def cpu_status(rule: Rule, dotted: str = "") -> Status:
     if rule.cpu is not None:
         return rule.cpu
     known = known_fact(dotted) if dotted else None
-    if known is None:
-        return Status.RUNS
+    if known is None:  # a package that needs CUDA runs nowhere else unless its rule says so
+        return Status.UNSUPPORTED if rule.id.startswith("package.") else Status.RUNS
     return Status.UNSUPPORTED if known[2] else Status.CAVEAT
-
-
-@cache
-def declared_names() -> frozenset[str]:
-    """Every identifier in the CUDA headers of Canopy, comments apart."""
-    names: set[str] = set()
-    for folder in (HEADERS, RUNTIME_HEADERS):
-        for path in sorted(folder.rglob("*")):
-            if path.is_file() and path.suffix in (".h", ".hpp", ".cuh", ""):
-                names.update(_NAME.findall(_code_of(path)))
-    return frozenset(names)
-
-
-def _code_of(path: Path) -> str:
-    return _COMMENT.sub(" ", path.read_text(encoding="utf-8", errors="replace"))
 
 
 @cache
@@ -63,6 +53,12 @@ def has_header(name: str) -> bool:
 
 
 @cache
+def has_own_header(name: str) -> bool:
+    """Whether a header of CUDA or torch is Canopy's own, so that a project's copy is not read."""
+    places = (HEADERS, RUNTIME_HEADERS, TORCH_HEADERS)
+    return ".." not in name and any((folder / name).is_file() for folder in places)
+
+
 def facts_digest() -> str:
     """Changes whenever an answer of this module may."""
     digest = hashlib.sha256(Path(check.__file__).read_bytes())

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from canopy.errors import CanopyError
 
-__all__ = ["MOST_BYTES", "SourceFile", "kind_of", "read_bytes", "walk"]
+__all__ = ["MOST_BYTES", "SourceFile", "is_environment", "kind_of", "read_bytes", "walk"]
 
 MOST_BYTES = 4 << 20  # a larger source is generated, or data
 _DEEPEST = 64
@@ -85,7 +85,7 @@ def _walk_folder(folder: Path, prefix: str, depth: int) -> Iterator[SourceFile]:
             if kind_of(entry.name) or os.path.isdir(entry.path):
                 yield SourceFile(path, "link", "not read: a link")
         elif entry.is_dir(follow_symlinks=False):
-            if entry.name in _FOLDERS_NOT_READ or _is_environment(entry.path):
+            if entry.name in _FOLDERS_NOT_READ or is_environment(entry.path):
                 continue
             if depth == _DEEPEST:
                 yield SourceFile(path, "folder", f"not read: {_DEEPEST} folders deep")
@@ -95,7 +95,7 @@ def _walk_folder(folder: Path, prefix: str, depth: int) -> Iterator[SourceFile]:
             yield _checked(Path(entry.path), path, kind)
 
 
-def _is_environment(folder: str) -> bool:
+def is_environment(folder: str) -> bool:
     """Whether this is a virtual environment: other people's code."""
     return os.path.exists(os.path.join(folder, "pyvenv.cfg"))
 

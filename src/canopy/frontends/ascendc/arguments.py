@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import numbers
+import operator
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,7 +30,8 @@ _KINDS = {
 
 @dataclass(frozen=True)
 class Parameter:
-    """Of a kernel: 'p' pointer, 'b' bool, 'i' and 'u' integers, 'f', 'h', 'y' floats, 's' structure."""
+    """Of a kernel. ``kind``: 'p' pointer, 'b' bool, 'i' signed, 'u' unsigned, 'f' float or double,
+    'h' half, 'y' bfloat16, 's' structure."""
 
     kind: str
     bytes: int
@@ -63,6 +65,8 @@ def _error(position: int, fact: str, hint: str = "") -> LaunchError:
 def _pointer(position: int, value: Any) -> Bound:
     if value is None:
         return Bound(bytes(8))
+    if isinstance(value, Bound):
+        return value
     array = _as_array(position, value)
     if not array.flags.c_contiguous and array.size:
         raise _error(
@@ -83,7 +87,7 @@ def _as_array(position: int, value: Any) -> np.ndarray[Any, Any]:
     if hasattr(value, "untyped_storage"):
         return _tensor(position, value)
     if isinstance(value, ctypes.Structure | ctypes.Array | bytes | bytearray):
-        return np.frombuffer(value, np.uint8)
+        return np.frombuffer(memoryview(value).cast("B"), np.uint8)
     try:
         if hasattr(value, "__dlpack__"):
             return np.from_dlpack(value)
@@ -133,7 +137,7 @@ def _structure(parameter: Parameter, position: int, value: Any) -> Bound:
 
 def _scalar(parameter: Parameter, position: int, value: Any) -> Bound:
     value = value.item() if isinstance(value, np.generic) else value
-    wanted = numbers.Real if parameter.kind in "fhy" else numbers.Integral
+    wanted: Any = numbers.Real if parameter.kind in "fhy" else numbers.Integral
     if not isinstance(value, wanted):
         fact = f"expected {_KINDS[parameter.kind]}, got {type(value).__name__}"
         raise _error(position, fact)
@@ -141,7 +145,8 @@ def _scalar(parameter: Parameter, position: int, value: Any) -> Bound:
         dtype = {"h": "f2", "y": ml_dtypes.bfloat16}.get(parameter.kind, f"f{parameter.bytes}")
         return Bound(np.array(float(value), dtype).tobytes())
     try:
-        signed = parameter.kind == "i"
-        return Bound(int(value).to_bytes(parameter.bytes, "little", signed=signed))
+        whole = int(operator.index(value))
+        data = whole.to_bytes(parameter.bytes, "little", signed=parameter.kind == "i")
+        return Bound(data)
     except OverflowError:
         raise _error(position, f"{value} is out of range for {parameter.bytes * 8} bits") from None

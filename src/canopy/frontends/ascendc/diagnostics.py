@@ -15,7 +15,8 @@ _LINE = re.compile(
     r"^(?P<file>.*?):(?P<line>\d+):(?P<column>\d+): "
     r"(?P<kind>(?:fatal )?error|note|warning): (?P<text>.*)$"
 )
-_KERNEL = re.compile(r"\b__global__\b[^;{]*?\bvoid\s+(\w+)\s*\(")
+_COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
+_KERNEL = re.compile(r"(template\s*<[^;{]*?>\s*)?[^;{}>]*\b__global__\b[^;{]*?\bvoid\s+(\w+)\s*\(")
 _UNKNOWN = re.compile(
     r"(?:undeclared identifier|no member named|no template named|unknown type name) '(\w+)'"
 )
@@ -32,9 +33,10 @@ class _Message:
     text: str
 
 
-def kernels_of(source: str) -> list[str]:
-    """Names of the kernels in a source."""
-    return list(dict.fromkeys(_KERNEL.findall(source)))
+def kernels_of(source: str, templates: bool = True) -> list[str]:
+    """Names of the kernels in a source, with those that have template parameters or without."""
+    found = _KERNEL.findall(_COMMENT.sub(" ", source))
+    return list(dict.fromkeys(name for template, name in found if templates or not template))
 
 
 def clang_error(stderr: str, filename: str, source: str, kernel: str) -> CompileError:
@@ -74,7 +76,7 @@ def _no_kernel(error: _Message, filename: str, source: str, kernel: str) -> Comp
 
 
 def _users_place(error: _Message, notes: list[_Message]) -> Location:
-    """The line outside our header: its own, or that of the call which the header's template serves."""
+    """The line outside our header: its own, or that of the call that a template serves."""
     places = [error.location, *(n.location for n in notes if "requested here" in n.text)]
     outside = (p for p in places if _HEADERS not in Path(p.file).parents)
     return next(outside, error.location)

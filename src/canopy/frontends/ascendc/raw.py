@@ -18,7 +18,7 @@ from typing import Any
 from canopy import config
 from canopy.errors import KernelError, LaunchError, Location, UnsupportedError
 from canopy.frontends.ascendc.arguments import Bound, Parameter, bind
-from canopy.frontends.ascendc.library import build_library, load_library
+from canopy.frontends.ascendc.library import Library, build_library, load_library
 from canopy.runtime import trace
 from canopy.targets.ascend.chip import Chip, load_chip
 
@@ -131,18 +131,21 @@ class RawKernel:
         self.notes: tuple[str, ...] = ()
         self._told: set[str] = set()
         self._kind = _kind_of(source)
-        self._library: ctypes.CDLL | None = None
+        self._library: Library | None = None
+        self._start: Any = None
         self._parameters: tuple[Parameter, ...] = ()
 
     def compile(self) -> None:
         """Compiles the source now."""
         if self._library is not None:
             return
-        data = build_library(self.source, self.name, self.filename, self.options)
+        data, number = build_library(self.source, self.name, self.filename, self.options)
         library = load_library(data)
         count = ctypes.c_uint32()
-        library.canopy_parameters.restype = ctypes.POINTER(_ParameterOfKernel)
-        found = library.canopy_parameters(ctypes.byref(count))
+        parameters = library.code[f"canopy_parameters_{number}"]
+        parameters.restype = ctypes.POINTER(_ParameterOfKernel)
+        found = parameters(ctypes.byref(count))
+        self._start = library.code[f"canopy_start_{number}"]
         self._parameters = tuple(
             Parameter(found[i].kind.decode(), found[i].bytes) for i in range(count.value)
         )
@@ -155,11 +158,9 @@ class RawKernel:
         structure (a tiling), None. For a structure: a record, a ctypes structure, bytes.
         """
         self.compile()
-        if isinstance(block_dim, tuple | list) and len(block_dim) == 1:
-            block_dim = block_dim[0]
-        if not isinstance(block_dim, int) or not 1 <= block_dim <= _MOST_BLOCKS:
+        if not 1 <= block_dim <= _MOST_BLOCKS:
             raise LaunchError(
-                f"{self.name}: block_dim is {block_dim!r}; 1 to {_MOST_BLOCKS} blocks are launched",
+                f"{self.name}: block_dim is {block_dim}; 1 to {_MOST_BLOCKS} blocks are launched",
                 location=trace.caller_location(),
             )
         if len(args) != len(self._parameters):
@@ -202,15 +203,16 @@ class RawKernel:
         """A thread that waits in the library would not hear an interrupt: it is asked in turns."""
         library = self._library
         assert library is not None
-        library.canopy_start(ctypes.byref(launch))
-        try:
-            while not library.canopy_wait(_POLL_MS):
-                pass
-        except KeyboardInterrupt:
-            library.canopy_stop()
-            while not library.canopy_wait(_POLL_MS):
-                pass
-            raise
+        with library.lock:
+            self._start(ctypes.byref(launch))
+            try:
+                while not library.code.canopy_wait(_POLL_MS):
+                    pass
+            except KeyboardInterrupt:
+                library.code.canopy_stop()
+                while not library.code.canopy_wait(_POLL_MS):
+                    pass
+                raise
 
     def _report(self, launch: _Launch) -> None:
         notes = [

@@ -87,7 +87,8 @@ def device_objects(
 
 def _compile(module: CudaModule, variant: _Variant) -> _Made:
     lowered = module.lower(variant.function.name, variant.block, DYNAMIC_SHARED_BYTES)
-    code = compile_kernel(lowered.kernel, entry_name=variant.entry)
+    is_rare = module.expects_lines(variant.function.name) and variant.block[1:] == (0, 0)
+    code = compile_kernel(lowered.kernel, entry_name=variant.entry, optimized=not is_rare)
     return _Made(
         code.object_code,
         code.scratch_bytes,

@@ -22,7 +22,7 @@ from canopy.errors import CompileError, UnsupportedError
 from canopy.frontends.cuda.clang import ClangError
 from canopy.frontends.cuda.programs import compiled_program
 
-__all__ = ["build_extension", "import_extension"]
+__all__ = ["TORCH_HEADERS", "build_extension", "import_extension", "operator_names"]
 
 TORCH_HEADERS = Path(__file__).parent / "torch_headers"
 
@@ -57,7 +57,7 @@ def build_extension(
     """
     words = [*map(str, sources), *map(str, options)]
     words += [f"-I{folder}" for folder in include_folders]
-    words += ["-shared", "-isystem", str(TORCH_HEADERS), "-isystem", str(_names())]
+    words += ["-shared", "-isystem", str(TORCH_HEADERS), "-isystem", str(operator_names())]
     words += [f"-DTORCH_EXTENSION_NAME={name}", "-DTORCH_API_INCLUDE_EXTENSION_H"]
     words += ["-Xlinker", "-z", "-Xlinker", "undefs"]
     try:
@@ -98,7 +98,7 @@ def _explained(error: ClangError) -> CompileError | UnsupportedError:
 # ---- the operators' names ----------------------------------------------------------------------
 
 
-def _names() -> Path:
+def operator_names() -> Path:
     """The folder with the lists of the installed torch's operators, written if it is not there."""
     import torch
 

@@ -103,9 +103,14 @@ class CudaModule:
         function = self._find(name)
         most = min(function.max_threads, MAX_THREADS)
         sizes = [*(n for n in _BUCKETS if n < most and not self.checked), most]
-        if _is_planar(function):
+        if not self.expects_lines(name):
             return [(n, 0, 0) for n in sizes]
         return [*((n, 1, 0) for n in sizes), (most, 0, 0)]
+
+    def expects_lines(self, name: str) -> bool:
+        """Whether a kernel does not look at y and z: it is hardly launched with blocks that have
+        them."""
+        return not _is_planar(self._find(name))
 
     @property
     def kernel_names(self) -> tuple[str, ...]:
@@ -167,7 +172,7 @@ _PLANAR = tuple(f"llvm.nvvm.read.ptx.sreg.{r}.{a}" for r in ("tid", "ntid") for 
 
 
 def _is_planar(function: Function) -> bool:
-    """Whether a kernel looks at y or z: it is meant for blocks that have them."""
+    """Whether a kernel looks at y or z."""
     return any(i.callee in _PLANAR for b in function.blocks for i in b.instructions)
 
 

@@ -57,7 +57,9 @@ def render(facts: dict[str, Any]) -> list[str]:
     )
     lines.append(f"  redirected: {counts or 'nothing used CUDA'}")
     for kernel in facts["kernels"]:
-        lines.append(  # noqa: PERF401
+        if not kernel["launches"] and not kernel["compile_s"] and facts.get("simulated"):
+            continue  # it ran in the simulator only, whose lines follow
+        lines.append(
             f"  kernel:     {kernel['name']}: {kernel['launches']:,} launches, "
             f"{kernel['run_s'] * 1e3:.3f} ms, compiled in {kernel['compile_s']:.2f} s, "
             f"{kernel['cache_hits']:,} cache hits"

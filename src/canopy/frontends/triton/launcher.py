@@ -358,9 +358,9 @@ def _interpreting(function: LoadedKernel, arguments: _Arguments) -> Callable[...
 
     simulated = None
     if config.simulates():
-        from canopy.frontends.triton.simulated import SimulatedKernel
+        from canopy.frontends.triton.comparing import kernel_for
 
-        simulated = SimulatedKernel(function.keep)
+        simulated = kernel_for(function.keep)
 
     def run(grid_x: int, grid_y: int, grid_z: int, *values: Any) -> None:
         grid = (grid_x, grid_y, grid_z)

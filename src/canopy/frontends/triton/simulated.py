@@ -11,59 +11,21 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
 from typing import Any
 
 from canopy import config, ir
 from canopy.errors import LaunchError, UnsupportedError
+from canopy.frontends.triton.simulated_report import count, summary_lines
 from canopy.ir.interpreter.memory import Allocation, allocation_of
 from canopy.ir.types import is_pointer
 from canopy.passes import pipeline
 from canopy.targets.ascend import Report, TimingSimulator, load_chip, lower_kernel, simulate
 
-__all__ = ["SimulatedKernel", "Totals", "listeners", "simulate_launch", "summary_lines"]
+__all__ = ["SimulatedKernel", "listeners", "simulate_launch", "summary_lines"]
 
-listeners: list[Callable[[Report], None]] = []
+listeners: list[Callable[[Report], None]] = [count]
 _MODES = ("functional", "timing")
 _mode: ContextVar[str] = ContextVar("mode", default="functional")
-
-
-@dataclass(slots=True)
-class Totals:
-    """All launches of one kernel on one chip."""
-
-    launches: int = 0
-    time_s: float = 0.0
-    hazards: int = 0
-    last: Report | None = None
-
-
-_totals: dict[tuple[str, str], Totals] = {}
-
-
-def _count(report: Report) -> None:
-    totals = _totals.setdefault((report.name, report.chip.name), Totals())
-    totals.launches += 1
-    totals.time_s += report.time_s
-    totals.hazards += len(report.hazards)
-    totals.last = report
-
-
-listeners.append(_count)
-
-
-def summary_lines() -> list[str]:
-    """What the report of `canopy run` says of the kernels that were simulated."""
-    lines = []
-    for (name, chip), totals in _totals.items():
-        assert totals.last is not None
-        lines.append(
-            f"  simulated:  {name} on {chip}: {totals.launches:,} launches, "
-            f"{totals.time_s * 1e6:.1f} us; the last one {totals.last.summary()}"
-        )
-        if totals.hazards:
-            lines.append(f"  hazard:     {name}: {totals.hazards}, {totals.last.hazards[:1]}")
-    return lines
 
 
 def simulate_launch(

@@ -32,7 +32,16 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-__all__ = ["READERS", "REWRITES", "Rule", "all_rules", "find_by_name", "parse_rules", "rules_of"]
+__all__ = [
+    "READERS",
+    "REWRITES",
+    "Rule",
+    "all_rules",
+    "find_by_name",
+    "parse_rules",
+    "rule_named",
+    "rules_of",
+]
 
 READERS = {
     "name": "dotted names of Python, imports and aliases resolved",
@@ -42,6 +51,7 @@ READERS = {
     "text": "lines of shell scripts, Dockerfiles, requirements and build files",
     "cuda": "identifiers of CUDA C++",
     "include": "headers of CUDA C++",
+    "compiled": "what compiling the kernels tells",
 }
 REWRITES = frozenset(
     {
@@ -131,6 +141,12 @@ def all_rules() -> tuple[Rule, ...]:
 @cache
 def rules_of(reader: str) -> tuple[Rule, ...]:
     return tuple(rule for rule in all_rules() if rule.reader == reader)
+
+
+@cache
+def rule_named(name: str) -> Rule:
+    """The rule of that id."""
+    return next(rule for rule in all_rules() if rule.id == name)
 
 
 @cache

@@ -65,6 +65,7 @@ class Chip:
     copy_out_bytes_per_cycle: float
     l2_read_bytes_per_cycle: float
     l2_write_bytes_per_cycle: float
+    copy_start_cycles: float
     copy_latency_cycles: float
     burst_cycles: float
     vector_start_cycles: float
@@ -76,6 +77,7 @@ class Chip:
     cube_start_cycles: float
     scalar_cycles: float
     lane_access_cycles: float
+    lane_value_cycles: float
     event_cycles: float
     assumed: frozenset[str]
 
@@ -149,6 +151,7 @@ _FIGURES: Mapping[str, _Rule] = {
     "copy_out_bytes_per_cycle": _rate(1e5),
     "l2_read_bytes_per_cycle": _rate(1e5),
     "l2_write_bytes_per_cycle": _rate(1e5),
+    "copy_start_cycles": _cycles(1e5),
     "copy_latency_cycles": _cycles(1e5),
     "burst_cycles": _cycles(1e4),
     "vector_start_cycles": _cycles(1e4),
@@ -160,6 +163,7 @@ _FIGURES: Mapping[str, _Rule] = {
     "cube_start_cycles": _cycles(1e4),
     "scalar_cycles": _cycles(1e3, 0.1),
     "lane_access_cycles": _cycles(1e5, 0.1),
+    "lane_value_cycles": _cycles(1e5, 0.1),
     "event_cycles": _cycles(1e4),
 }
 

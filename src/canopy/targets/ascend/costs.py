@@ -17,6 +17,7 @@ from canopy.targets.ascend.calls import CALLS
 from canopy.targets.ascend.chip import Chip
 from canopy.targets.ascend.npu import (
     CopyIn,
+    CopyMatrix,
     CopyOut,
     Fill,
     Fixpipe,
@@ -38,7 +39,7 @@ from canopy.targets.ascend.npu import (
 )
 from canopy.targets.ascend.vector_unit import Shape
 
-__all__ = ["Amount", "Traffic", "Work", "box", "cost", "measure"]
+__all__ = ["Amount", "Traffic", "Work", "box", "cost", "is_fixed", "measure"]
 
 _SLOW = (ir.MathCall, ir.Div, ir.Rem)
 _NO_ARITHMETIC = (ir.Cast, ir.Bitcast, ir.Select)
@@ -66,12 +67,14 @@ class Traffic:
 
 
 class Work(NamedTuple):
-    """``cycles`` of the pipe itself; ``bytes`` through the shared memories; ``flops`` done."""
+    """``cycles`` of the pipe itself; ``bytes`` through the shared memories; ``flops`` done;
+    ``latency``: cycles until the last byte has arrived, in which the pipe goes on."""
 
     cycles: float
     bytes: float = 0
     traffic: int = Traffic.NONE
     flops: int = 0
+    latency: float = 0
 
 
 _Measure = Callable[[Any, Sequence[Any]], Amount]
@@ -81,6 +84,11 @@ _Cost = Callable[[Any, Amount, Chip], Work]
 def measure(instruction: Instruction, registers: Sequence[Any]) -> Amount:
     """What the instruction handles with these contents of the registers."""
     return _entry(type(instruction))[0](instruction, registers)
+
+
+def is_fixed(kind: type[Instruction]) -> bool:
+    """Whether instructions of a class handle as much every time, whatever the registers."""
+    return _entry(kind)[0] in _FIXED
 
 
 def cost(instruction: Instruction, amount: Amount, chip: Chip) -> Work:
@@ -176,14 +184,40 @@ def _fill(fill: Fill, registers: Sequence[Any]) -> Amount:
     return Amount(lanes=lanes, width=fill.target.type.bytes)
 
 
-def _target(instruction: LoadMatrix | Fixpipe, registers: Sequence[Any]) -> Amount:
-    bytes_ = math.prod(instruction.target.shape) * instruction.target.type.bytes
-    return Amount(bytes=bytes_, runs=1)
+def _matrix_copy(copy: CopyMatrix, registers: Sequence[Any]) -> Amount:
+    width = copy.target.type.bytes
+    shape: tuple[int, ...] = (copy.target.rows, copy.target.columns)
+    if copy.source is not None:
+        runs = _runs(copy.source.shape, copy.source.strides, 1)
+        return Amount(bytes=math.prod(shape) * width, runs=runs, width=width)
+    within = box(shape, copy.limits, copy.conditions, registers)
+    if within is None:
+        return Amount(width=width)
+    shape = tuple(s.stop - s.start for s in within)
+    strides = tuple(stride.value(registers) for stride in copy.strides)
+    runs = _runs(shape, strides, width)
+    return Amount(bytes=math.prod(shape) * width, runs=runs, width=width)
+
+
+def _matrix_load(load: LoadMatrix, registers: Sequence[Any]) -> Amount:
+    rows, columns = load.target.padded
+    return Amount(bytes=rows * columns * load.target.type.bytes, runs=1)
+
+
+def _drained(fix: Fixpipe, registers: Sequence[Any]) -> Amount:
+    shape: tuple[int, ...] = (fix.source.rows, fix.source.columns)
+    width = fix.type.bytes
+    if fix.target is None:
+        within = box(shape, fix.limits, fix.conditions, registers)
+        shape = () if within is None else tuple(s.stop - s.start for s in within)
+        if within is None:
+            return Amount(width=width)
+    return Amount(bytes=math.prod(shape) * width, runs=shape[0], width=width)
 
 
 def _product(mmad: Mmad, registers: Sequence[Any]) -> Amount:
-    m, k = mmad.lhs.shape[-2:]
-    return Amount(width=mmad.lhs.type.bytes, m=m, k=k, n=mmad.rhs.shape[-1])
+    lhs, rhs = mmad.lhs, mmad.rhs
+    return Amount(width=lhs.type.bytes, m=lhs.rows, k=lhs.columns, n=rhs.columns)
 
 
 def _lane_memory(access: LaneMemory, registers: Sequence[Any]) -> Amount:
@@ -197,12 +231,14 @@ def _lane_memory(access: LaneMemory, registers: Sequence[Any]) -> Amount:
 def _moving(copy: CopyIn | CopyOut, amount: Amount, chip: Chip) -> Work:
     if not amount.bytes:
         return Work(1)
-    cycles = chip.copy_latency_cycles + (amount.runs - 1) * chip.burst_cycles
+    cycles = chip.copy_start_cycles + (amount.runs - 1) * chip.burst_cycles
     is_read = isinstance(copy, CopyIn)
     if isinstance(copy.source if is_read else copy.target, View):
-        return Work(cycles, amount.bytes, Traffic.EXCHANGE_IN if is_read else Traffic.EXCHANGE_OUT)
+        traffic = Traffic.EXCHANGE_IN if is_read else Traffic.EXCHANGE_OUT
+        return Work(cycles, amount.bytes, traffic, latency=chip.copy_latency_cycles)
     moved = max(amount.bytes, amount.runs * _SHORTEST_RUN)
-    return Work(cycles, moved, Traffic.READ if is_read else Traffic.WRITE)
+    traffic = Traffic.READ if is_read else Traffic.WRITE
+    return Work(cycles, moved, traffic, latency=chip.copy_latency_cycles)
 
 
 def _computing(vector: Vector, amount: Amount, chip: Chip) -> Work:
@@ -224,11 +260,12 @@ def _calling(call: VectorCall, amount: Amount, chip: Chip) -> Work:
 def _looping(loop: LaneLoop, amount: Amount, chip: Chip) -> Work:
     """GetValue and SetValue of each lane of each operand."""
     operands = len(loop.sources) + len(loop.targets)
-    return Work(amount.lanes * operands * chip.lane_access_cycles, flops=amount.lanes)
+    each = operands * chip.lane_value_cycles + chip.scalar_cycles
+    return Work(amount.lanes * each, flops=amount.lanes)
 
 
 def _copying_lanes(move: LaneMove, amount: Amount, chip: Chip) -> Work:
-    return Work(2 * amount.lanes * chip.lane_access_cycles)
+    return Work(2 * amount.lanes * chip.lane_value_cycles)
 
 
 def _placing(move: Move, amount: Amount, chip: Chip) -> Work:
@@ -264,12 +301,30 @@ def _multiplying(mmad: Mmad, amount: Amount, chip: Chip) -> Work:
 
 
 def _draining(fix: Fixpipe, amount: Amount, chip: Chip) -> Work:
-    cycles = chip.cube_start_cycles + amount.bytes / chip.fixpipe_bytes_per_cycle
-    return Work(cycles, amount.bytes, Traffic.EXCHANGE_OUT)
+    slower = 1 / chip.fixpipe_bytes_per_cycle - 1 / chip.l2_write_bytes_per_cycle
+    cycles = chip.cube_start_cycles + amount.bytes * max(slower, 0.0)  # drains as it writes
+    traffic = Traffic.WRITE if fix.target is None else Traffic.EXCHANGE_OUT
+    return Work(cycles, amount.bytes, traffic, latency=chip.copy_latency_cycles)
 
 
-def _lane_by_lane(access: Instruction, amount: Amount, chip: Chip) -> Work:
-    return Work(amount.lanes * chip.lane_access_cycles)
+def _moving_matrix(copy: CopyMatrix, amount: Amount, chip: Chip) -> Work:
+    if not amount.bytes:
+        return Work(1)
+    cycles = chip.copy_start_cycles + (amount.runs - 1) * chip.burst_cycles
+    if copy.source is not None:
+        return Work(cycles, amount.bytes, Traffic.EXCHANGE_IN, latency=chip.copy_latency_cycles)
+    moved = max(amount.bytes, amount.runs * _SHORTEST_RUN)
+    return Work(cycles, moved, Traffic.READ, latency=chip.copy_latency_cycles)
+
+
+def _lane_by_lane(access: LaneMemory, amount: Amount, chip: Chip) -> Work:
+    """A memory access per lane; its address, mask and value are read from or written to UB."""
+    values = sum(isinstance(v, View) for v in (access.target, *access.sources))
+    return Work(amount.lanes * (chip.lane_access_cycles + values * chip.lane_value_cycles))
+
+
+def _setting_lanes(fill: Instruction, amount: Amount, chip: Chip) -> Work:
+    return Work(amount.lanes * chip.lane_value_cycles)
 
 
 def _trip(loop: Loop, amount: Amount, chip: Chip) -> Work:
@@ -290,9 +345,11 @@ def _by_pipe(instruction: Instruction, amount: Amount, chip: Chip) -> Work:
         case Pipe.M | Pipe.MTE1:
             return Work(chip.cube_start_cycles + amount.bytes / chip.l1_to_l0_bytes_per_cycle)
         case Pipe.MTE2 | Pipe.C_MTE2:
-            return Work(chip.copy_latency_cycles, amount.bytes, Traffic.EXCHANGE_IN)
+            into, wait = Traffic.EXCHANGE_IN, chip.copy_latency_cycles
+            return Work(chip.copy_start_cycles, amount.bytes, into, latency=wait)
         case _:
-            return Work(chip.copy_latency_cycles, amount.bytes, Traffic.EXCHANGE_OUT)
+            out, wait = Traffic.EXCHANGE_OUT, chip.copy_latency_cycles
+            return Work(chip.copy_start_cycles, amount.bytes, out, latency=wait)
 
 
 _TABLE: dict[type[Instruction], tuple[_Measure, _Cost]] = {
@@ -302,18 +359,20 @@ _TABLE: dict[type[Instruction], tuple[_Measure, _Cost]] = {
     Vector: (_lanes, _computing),
     LaneLoop: (_lanes, _looping),
     LaneMove: (_lanes, _copying_lanes),
-    LaneFill: (_fill, _lane_by_lane),
+    LaneFill: (_fill, _setting_lanes),
     Move: (_lanes, _placing),
     Fill: (_fill, _setting),
-    LoadMatrix: (_target, _loading),
+    CopyMatrix: (_matrix_copy, _moving_matrix),
+    LoadMatrix: (_matrix_load, _loading),
     Mmad: (_product, _multiplying),
-    Fixpipe: (_target, _draining),
+    Fixpipe: (_drained, _draining),
     LaneMemory: (_lane_memory, _lane_by_lane),
-    ReadLane: (_nothing, _lane_by_lane),
+    ReadLane: (_nothing, _setting_lanes),
     Loop: (_nothing, _trip),
 }
 
 
+_FIXED = (_lanes, _nothing, _matrix_load, _product, _lane_memory)
 _found: dict[type[Instruction], tuple[_Measure, _Cost]] = {}
 
 

@@ -9,78 +9,101 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import TYPE_CHECKING
 
 from canopy import ir
-from canopy.ir.types import BF16, F16, F32, I8, I32, I64, ScalarType, element_type, is_integer
+from canopy.errors import Location
+from canopy.ir.types import (
+    BF16,
+    F16,
+    F32,
+    I8,
+    I32,
+    I64,
+    ElementType,
+    ScalarType,
+    element_type,
+    is_integer,
+)
+from canopy.targets.ascend import epilogue
 from canopy.targets.ascend.buffers import OutOfSpaceError
+from canopy.targets.ascend.chip import Chip
 from canopy.targets.ascend.forms import Affine, Mask
 from canopy.targets.ascend.npu import (
     Branch,
     Buffer,
     CopyIn,
+    CopyMatrix,
     Fixpipe,
     Instruction,
     Limit,
     LoadMatrix,
     Loop,
+    Matrix,
     Mmad,
     Move,
-    Pipe,
     Space,
     Vector,
     View,
 )
-from canopy.targets.ascend.pull import (
-    Box,
-    Pull,
-    dense_strides,
-    shifted,
-    shifted_limits,
-)
+from canopy.targets.ascend.pull import Box, Pull, dense_strides, shifted, shifted_limits
 from canopy.targets.ascend.scalars import Number, Poly, constant, poly_of
 
 if TYPE_CHECKING:
     from canopy.targets.ascend.lower import Emitter
 
-__all__ = ["Accumulator", "accumulators", "dot"]
+__all__ = [
+    "Accumulator",
+    "Loaded",
+    "accumulators",
+    "choose_tiles",
+    "direct_load",
+    "dot",
+    "give_back",
+    "load_block",
+    "multiply",
+]
 
 _TYPES = (F16, BF16, F32, I8)
-_MOST_ROWS = 128
 
 
 @dataclass(slots=True)
 class Accumulator:
-    """A loop's product that stays in L0C; ``trip`` is 0 in the first trip alone."""
+    """A loop's product that stays in L0C, in pieces; ``trip`` is 0 in the first trip alone."""
 
     op: ir.For
     result: ir.Value
-    buffer: Buffer
+    pieces: Pieces
     trip: Poly
     is_empty: Limit
 
     def finish(self, e: Emitter) -> None:
-        """After the loop: out to the result's home; zeros if there was no trip."""
+        """After the loop: out to the result's home, or to the store that takes it."""
         if not e.plan.is_used(self.result):
-            e.memory.free(self.buffer)
+            self.pieces.free(e)
+            return
+        if epilogue.wait_for_store(e, self):
             return
         home = e.make_home(self.result, Space.WORKSPACE)
-        box = ((Poly(),) * 2, self.result.shape)
-        whole = e.slice(self.result, box)
-        source = View(self.buffer, self.result.shape, dense_strides(self.result.shape))
         with e.collecting() as ran:
-            e.emit(Fixpipe(target=whole, source=source, location=self.op.location))
+            self.pieces.drain(e, home, self.result.shape, Poly(), self.op.location)
         with e.collecting() as empty:
             e.strips(self.op, self.result.shape, lambda box: self._zeros(e, home, box))
+        self.either(e, ran, empty)
+        self.pieces.free(e)
+
+    def either(self, e: Emitter, ran: list[Instruction], empty: list[Instruction]) -> None:
+        location = self.op.location
         e.emit(
             Branch(
                 condition=(self.is_empty,),
                 then_body=ran,
                 else_body=empty,
-                location=self.op.location,
+                is_rare=True,
+                location=location,
             )
         )
-        e.memory.free(self.buffer)
 
     def _zeros(self, e: Emitter, home: Buffer, box: Box) -> None:
         buffer = e.temporary(box[1], home.type)
@@ -89,24 +112,70 @@ class Accumulator:
         e.spill(view, e.slice_of(home, self.result.shape, box), self.op.location)
 
 
+class Pieces:
+    """The blocks of a product in L0C, each by its first row and column."""
+
+    def __init__(self, e: Emitter, tiles: Tiles, m: int, n: int, kind: ScalarType) -> None:
+        self.blocks: dict[tuple[int, int], Matrix] = {}
+        for row in range(0, m, tiles.rows):
+            for column in range(0, n, tiles.columns):
+                rows, columns = min(tiles.rows, m - row), min(tiles.columns, n - column)
+                self.blocks[row, column] = new_matrix(e, Space.L0C, "NZ", rows, columns, kind)
+
+    def free(self, e: Emitter) -> None:
+        for block in self.blocks.values():
+            e.memory.free(block.buffer)
+
+    def drain(
+        self, e: Emitter, home: Buffer, shape: tuple[int, ...], start: Poly, location: Location
+    ) -> None:
+        """To the workspace, from lane ``start`` of ``home`` on."""
+        width = shape[-1]
+        for (row, column), block in self.blocks.items():
+            offset = start + constant(row * width + column)
+            target = View(home, (block.rows, block.columns), (width, 1), offset)
+            e.emit(Fixpipe(source=block, type=home.type, target=target, location=location))
+
+
+def new_matrix(
+    e: Emitter, space: Space, layout: str, rows: int, columns: int, kind: ElementType
+) -> Matrix:
+    buffer = Buffer(space, 0, rows * columns, kind, "")
+    matrix = Matrix(buffer, layout, rows, columns, rows, columns)
+    lanes = matrix.padded[0] * matrix.padded[1]
+    return replace(matrix, buffer=e.memory.allocate(space, lanes, kind, space.value.lower()))
+
+
 def accumulators(e: Emitter, op: ir.For) -> dict[int, Accumulator]:
     """The carried tiles of a loop, by position, that can stay in L0C; their buffers are made."""
     found: dict[int, Accumulator] = {}
     for number, arg in enumerate(op.body.args[1:]):
         if not _only_accumulates(e, op, number, arg):
             continue
-        kind = _accumulator_type(arg)
+        (product,) = e.plan.users(arg)
+        assert isinstance(product, ir.Dot)
+        tiles = choose_tiles(e.chip, product)
+        state = e.memory.state()
         try:
-            buffer = e.memory.allocate(Space.L0C, arg.shape[0] * arg.shape[1], kind, "acc")
+            m, n = arg.shape
+            pieces = Pieces(e, tiles, m, n, _accumulator_type(arg))
         except OutOfSpaceError:
+            e.memory.restore(state)
             continue
         lower, upper = poly_of(e.scalar(op.lower)), poly_of(e.scalar(op.upper))
         trip = poly_of(e.scalar(op.body.args[0])) - lower
         found[number] = Accumulator(
-            op, op.results[number], buffer, trip, Limit(None, 0, lower - upper)
+            op, op.results[number], pieces, trip, Limit(None, 0, lower - upper)
         )
         e.accumulators[arg] = found[number]
     return found
+
+
+def give_back(e: Emitter, op: ir.For, found: dict[int, Accumulator]) -> None:
+    """Undoes what `accumulators` made."""
+    for number, held in found.items():
+        held.pieces.free(e)
+        del e.accumulators[op.body.args[1 + number]]
 
 
 def _only_accumulates(e: Emitter, op: ir.For, number: int, arg: ir.Value) -> bool:
@@ -145,15 +214,15 @@ def dot(e: Emitter, op: ir.Dot) -> None:
     operands = [_Operand.of(e, op, value) for value in (op.lhs, op.rhs)]
     held = e.accumulators.get(op.acc)
     if held is not None:
-        _Product(e, op, operands, held).into_accumulator(held)
+        _Product(e, op, operands).into_accumulator(held)
     elif _is_zero(e, op.acc):
         home = e.make_home(op.result, Space.WORKSPACE)
-        _Product(e, op, operands, None).into(home)
+        _Product(e, op, operands).into(home)
     else:
         product = e.memory.allocate(
             Space.WORKSPACE, _size(op.result), element_type(op.result.type), "product"
         )
-        _Product(e, op, operands, None).into(product)
+        _Product(e, op, operands).into(product)
         _add_accumulator(e, op, product)
         e.memory.free(product)
     for operand in operands:
@@ -195,88 +264,165 @@ def _add_accumulator(e: Emitter, op: ir.Dot, product: Buffer) -> None:
     e.strips(op, shape, body)
 
 
-class _Product:
-    """The blocks of one product, and the loops over them."""
+@dataclass(frozen=True, slots=True)
+class Tiles:
+    """Extents of what goes through L0 at once, and the depth that L1 holds."""
 
-    def __init__(
-        self, e: Emitter, op: ir.Dot, operands: Sequence[_Operand], held: Accumulator | None
-    ) -> None:
+    rows: int
+    columns: int
+    depth: int
+    l1_depth: int
+
+
+def choose_tiles(chip: Chip, op: ir.Dot) -> Tiles:
+    """The blocks of L0 with the fewest cycles of the cube and of the copies to L0; both L0 and L1
+    hold two of each, so that copies and products overlap."""
+    m, k = op.lhs.shape[-2:]
+    return _best_tiles(chip, m, op.rhs.shape[-1], k, element_type(op.lhs.type).bytes)
+
+
+@cache
+def _best_tiles(chip: Chip, m: int, n: int, k: int, width: int) -> Tiles:
+    unit = max(32 // width, 1)
+    l1_depth = _block(k, max(chip.l1_bytes // 2 // ((_up(m) + _up(n)) * width), unit))
+    best: tuple[float, Tiles] | None = None
+    for rows in _divisors(m):
+        for columns in _divisors(n):
+            if _up(rows) * _up(columns) * 4 > chip.l0c_bytes:
+                continue
+            most = min(
+                chip.l0a_bytes // 2 // (_up(rows) * width),
+                chip.l0b_bytes // 2 // (_up(columns) * width),
+            )
+            fitting = [d for d in _divisors(l1_depth) if -(-d // unit) * unit <= most]
+            if not fitting:
+                continue
+            tiles = Tiles(rows, columns, max(fitting), l1_depth)
+            found = _cycles(chip, tiles, m, n, k, width)
+            if best is None or found < best[0]:
+                best = found, tiles
+    if best is None:
+        raise OutOfSpaceError(Space.L0C, m * n * 4)
+    return best[1]
+
+
+def _cycles(chip: Chip, tiles: Tiles, m: int, n: int, k: int, width: int) -> float:
+    """Of one product in these tiles: the busier of the cube and the copies to L0."""
+    rows, columns, depth = m // tiles.rows, n // tiles.columns, k // tiles.depth
+    unit = max(32 // width, 1)
+    rate = chip.cube_macs_per_cycle_f16 * (2 / width if width < 4 else 1 / 4)
+    macs = _up(tiles.rows) * _up(tiles.columns) * (-(-tiles.depth // unit) * unit)
+    multiplying = rows * columns * depth * (chip.cube_start_cycles + macs / rate)
+    loads = rows * depth * (1 + columns)
+    bytes_ = (m + rows * n) * k * width
+    loading = loads * chip.cube_start_cycles + bytes_ / chip.l1_to_l0_bytes_per_cycle
+    return max(multiplying, loading) + min(multiplying, loading) / 16
+
+
+def _divisors(extent: int) -> list[int]:
+    return [d for d in range(1, extent + 1) if extent % d == 0]
+
+
+def _up(extent: int) -> int:
+    return -(-extent // 16) * 16
+
+
+class _Product:
+    """The blocks of one product."""
+
+    def __init__(self, e: Emitter, op: ir.Dot, operands: Sequence[_Operand]) -> None:
         self._e, self._op, self._operands = e, op, operands
         *batch, self._m, self._k = op.lhs.shape
         self._n = op.rhs.shape[-1]
         self._batch = batch
-        bytes_ = element_type(op.lhs.type).bytes
-        self._rows = _block(self._m, _MOST_ROWS)
-        self._columns = _block(self._n, _MOST_ROWS)
-        widest = max(self._rows, self._columns)
-        half = min(e.chip.l0a_bytes, e.chip.l0b_bytes) // 2
-        self._depth = _block(self._k, max(half // (widest * bytes_), 1))
+        self._tiles = choose_tiles(e.chip, op)
 
     def into(self, target: Buffer) -> None:
         """The product to a buffer of the workspace."""
         e, op = self._e, self._op
         kind = _accumulator_type(op.acc)
-        block = e.memory.allocate(Space.L0C, self._rows * self._columns, kind, "l0c")
-        batch = [(extent, 1) for extent in self._batch]
+        pieces = Pieces(e, self._tiles, self._m, self._n, kind)
 
-        def one(starts: tuple[Poly, ...]) -> None:
-            *outer, m, n = starts
-            view = View(block, (self._rows, self._columns), (self._columns, 1))
-            self._depths(tuple(outer), m, n, view, Poly())
-            box = (starts, (*(1 for _ in outer), self._rows, self._columns))
-            whole = e.slice_of(target, op.result.shape, box)
-            flat = View(target, (self._rows, self._columns), whole.strides[-2:], whole.offset)
-            e.emit(Fixpipe(target=flat, source=view, location=op.location))
+        def one(outer: tuple[Poly, ...]) -> None:
+            self._depths(outer, pieces, Poly())
+            start = Poly()
+            for index, stride in zip(outer, dense_strides(op.result.shape), strict=False):
+                start = start + index.scaled(stride)
+            pieces.drain(e, target, (self._m, self._n), start, op.location)
 
-        blocks = [*batch, (self._m, self._rows), (self._n, self._columns)]
-        _nest(e, op, blocks, one)
-        e.memory.free(block)
+        _nest(e, op, [(extent, 1) for extent in self._batch], one)
+        pieces.free(e)
 
     def into_accumulator(self, held: Accumulator) -> None:
-        def one(starts: tuple[Poly, ...]) -> None:
-            m, n = starts
-            offset = m.scaled(self._n) + n
-            view = View(held.buffer, (self._rows, self._columns), (self._n, 1), offset)
-            self._depths((), m, n, view, held.trip)
+        self._depths((), held.pieces, held.trip)
 
-        blocks = [(self._m, self._rows), (self._n, self._columns)]
-        _nest(self._e, self._op, blocks, one)
-
-    def _depths(self, outer: tuple[Poly, ...], m: Poly, n: Poly, target: View, trip: Poly) -> None:
-        """All of K for one block of the result."""
-        e, op = self._e, self._op
+    def _depths(self, outer: tuple[Poly, ...], pieces: Pieces, trip: Poly) -> None:
+        """All of K."""
         ones = (1,) * len(outer)
-        location = op.location
+        lhs, rhs = self._operands
+        depth = self._tiles.l1_depth
+        for k in range(0, self._k, depth):
+            left = lhs.load(((*outer, Poly(), constant(k)), (*ones, self._m, depth)))
+            right = rhs.load(((*outer, constant(k), Poly()), (*ones, depth, self._n)))
+            multiply(self._e, self._tiles, pieces, left, right, trip + constant(k), self._op)
+            self._e.memory.free(left.matrix.buffer)
+            self._e.memory.free(right.matrix.buffer)
 
-        def step(starts: tuple[Poly, ...]) -> None:
-            (k,) = starts
-            boxes = (
-                ((*outer, m, k), (*ones, self._rows, self._depth)),
-                ((*outer, k, n), (*ones, self._depth, self._columns)),
-            )
-            loaded = []
-            for operand, box, space in zip(
-                self._operands, boxes, (Space.L0A, Space.L0B), strict=True
-            ):
-                l1 = operand.load(box)
-                shape = box[1][-2:]
-                level0 = e.memory.allocate(space, shape[0] * shape[1], l1.type, "l0")
-                view = View(level0, shape, dense_strides(shape))
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A block of an operand in L1; ``is_turned``: its columns are what the product calls rows."""
+
+    matrix: Matrix
+    is_turned: bool = False
+
+    def part(self, row: int, column: int, rows: int, columns: int) -> Matrix:
+        if self.is_turned:
+            return self.matrix.part(column, row, columns, rows)
+        return self.matrix.part(row, column, rows, columns)
+
+
+def multiply(
+    e: Emitter,
+    tiles: Tiles,
+    pieces: Pieces,
+    left: Loaded,
+    right: Loaded,
+    first: Poly,
+    op: ir.Dot,
+) -> None:
+    """The product of two blocks in L1, tile by tile through L0."""
+    depths = left.matrix.rows if left.is_turned else left.matrix.columns
+    columns = sorted({column for _, column in pieces.blocks})
+    rows = sorted({row for row, _ in pieces.blocks})
+    for k in range(0, depths, tiles.depth):
+        depth = min(tiles.depth, depths - k)
+        for row in rows:
+            height = pieces.blocks[row, columns[0]].rows
+            lhs = _to_l0(e, Space.L0A, left.part(row, k, height, depth), left.is_turned, op)
+            for column in columns:
+                target = pieces.blocks[row, column]
+                part = right.part(k, column, depth, target.columns)
+                rhs = _to_l0(e, Space.L0B, part, right.is_turned, op)
                 e.emit(
-                    LoadMatrix(
-                        target=view,
-                        source=View(l1, shape, dense_strides(shape)),
-                        location=location,
+                    Mmad(
+                        target=target,
+                        lhs=lhs,
+                        rhs=rhs,
+                        first=first + constant(k),
+                        location=op.location,
                     )
                 )
-                e.memory.free(l1)
-                e.memory.free(level0)
-                loaded.append(view)
-            e.emit(
-                Mmad(target=target, lhs=loaded[0], rhs=loaded[1], first=trip + k, location=location)
-            )
+                e.memory.free(rhs.buffer)
+            e.memory.free(lhs.buffer)
 
-        _nest(e, op, [(self._k, self._depth)], step)
+
+def _to_l0(e: Emitter, space: Space, source: Matrix, is_turned: bool, op: ir.Dot) -> Matrix:
+    shape = (source.columns, source.rows) if is_turned else (source.rows, source.columns)
+    layout = "zZ" if space is Space.L0A else "nZ"
+    target = new_matrix(e, space, layout, *shape, source.type)
+    e.emit(LoadMatrix(target=target, source=source, transpose=is_turned, location=op.location))
+    return target
 
 
 def _block(extent: int, most: int) -> int:
@@ -329,7 +475,7 @@ class _Operand:
 
     @classmethod
     def of(cls, e: Emitter, op: ir.Dot, value: ir.Value) -> _Operand:
-        if cls._is_direct(e, value):
+        if direct_load(e, value) is not None:
             return cls(e, op, value, None, False)
         if value in e.homes and e.homes[value].space is Space.WORKSPACE:
             return cls(e, op, value, e.homes[value], False)
@@ -337,106 +483,101 @@ class _Operand:
         e.compute_into(value, home, op)
         return cls(e, op, value, home, True)
 
-    @staticmethod
-    def _is_direct(e: Emitter, value: ir.Value) -> bool:
-        load = value.op
-        if not isinstance(load, ir.Load) or value in e.homes:
-            return False
-        if load.mask is not None and e.forms.mask(load.mask) is None:
-            return False
-        if load.other is not None and not _is_zero(e, load.other):
-            return False
-        return e.forms.affine(load.pointer) is not None or e.can_guard(load)
-
-    def load(self, box: Box) -> Buffer:
+    def load(self, box: Box) -> Loaded:
         """A block in L1; the caller frees it."""
         e, op = self._e, self._op
-        lanes = box[1][-1] * box[1][-2]
+        rows, columns = box[1][-2:]
         kind = element_type(self._value.type)
-        buffer = e.memory.allocate(Space.L1, lanes, kind, "l1")
-        target = View(buffer, box[1], dense_strides(box[1]))
         if self._home is not None:
-            self._from(self._home, target, box)
-            return buffer
-        load = self._value.op
-        assert isinstance(load, ir.Load)
-        form = e.forms.affine(load.pointer)
-        mask = Mask() if load.mask is None else e.forms.mask(load.mask)
-        if form is not None and mask is not None:
-            self._direct(load, form, mask, target, box)
-            return buffer
-        guard = e.guard(load, box)
-        assert guard is not None
-        limits, form, mask = guard
-        with e.collecting() as plain:
-            self._direct(load, form, mask, target, box)
-        with e.collecting() as lanes_:
-            self._by_lanes(load, target, box)
-        e.emit(Branch(condition=limits, then_body=plain, else_body=lanes_, location=op.location))
-        return buffer
-
-    def _from(self, home: Buffer, target: View, box: Box) -> None:
-        source = self._e.slice_of(home, self._value.shape, box)
-        self._e.emit(
-            CopyIn(
-                target=target,
-                address=Poly(),
-                strides=(),
-                source=source,
-                onto=Pipe.C_MTE2,
-                location=self._op.location,
-            )
-        )
-
-    def _direct(self, load: ir.Load, form: Affine, mask: Mask, target: View, box: Box) -> None:
-        self._e.emit(
-            CopyIn(
-                target=target,
-                address=shifted(form, box[0]),
-                strides=form.steps,
-                limits=shifted_limits(mask, box[0]),
-                conditions=mask.conditions,
-                pointer=load.pointer,
-                group=self._e.group(load.pointer),
-                onto=Pipe.C_MTE2,
-                pad=True,
-                location=load.location,
-            )
-        )
-
-    def _by_lanes(self, load: ir.Load, target: View, box: Box) -> None:
-        """The block lane by lane into the unified buffer, and through the workspace to L1."""
-        e = self._e
-        shape = box[1]
-        home = e.memory.allocate(Space.WORKSPACE, _size_of(shape), target.type, "block")
-
-        def body(inner: Box) -> None:
-            starts = tuple(a + b for a, b in zip(box[0], inner[0], strict=True))
-            part = View(e.temporary(inner[1], target.type), inner[1], dense_strides(inner[1]))
-            Pull(e, load).load_by_lanes(load, (starts, inner[1]), part)
-            e.spill(part, e.slice_of(home, shape, inner), load.location)
-
-        e.strips(load, shape, body)
-        source = View(home, shape, dense_strides(shape))
-        e.emit(
-            CopyIn(
-                target=target,
-                address=Poly(),
-                strides=(),
-                source=source,
-                onto=Pipe.C_MTE2,
-                location=load.location,
-            )
-        )
-        e.memory.free(home)
+            matrix = new_matrix(e, Space.L1, "NZ", rows, columns, kind)
+            source = e.slice_of(self._home, self._value.shape, box)
+            e.emit(CopyMatrix(target=matrix, source=source, location=op.location))
+            return Loaded(matrix)
+        load = _load_of(self._value)
+        assert load is not None
+        if load.result is not self._value:
+            turned = _turned(box)
+            found = load_block(e, load, turned)
+            return replace(found, is_turned=not found.is_turned)
+        return load_block(e, load, box)
 
     def finish(self) -> None:
         if self._is_own and self._home is not None:
             self._e.memory.free(self._home)
 
 
-def _size_of(shape: tuple[int, ...]) -> int:
-    size = 1
-    for extent in shape:
-        size *= extent
-    return size
+def direct_load(e: Emitter, value: ir.Value) -> ir.Load | None:
+    """The load whose blocks can be copied to L1 as they stand in memory."""
+    load = _load_of(value)
+    if load is None or value in e.homes or load.result in e.homes:
+        return None
+    if load.mask is not None and e.forms.mask(load.mask) is None:
+        return None
+    if load.other is not None and not _is_zero(e, load.other):
+        return None
+    form = e.forms.affine(load.pointer)
+    return load if form is not None and adjacent_axis(form, load) is not None else None
+
+
+def _load_of(value: ir.Value) -> ir.Load | None:
+    """The load that an operand is, or of which it is the transpose."""
+    op = value.op
+    if isinstance(op, ir.Transpose):
+        rank = len(op.order)
+        if op.order != (*range(rank - 2), rank - 1, rank - 2):
+            return None
+        op = op.source.op
+    return op if isinstance(op, ir.Load) else None
+
+
+def _turned(box: Box) -> Box:
+    starts, extents = box
+    return (
+        (*starts[:-2], starts[-1], starts[-2]),
+        (*extents[:-2], extents[-1], extents[-2]),
+    )
+
+
+def adjacent_axis(form: Affine, load: ir.Load) -> int | None:
+    """-1 or -2: the axis along which lanes are adjacent in memory."""
+    width = load.type.bytes
+    for axis in (-1, -2):
+        if form.steps[axis].number == width:
+            return axis
+    return None
+
+
+def load_block(
+    e: Emitter, load: ir.Load, box: Box, form: Affine | None = None, mask: Mask | None = None
+) -> Loaded:
+    """A block of the user's array to L1, its rows in the order of memory."""
+    form = form or e.forms.affine(load.pointer)
+    assert form is not None
+    if mask is None:
+        mask = Mask() if load.mask is None else e.forms.mask(load.mask)
+    assert mask is not None
+    is_turned = adjacent_axis(form, load) == -2
+    outer = len(box[1]) - 2
+    order = (outer + 1, outer) if is_turned else (outer, outer + 1)
+    rows, columns = (box[1][axis] for axis in order)
+    places = {axis: number for number, axis in enumerate(order)}
+    limits = tuple(
+        Limit(places[limit.axis], limit.factor, limit.base)
+        if limit.axis in places
+        else Limit(None, 0, limit.base)
+        for limit in shifted_limits(mask, box[0])
+    )
+    matrix = new_matrix(e, Space.L1, "NZ", rows, columns, load.type)
+    e.emit(
+        CopyMatrix(
+            target=matrix,
+            address=shifted(form, box[0]),
+            strides=tuple(form.steps[axis] for axis in order),
+            limits=limits,
+            conditions=mask.conditions,
+            pointer=load.pointer,
+            group=e.group(load.pointer),
+            location=load.location,
+        )
+    )
+    return Loaded(matrix, is_turned)

@@ -621,7 +621,8 @@ def _math(u: Unit, op: ir.MathCall, target: View, sources: Sequence[Operand]) ->
     if op.function in ir.math.PREDICATES:
         _predicate(u, op, target, _view(sources[0]))
         return
-    if kind == BF16:
+    is_composed = op.function in _SCALED or op.function in _COMPOSED
+    if kind == BF16 or (kind == F16 and is_composed):  # f16 would round, and overflow, in between
         found = u.temporary(target.shape, F32)
         wide = [cast(u, source, F32) for source in sources]
         _function(u, op, found, wide)

@@ -30,9 +30,10 @@ from canopy.ir.types import (
     is_pointer,
 )
 from canopy.passes import pipeline
-from canopy.targets.ascend import cube, hardware, moves
+from canopy.targets.ascend import cube, epilogue, hardware, moves
 from canopy.targets.ascend.buffers import Allocator, OutOfSpaceError
 from canopy.targets.ascend.chip import Chip
+from canopy.targets.ascend.contraction import contraction
 from canopy.targets.ascend.events import add_events
 from canopy.targets.ascend.forms import Affine, Forms, Mask
 from canopy.targets.ascend.npu import (
@@ -54,6 +55,7 @@ from canopy.targets.ascend.npu import (
     Vector,
     View,
     WhileLoop,
+    walk,
 )
 from canopy.targets.ascend.plan import Plan, tile_bytes
 from canopy.targets.ascend.pull import (
@@ -65,8 +67,11 @@ from canopy.targets.ascend.pull import (
 )
 from canopy.targets.ascend.scalars import Number, Poly, Register, Scalar, constant, poly_of
 from canopy.targets.ascend.unit import Unit
+from canopy.targets.ascend.unwrap import unwrap
 
 __all__ = ["Emitter", "lower_kernel"]
+
+_FULL_RATE_BYTES = 16 << 10  # of one copy
 
 
 def lower_kernel(
@@ -80,6 +85,7 @@ def lower_kernel(
     if prepare:
         kernel = pipeline.run(kernel)
     _check_types(kernel, chip)
+    kernel = unwrap(kernel)
     limits = [chip.ub_bytes // part for part in (2, 4, 8, 16, 32, 64, 256)] + [0]
     for limit in limits:
         try:
@@ -128,21 +134,22 @@ class Emitter:
         self.multiples: dict[Register, int] = {}  # what registers always are multiples of
         self.notes: list[str] = []
         self._registers = 0
-        self._scalars: dict[ir.Value, Scalar] = {}
+        self.scalars: dict[ir.Value, Scalar] = {}
         self._list: list[Instruction] = []
         self._scratch: dict[ir.Op, Buffer] = {}
         self._groups = groups
         self._origins = pointer_origins(kernel)
         self.accumulators: dict[ir.Value, cube.Accumulator] = {}
+        self.products: dict[ir.Store, cube.Accumulator] = {}  # in L0C until they are stored
         self._parameters = tuple(self.register(p.value.type, p.name) for p in kernel.parameters)
         for parameter, register in zip(kernel.parameters, self._parameters, strict=True):
-            self._scalars[parameter.value] = register
+            self.scalars[parameter.value] = register
         self._program = tuple(self.register(I32, f"program_{axis}") for axis in "xyz")
         self._grid = tuple(self.register(I32, f"grid_{axis}") for axis in "xyz")
         self.forms = Forms(self._scalar_or_none)
         for op in ir.walk(kernel.body.ops):  # registers are known before anything is emitted
             self._name_scalars(op)
-        self.plan = Plan(kernel, self.forms, limit)
+        self.plan = Plan(kernel, self.forms, limit, self.group)
 
     def program(self) -> Program:
         self.region(self.kernel.body)
@@ -156,7 +163,7 @@ class Emitter:
                 registers=self._registers,
                 used_bytes=dict(self.memory.top),
                 notes=list(dict.fromkeys(self.notes)),
-                scalars=dict(self._scalars),
+                scalars=dict(self.scalars),
                 scratch=self._scratch,
                 multiples=self.multiples,
             ),
@@ -173,27 +180,27 @@ class Emitter:
         match op:
             case ir.Constant() if not op.result.is_tile:
                 element = element_type(op.type)
-                self._scalars[op.result] = Number(op.value, element)
+                self.scalars[op.result] = Number(op.value, element)
                 return
             case ir.ProgramId():
-                self._scalars[op.result] = self._program[op.axis]
+                self.scalars[op.result] = self._program[op.axis]
                 return
             case ir.NumPrograms():
-                self._scalars[op.result] = self._grid[op.axis]
+                self.scalars[op.result] = self._grid[op.axis]
                 return
         named = [*op.results, *(arg for region in op.regions for arg in region.args)]
         for value in named:
-            if not value.is_tile and value not in self._scalars:
-                self._scalars[value] = self.register(value.type, value.name)
+            if not value.is_tile and value not in self.scalars:
+                self.scalars[value] = self.register(value.type, value.name)
 
     def _scalar_or_none(self, value: ir.Value) -> Scalar | None:
-        return self._scalars.get(value)
+        return self.scalars.get(value)
 
     def scalar(self, value: ir.Value) -> Scalar:
-        return self._scalars[value]
+        return self.scalars[value]
 
     def target_register(self, value: ir.Value) -> Register:
-        register = self._scalars[value]
+        register = self.scalars[value]
         assert isinstance(register, Register)
         return register
 
@@ -295,18 +302,28 @@ class Emitter:
                 len(self._list),
             )
             homes = dict(self.homes)
+            room = self.memory.room(Space.UB)
+            smaller = _halved(extents, order)
             try:
-                self._walk(op, shape, extents, body, order)
+                taken = self._walk(op, shape, extents, body, order)
+                if smaller is None or self._overlaps(extents, shape, taken, room):
+                    return
             except OutOfSpaceError:
-                self.memory.restore(memory)
-                self.temporaries, self.homes = temporaries, homes
-                del self._list[length:]
-                smaller = _halved(extents, order)
                 if smaller is None:
                     raise
-                extents = smaller
-                continue
-            return
+            assert smaller is not None
+            self.memory.restore(memory)
+            self.temporaries, self.homes = temporaries, homes
+            del self._list[length:]
+            extents = smaller
+
+    def _overlaps(
+        self, extents: tuple[int, ...], shape: tuple[int, ...], taken: int, room: int
+    ) -> bool:
+        """Whether two strips have buffers side by side, so that one is copied while the other is
+        computed; strips as short as a copy at full rate are not cut further for that."""
+        is_short = math.prod(extents) * 4 <= _FULL_RATE_BYTES
+        return extents == shape or is_short or 2 * taken <= room
 
     def _walk(
         self,
@@ -315,7 +332,8 @@ class Emitter:
         extents: tuple[int, ...],
         body: Callable[[Box], None],
         order: list[int],
-    ) -> None:
+    ) -> int:
+        """The bytes that the buffers of one strip took; two strips a trip where they copy."""
         starts = [Poly()] * len(shape)
         loops: list[Loop] = []
         for axis in order:
@@ -333,14 +351,30 @@ class Emitter:
                     location=op.location,
                 )
             )
+        taken = self.memory.taken
+        made = self._strip(body, starts, extents)
+        taken = self.memory.taken - taken
+        if loops and _copies(made):
+            axis = [axis for axis in order if extents[axis] != shape[axis]][-1]
+            count = shape[axis] // extents[axis]
+            if count % 2 == 0:
+                starts[axis] = starts[axis] + constant(extents[axis])
+                made += self._strip(body, starts, extents)
+                loops[-1] = replace(loops[-1], step=constant(2 * extents[axis]))
+        for loop in reversed(loops):
+            made = [replace(loop, body=made)]
+        self._list.extend(made)
+        return taken
+
+    def _strip(
+        self, body: Callable[[Box], None], starts: list[Poly], extents: tuple[int, ...]
+    ) -> list[Instruction]:
         before = set(self.temporaries)
         with self.collecting() as made:
             body((tuple(starts), extents))
         for place in set(self.temporaries) - before:
             self.drop(place)
-        for loop in reversed(loops):
-            made = [replace(loop, body=made)]
-        self._list.extend(made)
+        return made
 
     # ---- regions and ops
 
@@ -456,6 +490,9 @@ class Emitter:
     # ---- memory
 
     def _store(self, op: ir.Store) -> None:
+        if op in self.products:
+            epilogue.store_product(self, op)
+            return
         if not op.pointer.is_tile:
             self._scalar_memory(op, None)
             return
@@ -766,6 +803,8 @@ class Emitter:
     # ---- control
 
     def _for(self, op: ir.For) -> None:
+        if contraction(self, op):
+            return
         index = self.target_register(op.body.args[0])
         lower, upper, step = (self.scalar(v) for v in (op.lower, op.upper, op.step))
         accumulators = cube.accumulators(self, op)
@@ -961,6 +1000,10 @@ class Emitter:
 
 def _copy_from_workspace(target: View, source: View, location: Location) -> Instruction:
     return CopyIn(target=target, address=Poly(), strides=(), source=source, location=location)
+
+
+def _copies(body: list[Instruction]) -> bool:
+    return any(isinstance(i, CopyIn | CopyOut) for i in walk(body))
 
 
 def _halved(extents: tuple[int, ...], order: list[int]) -> tuple[int, ...] | None:

@@ -373,17 +373,39 @@ def _fill_tail(u: Unit, target: View, content: Operand, axis: int, high: Poly) -
     has_part = (Limit(None, 0, poly_of(start) - constant(extent)),)
     with u.e.collecting() as part:
         _masked(u, target, content, axis, poly_of(start), inside, lanes)
+        _fill_behind(u, target, content, axis, poly_of(start) + lanes)
     u.e.append(Branch(condition=has_part, then_body=part, else_body=[], location=u.location))
+
+
+def _fill_behind(u: Unit, target: View, content: Operand, axis: int, start: Poly) -> None:
+    """Whole repeats from lane ``start`` on: one call where there is one row, else a loop."""
+    per_repeat = u.e.chip.repeat_bytes // target.type.bytes
+    extent = target.shape[axis]
+    if math.prod(target.shape) == extent and not isinstance(content, View):
+        left = _computed(
+            u, ir.Max(lhs=ir.Value(I64), rhs=ir.Value(I64)), constant(extent) - start, Poly()
+        )
+        place = (target.offset + start).scaled(target.type.bytes)
+        u.e.append(
+            VectorCall(
+                name="Duplicate",
+                target=Local(target.buffer, target.type, place),
+                scalars=(content,),
+                lanes=left,
+                location=u.location,
+            )
+        )
+        return
     index = u.e.register(I64, "tail")
     u.e.multiples[index] = per_repeat
     with u.e.collecting() as body:
-        _masked(u, target, content, axis, poly_of(index), Poly(), lanes)
+        _masked(u, target, content, axis, poly_of(index), Poly(), constant(per_repeat))
     u.e.append(
         Loop(
             index=index,
-            lower=poly_of(start) + lanes,
+            lower=start,
             upper=constant(extent),
-            step=lanes,
+            step=constant(per_repeat),
             body=body,
             location=u.location,
         )

@@ -12,7 +12,7 @@ addresses; operands are strided views of them. In printed form:
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
 
@@ -30,6 +30,7 @@ __all__ = [
     "Buffer",
     "Combine",
     "CopyIn",
+    "CopyMatrix",
     "CopyOut",
     "Fill",
     "Fixpipe",
@@ -42,6 +43,7 @@ __all__ = [
     "LoadMatrix",
     "Local",
     "Loop",
+    "Matrix",
     "Mmad",
     "Move",
     "Pipe",
@@ -146,6 +148,53 @@ class Local:
 
 
 @dataclass(frozen=True, slots=True)
+class Matrix:
+    """A matrix in fractals of 16 rows and 32 bytes: ``rows`` x ``columns`` of what is stored in a
+    buffer for ``stored_rows`` x ``stored_columns``, from (``row``, ``column``) on.
+
+    ``layout``: NZ (L1, L0C: columns of fractals, each of rows), zZ (L0A: rows of fractals, each of
+    rows), nZ (L0B: rows of fractals, each of columns: 16 columns of 32 bytes of rows). Extents are
+    padded to whole fractals; in L0C a fractal has 16 columns whatever the type.
+    """
+
+    buffer: Buffer
+    layout: str
+    rows: int
+    columns: int
+    stored_rows: int
+    stored_columns: int
+    row: int = 0
+    column: int = 0
+
+    @property
+    def type(self) -> ElementType:
+        return self.buffer.type
+
+    @property
+    def depth(self) -> int:
+        """Lanes of the 32 bytes of a fractal; 16 in L0C."""
+        return 16 if self.buffer.space is Space.L0C else 32 // self.type.bytes
+
+    @property
+    def padded(self) -> tuple[int, int]:
+        """The extents that are stored, in whole fractals."""
+        units = (self.depth, 16) if self.layout == "nZ" else (16, self.depth)
+        rows, columns = (
+            -(-n // unit) * unit
+            for n, unit in zip((self.stored_rows, self.stored_columns), units, strict=True)
+        )
+        return rows, columns
+
+    def part(self, row: int, column: int, rows: int, columns: int) -> Matrix:
+        moved = self.row + row, self.column + column
+        return replace(self, row=moved[0], column=moved[1], rows=rows, columns=columns)
+
+    def __str__(self) -> str:
+        place = f"[{self.row}, {self.column}]" if self.row or self.column else ""
+        return f"{self.buffer}{place}:{self.rows}x{self.columns}x{self.type} {self.layout}"
+
+
+@dataclass(frozen=True, slots=True)
 class Limit:
     """Lane i along ``axis`` counts where ``factor * i + base < 0``; axis None: all or none do."""
 
@@ -182,7 +231,7 @@ class Access:
 
 def _touch(pipe: Pipe, views: tuple[Any, ...], writes: bool) -> Iterator[Access]:
     for view in views:
-        if isinstance(view, View | Local):
+        if isinstance(view, View | Local | Matrix):
             buffer = view.buffer
             yield Access(pipe, buffer.space, buffer.address, buffer.end, writes)
 
@@ -319,7 +368,8 @@ class VectorCall(Instruction):
     Count form (``repeats`` None): name(target, sources.., scalars.., lanes): that many lanes, one
     after another. Repeat form: name(target, sources.., scalars.., mask, repeats, strides): in each
     repeat the lanes ``first`` .. ``lanes`` of the 256 bytes that the widest operand has there;
-    ``first`` other than 0 needs the mask in bits. ``mode`` is a round, compare or select mode.
+    ``first`` other than 0 needs the mask in bits. Where there are no lanes (a bound known at run
+    time), nothing is done. ``mode`` is a round, compare or select mode.
     """
 
     name: str
@@ -505,11 +555,51 @@ class LaneMemory(Instruction):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class LoadMatrix(Instruction):
-    """A block of L1 into L0A or L0B."""
+class CopyMatrix(Instruction):
+    """A block of rows in global memory into L1 as fractals: DataCopy with Nd2NzParams. ``address``,
+    ``strides`` (bytes, per row and per column; columns are adjacent) and limits as in CopyIn;
+    ``source``: a block of the workspace instead. What lies outside the limits becomes zero
+    (InitConstValue before the copy)."""
 
-    target: View
-    source: View
+    target: Matrix
+    address: Poly = ZERO
+    strides: tuple[Poly, ...] = ()
+    limits: tuple[Limit, ...] = ()
+    conditions: tuple[Scalar, ...] = ()
+    source: View | None = None
+    pointer: ir.Value | None = None
+    group: str = ALL_GLOBAL
+
+    @property
+    def pipe(self) -> Pipe:
+        return Pipe.C_MTE2
+
+    def reads(self) -> tuple[Any, ...]:
+        return (self.source,)
+
+    def written(self) -> tuple[Any, ...]:
+        return (self.target,)
+
+    def groups(self) -> Iterator[tuple[str, bool]]:
+        if self.source is None:
+            yield self.group, False
+
+    def __str__(self) -> str:
+        bounds = f" where {'; '.join(map(str, self.limits))}" if self.limits else ""
+        return f"copy_matrix {self.target} <- {self.source or self.address}{bounds}"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LoadMatrix(Instruction):
+    """A part of a matrix in L1 into L0A (zZ) or L0B (nZ), turned if ``transpose``.
+
+    LoadData with LoadData2DParams where fractals keep their order of lanes: to L0A as it stands,
+    to L0B turned. The other two need ifTranspose (f16, bf16), or LoadDataWithTranspose.
+    """
+
+    target: Matrix
+    source: Matrix
+    transpose: bool = False
 
     @property
     def pipe(self) -> Pipe:
@@ -522,16 +612,18 @@ class LoadMatrix(Instruction):
         return (self.target,)
 
     def __str__(self) -> str:
-        return f"load_matrix {self.target} <- {self.source}"
+        turned = " transposed" if self.transpose else ""
+        return f"load_matrix {self.target} <- {self.source}{turned}"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Mmad(Instruction):
-    """target = lhs @ rhs, added to target where ``first`` (a polynomial) is not zero."""
+    """target = lhs @ rhs, added to target where ``first`` (a polynomial) is not zero: Mmad with
+    MmadParams(m, n, k, cmatrixInitVal = first == 0). target: L0C, f32 or i32."""
 
-    target: View
-    lhs: View
-    rhs: View
+    target: Matrix
+    lhs: Matrix
+    rhs: Matrix
     first: Poly
 
     @property
@@ -550,10 +642,19 @@ class Mmad(Instruction):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Fixpipe(Instruction):
-    """A product from L0C to the workspace, converted to the type of target."""
+    """A product from L0C to rows of global memory, converted to ``type`` (Fixpipe with nz2ndEn and
+    quantPre F322F16 or F322BF16): to the workspace (``target``), or to the user's array at
+    ``address`` with ``strides`` and limits as in CopyOut."""
 
-    target: View
-    source: View
+    source: Matrix
+    type: ElementType
+    target: View | None = None
+    address: Poly = ZERO
+    strides: tuple[Poly, ...] = ()
+    limits: tuple[Limit, ...] = ()
+    conditions: tuple[Scalar, ...] = ()
+    pointer: ir.Value | None = None
+    group: str = ALL_GLOBAL
 
     @property
     def pipe(self) -> Pipe:
@@ -565,8 +666,13 @@ class Fixpipe(Instruction):
     def written(self) -> tuple[Any, ...]:
         return (self.target,)
 
+    def groups(self) -> Iterator[tuple[str, bool]]:
+        if self.target is None:
+            yield self.group, True
+
     def __str__(self) -> str:
-        return f"fixpipe {self.target} <- {self.source}"
+        bounds = f" where {'; '.join(map(str, self.limits))}" if self.limits else ""
+        return f"fixpipe {self.target or self.address} <- {self.source} as {self.type}{bounds}"
 
 
 # ---- order and control
@@ -641,11 +747,12 @@ class WhileLoop(Instruction):
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Branch(Instruction):
     """then_body where the condition holds, else else_body. The condition is a scalar, or limits of
-    which all must hold."""
+    which all must hold. ``is_rare``: else_body seldom runs, and stands between barriers."""
 
     condition: Scalar | tuple[Limit, ...]
     then_body: list[Instruction]
     else_body: list[Instruction]
+    is_rare: bool = False
 
     def __str__(self) -> str:
         shown = self.condition

@@ -14,10 +14,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from canopy.targets.ascend.costs import Amount, measure
-from canopy.targets.ascend.npu import CopyIn, CopyOut, Instruction
+from canopy.targets.ascend.costs import Amount, is_fixed, measure
+from canopy.targets.ascend.npu import Instruction
 
-__all__ = ["CoreTrace", "Item", "Recorder", "Trace"]
+__all__ = ["CoreTrace", "Item", "Recorder", "Trace", "moves_user_memory"]
 
 Block = tuple[int, ...]  # steps by number; a negative number n is the repeat ~n
 
@@ -79,6 +79,11 @@ class Trace:
         return found
 
 
+def moves_user_memory(instruction: Instruction) -> bool:
+    """Whether this is a block copy from or to the user's arrays."""
+    return getattr(instruction, "pointer", None) is not None
+
+
 class Recorder:
     """Writes a `Trace`."""
 
@@ -90,16 +95,24 @@ class Recorder:
         self._open: list[list[int]] = [[]]
         self._touched: dict[int, dict[int, int]] = {}
         self._moved: dict[int, int] = {}
+        self._fixed: dict[int, int] = {}
         self._copies: dict[int, Instruction] = {}
 
     def step(self, instruction: Instruction, registers: Sequence[Any]) -> None:
         """An instruction, before it takes effect."""
+        number = self._fixed.get(id(instruction))
+        if number is not None:
+            self._open[-1].append(number)
+            return
         amount = measure(instruction, registers)
-        self._open[-1].append(self._number(instruction, amount))
-        if isinstance(instruction, CopyIn | CopyOut) and instruction.pointer is not None:
+        number = self._number(instruction, amount)
+        self._open[-1].append(number)
+        if is_fixed(type(instruction)):
+            self._fixed[id(instruction)] = number
+        if moves_user_memory(instruction):
             key = id(instruction)
             self._copies[key] = instruction
-            address = instruction.address.value(registers)
+            address = instruction.address.value(registers)  # type: ignore[attr-defined]
             self._touched.setdefault(key, {})[address] = amount.bytes
             self._moved[key] = self._moved.get(key, 0) + amount.bytes
 
@@ -162,7 +175,7 @@ class Recorder:
         """What was moved since the last call, per copy."""
         found = {}
         for key, places in self._touched.items():
-            is_written = isinstance(self._copies[key], CopyOut)
+            is_written = any(writes for _, writes in self._copies[key].groups())
             first, size = next(iter(places)), sum(places.values())
             found[key] = Item(first, size, self._moved[key], is_written)
         self._touched.clear()

@@ -30,13 +30,15 @@ _SETTLED_TRIPS = 3
 
 
 class Span(NamedTuple):
-    """A pipe is busy with a step; number -1 stands for ``trips`` trips that were reckoned."""
+    """A pipe is busy with a step; number -1 stands for ``trips`` trips that were reckoned, in which
+    it is busy for ``share`` of the time."""
 
     pipe: int
     start: float
     end: float
     step: int
     trips: int = 0
+    share: float = 1.0
 
 
 @dataclass(slots=True)
@@ -63,7 +65,7 @@ def replay(
     rates = sharing.settle()
     durations = sharing.durations(rates)
     for core in trace.cores:
-        run = _Core(trace, durations, chip, with_spans)
+        run = _Core(trace, durations, sharing.latencies, chip, with_spans)
         outcome.ends.append(run.run(core))
         outcome.spans.append(run.spans)
     counts = sharing.counts
@@ -100,6 +102,7 @@ class _Sharing:
         self.hbm = chip.hbm_bytes_per_second * chip.hbm_efficiency / chip.clock_hz
         self.l2 = chip.l2_bytes_per_second / chip.clock_hz
         self.work: list[Work] = [cost(i, amount, chip) for i, amount in trace.steps]
+        self.latencies = [work.latency for work in self.work]
         self.user_bytes = [
             amount.bytes if work.traffic in (Traffic.READ, Traffic.WRITE) else 0
             for (_, amount), work in zip(trace.steps, self.work, strict=True)
@@ -131,7 +134,7 @@ class _Sharing:
             durations = self.durations(rates)
             hbm = l2 = 0.0
             for core, (of_hbm, of_l2) in zip(trace.cores, demands, strict=True):
-                end = _Core(trace, durations, chip, False).run(core)
+                end = _Core(trace, durations, self.latencies, chip, False).run(core)
                 hbm += core.count * of_hbm / max(end, 1.0)
                 l2 += core.count * of_l2 / max(end, 1.0)
             over = max(hbm / self.hbm, l2 / self.l2)
@@ -153,8 +156,8 @@ class _Sharing:
         reads = work.traffic in (Traffic.READ, Traffic.EXCHANGE_IN)
         hbm = chip.copy_in_bytes_per_cycle if reads else chip.copy_out_bytes_per_cycle
         l2 = chip.l2_read_bytes_per_cycle if reads else chip.l2_write_bytes_per_cycle
-        slow = work.bytes * missed / min(hbm, rates.hbm)
-        return work.cycles + slow + work.bytes * (1 - missed) / min(l2, rates.l2)
+        from_hbm = work.bytes * missed / min(hbm, rates.hbm)
+        return work.cycles + max(from_hbm, work.bytes / min(l2, rates.l2))  # side by side
 
     def busy(self, counts: list[int], durations: list[float]) -> list[float]:
         found = [0.0] * len(_PIPES)
@@ -167,13 +170,22 @@ class _Sharing:
 
 
 class _Core:
-    """The clock of one core."""
+    """The clock of one core: ``time`` holds when each pipe is free, and behind that, when all that
+    it was given has arrived."""
 
-    def __init__(self, trace: Trace, durations: list[float], chip: Chip, with_spans: bool) -> None:
+    def __init__(
+        self,
+        trace: Trace,
+        durations: list[float],
+        latencies: list[float],
+        chip: Chip,
+        with_spans: bool,
+    ) -> None:
         self._trace = trace
         self._durations = durations
+        self._latencies = latencies
         self._event_cycles = chip.event_cycles
-        self.time = [0.0] * len(_PIPES)
+        self.time = [0.0] * (2 * len(_PIPES))
         self.spans: list[Span] = []
         self._room = _MOST_SPANS if with_spans else 0
         self._signals: dict[tuple[Pipe, Pipe, int], float] = {}
@@ -185,6 +197,7 @@ class _Core:
 
     def _block(self, number: int) -> None:
         time, steps, durations, signals = self.time, self._steps, self._durations, self._signals
+        latencies, behind = self._latencies, len(_PIPES)
         for node in self._trace.blocks[number]:
             if node < 0:
                 self._repeat(*self._trace.repeats[~node])
@@ -196,13 +209,15 @@ class _Core:
                     start = time[0]
                 end = start + durations[node]
                 time[pipe] = end
+                if end + latencies[node] > time[pipe + behind]:
+                    time[pipe + behind] = end + latencies[node]
                 if pipe:
                     time[0] += 1.0
                 if self._room and end > start:
                     self._room -= 1
                     self.spans.append(Span(pipe, start, end, node))
             elif kind == _SET:
-                signals[key] = time[pipe] if time[pipe] > time[0] else time[0]
+                signals[key] = max(time[pipe], time[pipe + behind], time[0])
             elif kind == _WAIT:
                 at = signals.pop(key, 0.0) + self._event_cycles
                 if at > time[pipe]:
@@ -241,23 +256,34 @@ class _Core:
         return max(int(trips), 0) if trips != float("inf") else 1 << 62
 
     def _jump(self, block: int, steps: list[float], trips: int) -> None:
+        if self._room:
+            for pipe, busy in self._busy(block).items():
+                start, end = self.time[pipe], self.time[pipe] + steps[pipe] * trips
+                if busy and end > start:
+                    share = min(busy / steps[pipe], 1.0)
+                    self.spans.append(Span(pipe, start, end, -1, trips, share))
         for pipe, step in enumerate(steps):
-            if step and self._room and pipe in self._working(block):
-                end = self.time[pipe] + step * trips
-                self.spans.append(Span(pipe, self.time[pipe], end, -1, trips))
             self.time[pipe] += step * trips
         for key in self._signals:
-            self._signals[key] += steps[_PIPES[key[0]]] * trips
+            self._signals[key] += self._pace(steps, _PIPES[key[0]]) * trips
 
-    def _working(self, block: int) -> set[int]:
-        """The pipes, but for the scalar one, that have work in a block."""
-        found = set()
+    @staticmethod
+    def _pace(steps: list[float], pipe: int) -> float:
+        """What an event of a pipe advances by in a trip."""
+        return max(steps[pipe], steps[pipe + len(_PIPES)], steps[_SCALAR])
+
+    def _busy(self, block: int) -> dict[int, float]:
+        """Cycles of work that a block has for each pipe."""
+        found: dict[int, float] = {}
         for node in self._trace.blocks[block]:
             if node < 0:
-                found |= self._working(self._trace.repeats[~node][0])
-            elif self._steps[node][0] == _WORK and self._durations[node]:
-                found.add(self._steps[node][1])
-        return found - {_SCALAR}
+                inner, times = self._trace.repeats[~node]
+                for pipe, cycles in self._busy(inner).items():
+                    found[pipe] = found.get(pipe, 0.0) + cycles * times
+            elif self._steps[node][0] == _WORK:
+                pipe = self._steps[node][1]
+                found[pipe] = found.get(pipe, 0.0) + self._durations[node]
+        return found
 
 
 def _close(left: float, right: float) -> bool:

@@ -120,13 +120,15 @@ class Report:
 
     @property
     def bound_by(self) -> str:
-        """The busiest pipe; ``HBM`` or ``L2`` where the memory all cores share is busier, and
-        ``launch`` where all of them wait."""
+        """The busiest pipe; ``HBM`` or ``L2`` where the memory of all cores is busier; ``launch``
+        where getting started takes longest. Where nothing is busy half of the time, dependences
+        between the pipes bound it: ``waits``, and which pipe has most to do."""
         shares = dict(self.pipes)
         shares["HBM"] = self.hbm_share / self.chip.hbm_efficiency
         shares["L2"] = self.l2_share
         shares["launch"] = self.chip.launch_cycles / self.cycles if self.cycles else 0.0
-        return max(shares, key=lambda name: shares[name], default="nothing")
+        busiest = max(shares, key=lambda name: shares[name])
+        return busiest if shares[busiest] >= 0.5 else f"waits ({busiest})"
 
     @property
     def gbps(self) -> float:

@@ -24,7 +24,7 @@ from canopy.ir.interpreter import Interpreter
 from canopy.ir.interpreter.memory import Allocation
 from canopy.ir.interpreter.numeric import dtype_of, from_python
 from canopy.ir.types import ElementType
-from canopy.targets.ascend import vector_unit
+from canopy.targets.ascend import fractals, vector_unit
 from canopy.targets.ascend.chip import Chip
 from canopy.targets.ascend.costs import box
 from canopy.targets.ascend.happens import Hazard, History, Order
@@ -37,6 +37,7 @@ from canopy.targets.ascend.npu import (
     Buffer,
     Combine,
     CopyIn,
+    CopyMatrix,
     CopyOut,
     Fill,
     Fixpipe,
@@ -47,6 +48,7 @@ from canopy.targets.ascend.npu import (
     LaneMove,
     LoadMatrix,
     Loop,
+    Matrix,
     Mmad,
     Move,
     Pipe,
@@ -69,6 +71,7 @@ __all__ = ["Simulator", "simulate"]
 
 Array = np.ndarray[Any, Any]
 _MOST_HAZARDS = 100
+_MOST_ITEMS = 4096  # programs whose part of memory is kept for the L2
 _MOST_REMEMBERED = 64  # accesses to the user's arrays within one program
 
 
@@ -129,6 +132,7 @@ class Simulator:
         self._shared = _read_and_written(program)
         self._captured: dict[ir.Op, list[tuple[ir.Value, Number | Register]]] = {}
         self.hazards: dict[Hazard, None] = {}
+        self._cores: list[Core] = []
         self._recorder = Recorder()
         self._sizes = {
             Space.UB: chip.ub_bytes,
@@ -158,7 +162,6 @@ class Simulator:
         return self._report_of(self._cores, [])
 
     def _run_all(self) -> None:
-        self._cores: list[Core] = []
         for _ in range(self.cores):
             self._enter(self._new_core())
             self._cores.append(self._core)
@@ -234,7 +237,9 @@ class Simulator:
     def _run_program(self, number: int) -> None:
         self._place(number)
         self._block(self._program.body)
-        self._recorder.trace.items.append(self._recorder.items())
+        items = self._recorder.items()
+        if len(self._recorder.trace.items) < _MOST_ITEMS:
+            self._recorder.trace.items.append(items)
         self._core.programs += 1
 
     def _place(self, number: int) -> None:
@@ -359,6 +364,10 @@ class Simulator:
             for view in views:
                 if isinstance(view, View):
                     self._touch_view(instruction, pipe, step, view, writes)
+                elif isinstance(view, Matrix):
+                    buffer = view.buffer
+                    first, end = buffer.address, buffer.end
+                    self._touch_bytes(instruction, pipe, step, buffer, first, end, writes)
 
     def _touch_view(
         self, instruction: Instruction, pipe: Pipe, step: int, view: View, writes: bool
@@ -512,7 +521,7 @@ class Simulator:
 
     def _global_view(
         self,
-        copy: CopyIn | CopyOut,
+        copy: CopyIn | CopyOut | CopyMatrix | Fixpipe,
         shape: tuple[int, ...],
         box: tuple[slice, ...],
         dtype: np.dtype[Any],
@@ -523,20 +532,26 @@ class Simulator:
         address += sum(s.start * stride for s, stride in zip(box, strides, strict=True))
         itemsize = dtype.itemsize
         first, end = _reach(address, shape, strides, itemsize)
-        writes = isinstance(copy, CopyOut)
-        self._check(copy, first, end, itemsize, writes)
+        writes = isinstance(copy, CopyOut | Fixpipe)
+        self._check(copy, copy.pointer, first, end, itemsize, writes)
         self._touch_global(copy, copy.group, first, end, writes)
         raw = np.dtype(np.uint8) if dtype == np.bool_ else dtype
         return _window(address, shape, strides, raw)
 
     def _check(
-        self, copy: CopyIn | CopyOut, first: int, end: int, itemsize: int, writes: bool
+        self,
+        copy: Instruction,
+        pointer: ir.Value | None,
+        first: int,
+        end: int,
+        itemsize: int,
+        writes: bool,
     ) -> None:
         memory = self._lanes.memory
         if not memory.check:
             return
-        assert copy.pointer is not None
-        source = self._lanes.allocation_behind(copy.pointer)
+        assert pointer is not None
+        source = self._lanes.allocation_behind(pointer)
         ends = np.asarray([first, end - itemsize], np.int64).astype(np.uint64)
         bad = memory.violation(ends, itemsize, source, writes)
         if bad is None:
@@ -635,24 +650,47 @@ class Simulator:
 
     # ---- the cube
 
+    def _copy_matrix(self, copy: CopyMatrix) -> None:
+        self._touch(copy)
+        target = copy.target
+        rows = np.zeros((target.rows, target.columns), dtype_of(target.type))
+        if copy.source is not None:
+            rows[...] = self._view(copy.source).reshape(rows.shape)
+        else:
+            within = box(rows.shape, copy.limits, copy.conditions, self._registers)
+            if within is not None:
+                part = rows[within]
+                part[...] = self._global_view(copy, part.shape, within, part.dtype)
+        fractals.store(self._memory[Space.L1], target, rows)
+
     def _load_matrix(self, load: LoadMatrix) -> None:
         self._touch(load)
-        target = self._view(load.target)
-        target[...] = self._view(load.source)
+        rows = fractals.load(self._memory[Space.L1], load.source)
+        space = load.target.buffer.space
+        fractals.store(self._memory[space], load.target, rows.T if load.transpose else rows)
 
     def _mmad(self, mmad: Mmad) -> None:
         self._touch(mmad)
-        target, lhs, rhs = (self._view(v) for v in (mmad.target, mmad.lhs, mmad.rhs))
-        wide = np.int32 if target.dtype == np.int32 else np.float32
+        lhs = fractals.load(self._memory[Space.L0A], mmad.lhs)
+        rhs = fractals.load(self._memory[Space.L0B], mmad.rhs)
+        wide = np.int32 if dtype_of(mmad.target.type) == np.int32 else np.float32
         product = lhs.astype(wide) @ rhs.astype(wide)
+        memory = self._memory[Space.L0C]
         if mmad.first.value(self._registers):
-            product = target + product
-        target[...] = product
+            product = fractals.load(memory, mmad.target) + product
+        fractals.store(memory, mmad.target, product)
 
     def _fixpipe(self, fix: Fixpipe) -> None:
         self._touch(fix)
-        target, source = self._view(fix.target), self._view(fix.source)
-        target[...] = source.astype(target.dtype)
+        rows = fractals.load(self._memory[Space.L0C], fix.source).astype(dtype_of(fix.type))
+        if fix.target is not None:
+            target = self._view(fix.target)
+            target[...] = rows.reshape(target.shape)
+            return
+        within = box(rows.shape, fix.limits, fix.conditions, self._registers)
+        if within is not None:
+            part = rows[within]
+            self._global_view(fix, part.shape, within, part.dtype)[...] = part
 
 
 class _Window:
@@ -706,6 +744,7 @@ _RUN: dict[type[Instruction], Any] = {
     Branch: Simulator._branch,
     Combine: Simulator._combine,
     CopyIn: Simulator._copy_in,
+    CopyMatrix: Simulator._copy_matrix,
     CopyOut: Simulator._copy_out,
     Fill: Simulator._fill,
     Fixpipe: Simulator._fixpipe,

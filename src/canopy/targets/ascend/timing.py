@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ctypes
 import random
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,8 +28,6 @@ from canopy.targets.ascend.costs import measure
 from canopy.targets.ascend.happens import Order
 from canopy.targets.ascend.npu import (
     Assign,
-    CopyIn,
-    CopyOut,
     Instruction,
     LaneMemory,
     Loop,
@@ -37,7 +36,7 @@ from canopy.targets.ascend.npu import (
     View,
     walk,
 )
-from canopy.targets.ascend.recorder import CoreTrace, Item, Recorder
+from canopy.targets.ascend.recorder import CoreTrace, Item, Recorder, moves_user_memory
 from canopy.targets.ascend.report import Report
 from canopy.targets.ascend.scalars import Poly, Register
 from canopy.targets.ascend.simulator import _CONTROL, _RUN, Core, Simulator
@@ -78,7 +77,8 @@ class _Segment:
 
 
 class TimingSimulator(Simulator):
-    """Records what cores would do; `run` gives a report without hazards."""
+    """Records what cores would do; `run` gives a report without hazards. Interrupted by Ctrl-C it
+    prints what it has."""
 
     mode = "timing"
 
@@ -95,33 +95,52 @@ class TimingSimulator(Simulator):
         self._written = {group for group, writes in touched if writes}
         self._with_data = False
         self._carried: dict[int, tuple[Register, ...]] = {}
-        self._notes: list[str] = []
+        self._notes = ["timing mode: nothing was computed, and hazards were not looked for"]
+        self._segments_known: list[_Segment] = []
+        self._blocks_known: dict[int, int] = {}
         self._skim: _Skim | None = None
 
     def run(self) -> Report:
         try:
             with np.errstate(all="ignore"):
-                self._walk_all()
+                self._walk()
+        except KeyboardInterrupt:
+            print(self._interrupted(), file=sys.stderr, flush=True)
+            raise
+        self._deal(self._segments_known, self._blocks_known)
+        return self._report_of([], self._notes)
+
+    def _walk(self) -> None:
+        try:
+            self._walk_all()
         except _NeedsDataError:
             self._start_again()
-            with np.errstate(all="ignore"), self._memory_kept():
+            with self._memory_kept():
                 self._walk_with_data()
-        return self._report_of([], self._notes)
+
+    def _interrupted(self) -> str:
+        """The report of the programs that were walked."""
+        known = [s for s in self._segments_known if s.like in self._blocks_known]
+        if not known:
+            return f"{self._program.name}: interrupted before the first program was timed"
+        done = sum(segment.end - segment.start for segment in known)
+        note = f"interrupted: figures are of {done:,} of {self.programs:,} programs"
+        self._recorder.abandon()
+        self._deal(known, self._blocks_known)
+        return str(self._report_of([], [note]))
 
     # ---- the grid
 
     def _walk_all(self) -> None:
         self._enter(self._new_core())
         self._run_quietly(self._program.prologue)
-        segments = self._segments()
+        self._segments_known = self._segments()
         alike: dict[int, int] = {}
-        blocks: dict[int, int] = {}
-        for segment in segments:
+        for segment in self._segments_known:
             signature = self._signatures[segment.like]
             if signature not in alike:
                 alike[signature] = self._program_block(segment.like)
-            blocks[segment.like] = alike[signature]
-        self._deal(segments, blocks)
+            self._blocks_known[segment.like] = alike[signature]
 
     def _walk_with_data(self) -> None:
         """A few programs, run as they are."""
@@ -130,21 +149,22 @@ class TimingSimulator(Simulator):
         self._block(self._program.prologue)
         step = max(self.programs // _PROGRAMS_WITH_DATA, 1)
         chosen = sorted(set(range(0, self.programs, step)))
-        blocks = {}
+        ends = [*chosen[1:], self.programs]
+        self._segments_known = [
+            _Segment(start, end, start) for start, end in zip(chosen, ends, strict=True)
+        ]
         for number in chosen:
             self._run_program(number)
-            blocks[number] = self._core.blocks[-1]
-        ends = [*chosen[1:], self.programs]
-        segments = [_Segment(start, end, start) for start, end in zip(chosen, ends, strict=True)]
+            self._blocks_known[number] = self._core.blocks[-1]
         self._notes.append(
             f"bounds or addresses depend on data: {len(chosen)} of {self.programs:,} programs were "
             "run with their data, the others are taken to be like their neighbours"
         )
-        self._deal(segments, blocks)
 
     def _start_again(self) -> None:
         self._recorder = Recorder()
         self._skim = None
+        self._blocks_known.clear()
 
     def _run_program(self, number: int) -> None:
         if not self._with_data:
@@ -524,8 +544,8 @@ class _Skim:
             return
         if self.is_first:
             self._recorder.step(instruction, registers)
-        if isinstance(instruction, CopyIn | CopyOut) and instruction.pointer is not None:
-            address = instruction.address.value(registers)
+        if moves_user_memory(instruction):
+            address = instruction.address.value(registers)  # type: ignore[attr-defined]
             size = measure(instruction, registers).bytes
             path = tuple(trip for trip, _ in self._path)
             counts = tuple(count for _, count in self._path)
@@ -572,7 +592,8 @@ class _Skim:
                 second = (*first[:level], 1, *first[level + 1 :])
                 if second in seen and seen[second][0] != address:
                     part *= count
-            found[key] = Item(address, part, moved, isinstance(self._copies[key], CopyOut))
+            is_written = any(writes for _, writes in self._copies[key].groups())
+            found[key] = Item(address, part, moved, is_written)
         return found
 
 

@@ -33,6 +33,8 @@ __all__ = ["ENTRY_NAME", "Code", "Unit", "assemble", "assembly_of", "compile_cpu
 ENTRY_NAME = "canopy_entry"
 # Launches that write more than this bypass the caches with their stores: a few times a usual L2.
 STREAMING_BYTES = 16 << 20
+# LLVM's unroller takes time by the square of their number: 34 s of 38 s for 400 loops over lanes.
+MOST_UNROLLED = 50
 # llvmlite works in LLVM's global context, which one thread may use at a time.
 _LLVM_LOCK = threading.Lock()
 
@@ -57,11 +59,16 @@ class Unit:
 
 
 def compile_cpu(
-    kernel: ir.Kernel, machine: Machine | None = None, entry_name: str = ENTRY_NAME
+    kernel: ir.Kernel,
+    machine: Machine | None = None,
+    entry_name: str = ENTRY_NAME,
+    *,
+    optimized: bool = True,
 ) -> Code:
-    """Compiles a kernel that the pass pipeline has prepared; its entry is ``entry_name``."""
+    """Compiles a kernel that the pass pipeline has prepared; its entry is ``entry_name``. Without
+    LLVM's optimisation that takes a third of the time."""
     with _LLVM_LOCK:
-        return _compile(kernel, machine or host_machine(), entry_name)
+        return _compile(kernel, machine or host_machine(), entry_name, optimized)
 
 
 def assemble(llvm_ir: str, machine: Machine | None = None) -> bytes:
@@ -88,10 +95,11 @@ def compile_unit(
             _emit_kernel(kernel, module, Bases(kernel), machine, entry)
             for kernel, entry in zip(kernels, entries, strict=True)
         )
-        parsed = llvm.parse_assembly(str(module))
+        text = str(module)
+        parsed = llvm.parse_assembly(text)
         parsed.verify()
         if optimized:
-            _optimize(parsed, target)
+            _optimize(parsed, target, _lane_loops(text))
         return Unit(target.emit_object(parsed), entries, scratch_bytes)
 
 
@@ -102,8 +110,8 @@ def assembly_of(llvm_ir: str, machine: Machine | None = None) -> str:
         return str(_target_machine(machine or host_machine()).emit_assembly(parsed))
 
 
-def _compile(kernel: ir.Kernel, machine: Machine, entry_name: str) -> Code:
-    target = _target_machine(machine)
+def _compile(kernel: ir.Kernel, machine: Machine, entry_name: str, optimized: bool) -> Code:
+    target = _target_machine(machine, level=3 if optimized else 0)
     module = _empty_module(kernel.name, machine, target)
     bases = Bases(kernel)
     scratch_bytes = _emit_kernel(kernel, module, bases, machine, entry_name)
@@ -116,7 +124,8 @@ def _compile(kernel: ir.Kernel, machine: Machine, entry_name: str) -> Code:
         )
     parsed = llvm.parse_assembly(text)
     parsed.verify()
-    _optimize(parsed, target)
+    if optimized:
+        _optimize(parsed, target, _lane_loops(text))
     written = tuple(_is_written(bases, parameter.value) for parameter in kernel.parameters)
     return Code(
         object_code=target.emit_object(parsed),
@@ -332,8 +341,14 @@ def _target_machine(machine: Machine, level: int = 3) -> Any:
     )
 
 
-def _optimize(module: Any, target: Any) -> None:
+def _lane_loops(llvm_ir: str) -> int:
+    return len(re.findall(r'%"lane\.i[.\d]*" = phi', llvm_ir))
+
+
+def _optimize(module: Any, target: Any, loops: int) -> None:
+    """``loops``: how many run once per lane, in the module as it was emitted."""
     options = llvm.create_pipeline_tuning_options(speed_level=2)
+    options.loop_unrolling = loops <= MOST_UNROLLED
     options.loop_vectorization = False
     options.slp_vectorization = False
     builder = llvm.create_pass_builder(target, options)

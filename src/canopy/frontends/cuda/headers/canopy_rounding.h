@@ -75,6 +75,16 @@ CANOPY_SMALL float canopy_marked(short x) { return (float)x; }
 CANOPY_SMALL float canopy_marked(unsigned short x) { return (float)x; }
 
 // a * b + c, rounded to odd: rounding the result once more is as if it were the only rounding.
+#ifdef __CUDA_ARCH__
+extern "C" __attribute__((device, const, noconvergent)) float canopy_fma_odd_half(float a, float b, float c);
+extern "C" __attribute__((device, const, noconvergent)) float canopy_fma_odd_bfloat16(float a, float b, float c);
+CANOPY_SMALL float canopy_fma_odd(float a, float b, float c, canopy_half_format) {
+  return canopy_fma_odd_half(a, b, c);
+}
+CANOPY_SMALL float canopy_fma_odd(float a, float b, float c, canopy_bfloat16_format) {
+  return canopy_fma_odd_bfloat16(a, b, c);
+}
+#else
 CANOPY_SMALL float canopy_fma_odd(float a, float b, float c, canopy_half_format) {
   float product = a * b, sum = product + c, part = sum - product;  // a product of halves is exact
   float error = (product - (sum - part)) + (c - part);
@@ -93,6 +103,7 @@ CANOPY_SMALL float canopy_fma_odd(float a, float b, float c, canopy_bfloat16_for
   int back = (near < sum) == (sum > 0) ? 1 : -1;
   return __builtin_bit_cast(float, small + (inexact & ~small ? back : 0));
 }
+#endif
 
 // ---- to integers: rounded, and kept within the type's range
 CANOPY_SMALL float canopy_rounded(float x, canopy_mode mode) {

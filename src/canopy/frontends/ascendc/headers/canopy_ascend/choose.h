@@ -342,6 +342,21 @@ inline void Select(const LocalTensor<T>& dst, const LocalTensor<U>& selMask, con
     canopy_ascend::select_lanes<T, U>(dst, selMask, src0, nullptr, src1, mode, walk, params, place);
 }
 
+template <typename T, typename U, bool isSetMask = true>
+inline void Select(const LocalTensor<T>& dst, const LocalTensor<U>& selMask, const LocalTensor<T>& src0,
+                   const LocalTensor<T>& src1, SELMODE mode, uint64_t mask[], uint8_t repeatTime,
+                   const BinaryRepeatParams& params, Place place = Place::Here()) {
+    const auto walk = canopy_ascend::walk_of<isSetMask>(mask, repeatTime, canopy_ascend::lanes_of<T>, place);
+    canopy_ascend::select_lanes(dst, selMask, src0, &src1, T(), mode, walk, params, place);
+}
+template <typename T, typename U, bool isSetMask = true>
+inline void Select(const LocalTensor<T>& dst, const LocalTensor<U>& selMask, const LocalTensor<T>& src0,
+                   typename LocalTensor<T>::PrimType src1, SELMODE mode, uint64_t mask[],
+                   uint8_t repeatTime, const BinaryRepeatParams& params, Place place = Place::Here()) {
+    const auto walk = canopy_ascend::walk_of<isSetMask>(mask, repeatTime, canopy_ascend::lanes_of<T>, place);
+    canopy_ascend::select_lanes<T, U>(dst, selMask, src0, nullptr, src1, mode, walk, params, place);
+}
+
 template <typename T1, typename T2>
 inline void Cast(const LocalTensor<T1>& dst, const LocalTensor<T2>& src, const RoundMode& mode,
                  const uint32_t count, Place place = Place::Here()) {

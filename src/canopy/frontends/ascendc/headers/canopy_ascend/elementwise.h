@@ -215,6 +215,15 @@ inline void scalar_masked(const Tensor<T>& dst, const Tensor<T>& a, T scalar, co
             Operand<T>{a, {p.srcBlkStride, p.srcRepStride}});
 }
 
+template <typename T>
+inline void copy_masked(const Tensor<T>& dst, const Tensor<T>& src, const Walk& walk,
+                        const AscendC::CopyRepeatParams& p, Place place) {
+    static_assert(is_one_of<T, half, bfloat16_t, float, int16_t, uint16_t, int32_t, uint32_t>,
+                  "Copy takes 16- and 32-bit types");
+    compute(walk, place, [](T x) { return x; }, Operand<T>{dst, {p.dstStride, p.dstRepeatSize}},
+            Operand<T>{src, {p.srcStride, p.srcRepeatSize}});
+}
+
 // dst = a op b, as an operator: all of dst is computed.
 template <typename Op, typename T>
 struct Expression {
@@ -344,12 +353,18 @@ inline void Duplicate(const LocalTensor<T>& dst, const typename LocalTensor<T>::
 template <typename T, bool isSetMask = true>
 inline void Copy(const LocalTensor<T>& dst, const LocalTensor<T>& src, const uint64_t mask,
                  const uint8_t repeatTime, const CopyRepeatParams& p, Place place = Place::Here()) {
-    using namespace canopy_ascend;
-    static_assert(canopy_is_scalar<T>, "Copy takes 16- and 32-bit types");
-    compute(walk_of<isSetMask>(mask, repeatTime, lanes_of<T>, place), place, [](T x) { return x; },
-            Operand<T>{dst, {p.dstStride, p.dstRepeatSize}},
-            Operand<T>{src, {p.srcStride, p.srcRepeatSize}});
+    canopy_ascend::copy_masked(dst, src,
+                               canopy_ascend::walk_of<isSetMask>(mask, repeatTime,
+                                                                 canopy_ascend::lanes_of<T>, place),
+                               p, place);
 }
-
+template <typename T, bool isSetMask = true>
+inline void Copy(const LocalTensor<T>& dst, const LocalTensor<T>& src, const uint64_t mask[],
+                 const uint8_t repeatTime, const CopyRepeatParams& p, Place place = Place::Here()) {
+    canopy_ascend::copy_masked(dst, src,
+                               canopy_ascend::walk_of<isSetMask>(mask, repeatTime,
+                                                                 canopy_ascend::lanes_of<T>, place),
+                               p, place);
+}
 
 }  // namespace AscendC

@@ -217,6 +217,8 @@ inline void compute(const Walk& walk, Place place, F function, const Operand<D>&
     if (walk.count >= 0) {
         const uint32_t n = static_cast<uint32_t>(walk.count);
         if (!n) return;
+        span(self, target.tensor.region(), 0, uint64_t(n) * sizeof(D), place);
+        (span(self, sources.tensor.region(), 0, uint64_t(n) * sizeof(S), place), ...);
         (check_overlap(target.tensor.region(), uint64_t(n) * sizeof(D), sources.tensor.region(),
                        uint64_t(n) * sizeof(S), place), ...);
         (void)std::initializer_list<uint8_t*>{

@@ -108,6 +108,7 @@ inline void run_blocks(Core& self, const Worker& worker) {
         self.group = block;
         self.block = block * per_group + worker.sub_block;
         self.sub_block = worker.sub_block;
+        self.first_pipe = worker.kind == CoreKind::CUBE ? 0 : (1 + static_cast<int>(worker.sub_block)) * kPipes;
         if (setjmp(self.leave)) return;
         worker.kernel(launch.values);
         check_end(self, worker.file);
@@ -146,8 +147,13 @@ inline uint32_t groups_of(const Launch& launch) {
 }
 
 inline void start(Launch* launch, Kernel kernel, const char* file) {
-    memset(exchange.flags, 0, sizeof(exchange.flags));
+    for (auto& group : exchange.flags) {
+        for (auto& member : group) {
+            for (Flag& flag : member) flag.count = flag.next = 0;
+        }
+    }
     memset(exchange.arrived, 0, sizeof(exchange.arrived));
+    memset(exchange.told, 0, sizeof(exchange.told));
     memset(exchange.barrier_arrived, 0, sizeof(exchange.barrier_arrived));
     exchange.groups = static_cast<int>(groups_of(*launch));
     exchange.group_cores = launch->kind < 2 ? 1 : launch->kind == 2 ? 3 : 2;
@@ -203,23 +209,20 @@ inline void stop() {
 
 }  // namespace canopy_ascend
 
-// The entry of the kernel `kernel`, for a launcher that knows nothing of it.
-#define CANOPY_ENTRY(kernel, source)                                                               \
-    namespace {                                                                                    \
-    using CanopySignature = decltype(canopy_ascend::signature_of(kernel));                         \
-    void canopy_call(const void* const* values) {                                                  \
-        CanopySignature::call(kernel, values, std::make_index_sequence<CanopySignature::count>()); \
+// What a launcher that knows nothing of the source calls: per kernel, its parameters and its start.
+#define CANOPY_EXPORT extern "C" __attribute__((visibility("default")))
+#define CANOPY_ENTRY(number, source, ...)                                                          \
+    CANOPY_EXPORT const canopy_ascend::Parameter* canopy_parameters_##number(uint32_t* count) {    \
+        using S = decltype(canopy_ascend::signature_of(__VA_ARGS__));                              \
+        *count = S::count;                                                                         \
+        return S::parameters;                                                                      \
     }                                                                                              \
-    }                                                                                              \
-    extern "C" __attribute__((visibility("default"))) const canopy_ascend::Parameter*              \
-    canopy_parameters(uint32_t* count) {                                                           \
-        *count = CanopySignature::count;                                                           \
-        return CanopySignature::parameters;                                                        \
-    }                                                                                              \
-    extern "C" __attribute__((visibility("default"))) void canopy_start(canopy_ascend::Launch* launch) { \
-        canopy_ascend::start(launch, canopy_call, source);                                         \
-    }                                                                                              \
-    extern "C" __attribute__((visibility("default"))) int canopy_wait(int milliseconds) {          \
-        return canopy_ascend::wait(milliseconds);                                                  \
-    }                                                                                              \
-    extern "C" __attribute__((visibility("default"))) void canopy_stop() { canopy_ascend::stop(); }
+    CANOPY_EXPORT void canopy_start_##number(canopy_ascend::Launch* launch) {                      \
+        canopy_ascend::start(launch, [](const void* const* values) {                               \
+            using S = decltype(canopy_ascend::signature_of(__VA_ARGS__));                          \
+            S::call(__VA_ARGS__, values, std::make_index_sequence<S::count>());                    \
+        }, source);                                                                                \
+    }
+#define CANOPY_END                                                                                 \
+    CANOPY_EXPORT int canopy_wait(int milliseconds) { return canopy_ascend::wait(milliseconds); }  \
+    CANOPY_EXPORT void canopy_stop() { canopy_ascend::stop(); }
