@@ -210,9 +210,9 @@ _LANGUAGE = [
 _REFUSED = [
     ("calls through pointers to functions", "styles", patched(pipeline, "direct_calls", _identity)),
     (
-        "recursion that ends in the call",
+        "recursion",
         "styles",
-        patched(pipeline, "_has_recursion", lambda _: False),
+        patched(pipeline, "functions_in_cycles", lambda _: set()),
     ),
     (
         "overflow of signed numbers",

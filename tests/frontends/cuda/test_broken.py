@@ -21,6 +21,7 @@ from canopy.errors import CanopyError
 from canopy.frontends.cuda import build
 from canopy.frontends.cuda.build import Options, compile_source, link
 from tests.frontends.cuda.features import FEATURES, Feature, programs
+from tests.frontends.cuda.listing import PAGE, page
 
 T = TypeVar("T")
 HANGS_S = 5  # a program takes some hundredths of a second
@@ -121,3 +122,7 @@ def _kept(function: Callable[..., T]) -> Callable[..., T]:
         return found[text]
 
     return kept
+
+
+def test_the_page_of_the_documentation_lists_what_is_here() -> None:
+    assert PAGE.read_text() == page(), "python -m tests.frontends.cuda.listing writes it"
