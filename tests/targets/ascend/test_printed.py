@@ -74,3 +74,20 @@ def test_mutants_of_the_text_are_caught(old: str, new: str) -> None:
     assert old in printed.source, printed.source
     with pytest.raises((CanopyError, AssertionError)):
         run(printed, printed.source.replace(old, new, 1), 128, 101, 7)
+
+
+def test_a_product_runs_on_cube_and_vector_core() -> None:
+    torch = pytest.importorskip("torch", reason="pip install canopy-nn[torch]")
+    pytest.importorskip("triton", reason="pip install canopy-nn[triton]")
+    import canopy
+    from tests.targets.ascend import printed
+    from tests.triton.kernels import matmul
+
+    a, b = torch.randn(70, 90).half(), torch.randn(90, 50).half()
+    c = torch.full((70, 50), torch.nan).half()
+    before = printed.counts["printed and right"]
+    with printed.texts_run_beside():
+        args = (a, b, c, 70, 50, 90, *a.stride(), *b.stride(), *c.stride())
+        canopy.simulate(matmul, (6,), args, MATMUL)
+    assert printed.counts["printed and right"] == before + 1
+    torch.testing.assert_close(c.float(), a.float() @ b.float(), atol=2e-2, rtol=2e-2)

@@ -127,7 +127,9 @@ def _targets(ir: str) -> dict[_Signature, list[str]]:
         if not match or match[1] not in taken or "ptx_kernel" in line:
             continue
         arguments = line[match.end() : _closing(line, match.end())]
-        signature = _Signature(type_of_text(line[len("define ") : match.start()]), _types(arguments))
+        signature = _Signature(
+            type_of_text(line[len("define ") : match.start()]), _types(arguments)
+        )
         found.setdefault(signature, []).append(match[1])
     return found
 

@@ -49,16 +49,12 @@ def parse_and_prepare(ir: str, filename: str, checked: bool = False) -> llvm.Mod
             hint="keep the LLVM majors of ziglang and llvmlite equal",
         ) from problem
     kernels = {_name(line) for line in ir.splitlines() if is_kernel(line)}
-    for function in module.functions:
-        if checked and not function.is_declaration:
-            function.add_function_attribute("sanitize_thread")
-        if not function.is_declaration and function.name not in kernels:
-            function.linkage = "internal"
-            function.add_function_attribute("alwaysinline")
+    _mark_functions(module, kernels, checked)
     if CARRY in {variable.name for variable in module.global_variables}:
         module = _with_private_carry(module)
     if functions_in_cycles(str(module)):
         module = _without_recursion(module)
+        _mark_functions(module, kernels, checked)
     _run(module)
     return module
 
@@ -70,6 +66,16 @@ def _make_loops_of_tail_calls(module: llvm.ModuleRef) -> None:
     passes.add_simplify_cfg_pass()
     passes.add_tail_call_elimination_pass()
     passes.run(module, _builder())
+
+
+def _mark_functions(module: llvm.ModuleRef, kernels: set[str], checked: bool) -> None:
+    """All but kernels are to be inlined."""
+    for function in module.functions:
+        if checked and not function.is_declaration:
+            function.add_function_attribute("sanitize_thread")
+        if not function.is_declaration and function.name not in kernels:
+            function.linkage = "internal"
+            function.add_function_attribute("alwaysinline")
 
 
 def _without_recursion(module: llvm.ModuleRef) -> llvm.ModuleRef:

@@ -55,7 +55,8 @@ _MEANING = (
 
 def page(reports: Sequence[Report], title: str = "", footer: Sequence[str] = ()) -> str:
     """A whole page; kernels in the order given."""
-    names = ", ".join(dict.fromkeys(report.name for report in reports))
+    kernels = list(dict.fromkeys(report.name for report in reports))
+    names = ", ".join(kernels) if len(kernels) < 4 else f"{len(kernels)} kernels"
     title = title or f"{names}, {reports[0].label}" if reports else title
     parts = [
         '<!doctype html><html lang="en"><head><meta charset="utf-8">',

@@ -156,6 +156,95 @@ template <typename T>
     DataCopyPad(to, from, copy);
 }}
 """,
+    "MeetOtherCore": f"""// The cube core and its vector core wait for each other.
+{_INLINE} void MeetOtherCore()
+{{
+    if ASCEND_IS_AIC {{
+        CrossCoreSetFlag<2, PIPE_FIX>(9);
+        CrossCoreWaitFlag(10);
+    }}
+    if ASCEND_IS_AIV {{
+        CrossCoreSetFlag<2, PIPE_MTE3>(10);
+        CrossCoreWaitFlag(9);
+    }}
+}}
+""",
+    "CopyMatrix": f"""// Rows of global memory to fractals of L1, with zeros around them.
+// `far` is the step of rows in global memory, `height` that of columns of fractals in L1.
+template <typename T>
+{_INLINE} void CopyMatrix(const LocalTensor<T>& to, const GlobalTensor<T>& from, int64_t rows,
+                                  int64_t columns, int64_t far, int64_t allRows, int64_t allColumns,
+                                  int64_t height)
+{{
+    const int64_t lanes = 32 / sizeof(T);
+    if (rows < allRows || columns < allColumns) {{
+        Fill(to, InitConstValueParams<T>(static_cast<uint16_t>(allColumns / lanes),
+                                         static_cast<uint16_t>(allRows),
+                                         static_cast<uint16_t>(height - allRows), T(0)));
+        PipeBarrier<PIPE_MTE2>();
+    }}
+    if (rows <= 0 || columns <= 0) return;
+    const int64_t step = far <= 65535 ? rows : 1;  // what one instruction can say
+    for (int64_t row = 0; row < rows; row += step) {{
+        DataCopy(to[row * lanes], from[row * far],
+                 Nd2NzParams(1, static_cast<uint16_t>(step), static_cast<uint16_t>(columns), 0,
+                             static_cast<uint16_t>(far <= 65535 ? far : columns),
+                             static_cast<uint16_t>(height), 1, 0));
+    }}
+}}
+""",
+    "CopyGroups": f"""// As CopyMatrix, in groups of 16 rows; `width` is that of L1.
+template <typename T>
+{_INLINE} void CopyGroups(const LocalTensor<T>& to, const GlobalTensor<T>& from, int64_t rows,
+                                  int64_t columns, int64_t far, int64_t allRows, int64_t allColumns,
+                                  int64_t width)
+{{
+    for (int64_t row = 0; row < allRows; row += 16) {{
+        CopyMatrix(to[row * width], from[row < rows ? row * far : 0],
+                   rows - row < 16 ? rows - row : 16, columns, far, 16, allColumns, 16);
+    }}
+}}
+""",
+    "LoadSquares": f"""// Squares of 16 x 16 elements of 32 bits, transposed.
+template <typename T>
+{_INLINE} void LoadSquares(const LocalTensor<T>& to, const LocalTensor<T>& from, int64_t groups,
+                                   int64_t squares, int64_t toWidth, int64_t fromWidth)
+{{
+    for (int64_t i = 0; i < groups; ++i) {{
+        LoadData2dTransposeParams params;
+        params.repeatTimes = static_cast<uint8_t>(squares);
+        params.srcStride = 1;
+        params.dstGap = 0;
+        params.dstFracGap = static_cast<uint16_t>(toWidth / 16 - 1);
+        LoadDataWithTranspose(to[i * 16 * toWidth], from[i * 16 * fromWidth], params);
+    }}
+}}
+""",
+    "LoadFractals": f"""
+// Fractals of L1 to L0A or L0B: `inner` of them side by side, `outer` times.
+template <typename T>
+{_INLINE} void LoadFractals(const LocalTensor<T>& to, const LocalTensor<T>& from, int64_t outer,
+                                    int64_t inner, int64_t toStep, int64_t fromStep, int64_t along,
+                                    bool turn)
+{{
+    for (int64_t i = 0; i < outer; ++i) {{
+        LoadData(to[i * toStep], from[i * fromStep],
+                 LoadData2DParams(0, static_cast<uint8_t>(inner), static_cast<uint16_t>(along), 0,
+                                  0, turn, 0));
+    }}
+}}
+""",
+    "StoreProduct": f"""// A product to rows of global memory, converted on its way.
+template <typename T, typename U>
+{_INLINE} void StoreProduct(const GlobalTensor<T>& to, const LocalTensor<U>& from, int64_t rows,
+                                    int64_t columns, int64_t far, int64_t height, QuantMode_t mode)
+{{
+    if (rows <= 0 || columns <= 0) return;
+    Fixpipe(to, from, FixpipeParamsV220(static_cast<uint16_t>(columns), static_cast<uint16_t>(rows),
+                                        static_cast<uint16_t>(height), static_cast<uint32_t>(far),
+                                        false, mode, 0, 1, 0, 0));
+}}
+""",
     **{f"Scalar{call}": _scalar_function(call) for call in SCALAR_FUNCTIONS.values()},
     **{f"{call}Lane": _atomic(call) for call in ("AtomicAdd", "AtomicMax", "AtomicMin")},
 }

@@ -22,15 +22,19 @@ from canopy.targets.ascend.npu import (
     Branch,
     Buffer,
     CopyIn,
+    CopyMatrix,
     CopyOut,
+    Fixpipe,
     Instruction,
     LaneFill,
     LaneLoop,
     LaneMemory,
     LaneMove,
     Limit,
+    LoadMatrix,
     Local,
     Loop,
+    Mmad,
     Pipe,
     Program,
     ReadLane,
@@ -40,6 +44,7 @@ from canopy.targets.ascend.npu import (
     View,
     WaitEvent,
     WhileLoop,
+    walk,
 )
 from canopy.targets.ascend.scalars import Number, Poly, Register, Scalar, constant, poly_of
 from canopy.targets.ascend.text.calls import call_text
@@ -52,12 +57,15 @@ from canopy.targets.ascend.text.expressions import (
     operation,
 )
 from canopy.targets.ascend.text.lanes import print_lanes
+from canopy.targets.ascend.text.matrices import grouped_buffers, print_matrix
 from canopy.targets.ascend.text.prelude import HELPERS, SCALAR_FUNCTIONS
 from canopy.targets.ascend.text.registers import Declarations
+from canopy.targets.ascend.text.sides import CUBE, VECTOR, flag_of, is_crossing, side
 
 __all__ = ["Printed", "print_program"]
 
 _PIPES = {Pipe.C_MTE2: "MTE2"}
+_CUBE_SPACES = {Space.L1: "A1", Space.L0A: "A2", Space.L0B: "B2", Space.L0C: "CO1"}
 
 
 @dataclass(frozen=True)
@@ -85,6 +93,7 @@ class _Printer:
         self._location = Location()
         self._helpers: set[str] = set()
         self._needs_scratch = False
+        self.grouped = grouped_buffers(walk(program.body))
         self._tensors: dict[tuple[Buffer, str], str] = {}
         self._globals: dict[tuple[Register | Buffer, str], str] = {}
         self._declarations = Declarations(program)
@@ -98,15 +107,43 @@ class _Printer:
 
     def run(self) -> Printed:
         program = self._program
-        if program.uses_cube:
-            raise UnsupportedError(
-                "products on the cube core have no printed form yet",
-                location=program.kernel.location,
-            )
         workspace = program.used_bytes.get(Space.WORKSPACE, 0)
         workspace += -workspace % 512
         parameters = self._signature(workspace)
-        self._depth = 1
+        if program.uses_cube:
+            self._workspace_bytes = workspace
+            parts = [("AIC", side(program, CUBE)), ("AIV", side(program, VECTOR))]
+            for core, part in parts:
+                self._side(core, part)
+        else:
+            self._workspace_bytes = workspace
+            self._core_body(program)
+        source = self._assemble(parameters)
+        return Printed(program.name, source, tuple(parameters), workspace)
+
+    def _side(self, core: str, part: Program) -> None:
+        """One core's share of a mixed kernel, with tensors of its own."""
+        outer, self._lines = self._lines, []
+        self._tensors, self._globals, self._places = {}, {}, {}
+        self._needs_scratch = False
+        self._location = Location()
+        self._declarations = Declarations(part)
+        self._depth += 1
+        self._core_body(part)
+        body, self._lines = self._lines, outer
+        self._depth -= 1
+        self.line(f"if ASCEND_IS_{core} {{")
+        self._depth += 1
+        spaces = _CUBE_SPACES if core == "AIC" else {Space.UB: "VECCALC"}
+        for text in self._frame_lines(spaces):
+            self.line(text)
+        self._depth -= 1
+        self._lines += body
+        self.line("}")
+        self._tensors, self._globals, self._needs_scratch = {}, {}, False
+
+    def _core_body(self, program: Program) -> None:
+        """The programs of the grid that fall to a core, one after the other."""
         self.body(program.prologue)
         x, y, z = (self.names.of(r) for r in program.grid)
         self.line("")
@@ -128,8 +165,6 @@ class _Printer:
         self._depth -= 1
         self.line("}")
         self.body(program.epilogue)
-        source = self._assemble(parameters, workspace)
-        return Printed(program.name, source, tuple(parameters), workspace)
 
     def _signature(self, workspace: int) -> list[str]:
         made = []
@@ -142,11 +177,10 @@ class _Printer:
         made += [f"int32_t {self.names.of(register)}" for register in self._program.grid]
         return made
 
-    def _assemble(self, parameters: Sequence[str], workspace: int) -> str:
+    def _assemble(self, parameters: Sequence[str]) -> str:
         program = self._program
-        used = program.used_bytes.get(Space.UB, 0)
-        used += -used % 256
         where = program.kernel.location
+        kind = "    KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_MIX_AIC_1_1);"
         head = [
             f"// {program.name}: Ascend C for {self._chip.name}, by Canopy, from {where}.",
             "// Compiled and run on a CPU header; it has never run on a card.",
@@ -158,30 +192,43 @@ class _Printer:
             *(text for name, text in HELPERS.items() if name in self._wanted_helpers()),
             f'extern "C" __global__ __aicore__ void {program.name}({", ".join(parameters)})',
             "{",
+            *([kind] if program.uses_cube else []),
             "    TPipe pipe;",
         ]
-        if used or self._needs_scratch:
-            head += [
-                "    TBuf<TPosition::VECCALC> ub;",
-                f"    pipe.InitBuffer(ub, {used + 32 * self._needs_scratch});",
-            ]
-        if self._needs_scratch:
-            if used + 32 > self._chip.ub_bytes:
-                raise UnsupportedError(
-                    f"{program.name} leaves no 32 bytes of the unified buffer for scalar functions",
-                    location=where,
-                )
-            head.append(f"    LocalTensor<float> scratch = ub.GetWithOffset<float>(8, {used});")
-        head += [f"    {text}" for text in self._tensor_lines()]
-        head += [f"    {text}" for text in self._global_lines(workspace)]
+        if not program.uses_cube:  # else each core has its own
+            head += [f"    {text}" for text in self._frame_lines({Space.UB: "VECCALC"})]
         return "\n".join([*head, *self._lines, "}", ""])
+
+    def _frame_lines(self, spaces: dict[Space, str]) -> list[str]:
+        """The buffers of a core's memories, and the tensors in them."""
+        lines: list[str] = []
+        for space, position in spaces.items():
+            used = self._program.used_bytes.get(space, 0)
+            used += -used % 512 if space is not Space.UB else -used % 256
+            needs = self._needs_scratch and space is Space.UB
+            if needs and used + 32 > self._chip.ub_bytes:
+                raise UnsupportedError(
+                    f"{self._program.name} leaves no 32 bytes of the unified buffer for scalar "
+                    "functions",
+                    location=self._program.kernel.location,
+                )
+            if used or needs:
+                name = _memory_name(space)
+                lines.append(f"TBuf<TPosition::{position}> {name};")
+                lines.append(f"pipe.InitBuffer({name}, {used + 32 * needs});")
+            if needs:
+                lines.append(
+                    f"LocalTensor<float> scratch = ubBuffer.GetWithOffset<float>(8, {used});"
+                )
+        return [*lines, *self._tensor_lines(), *self._global_lines(self._workspace_bytes)]
 
     def _wanted_helpers(self) -> set[str]:
         """Helpers and those that they call."""
         wanted = set(self._helpers)
         for name in reversed(HELPERS):
             if name in wanted:
-                wanted |= {other for other in HELPERS if f"{other}(" in HELPERS[name]}
+                text = HELPERS[name]
+                wanted |= {h for h in HELPERS if f"{h}(" in text or f"{h}<" in text}
         return wanted
 
     def _tensor_lines(self) -> Iterator[str]:
@@ -189,8 +236,9 @@ class _Printer:
             size = max(buffer.bytes, 1)
             size += -size % 256
             width = _width(kind)
+            memory = _memory_name(buffer.space)
             yield (
-                f"LocalTensor<{kind}> {name} = ub.GetWithOffset<{kind}>"
+                f"LocalTensor<{kind}> {name} = {memory}.GetWithOffset<{kind}>"
                 f"({size // width}, {buffer.address});"
             )
 
@@ -199,9 +247,13 @@ class _Printer:
             if isinstance(place, Register):
                 start = self.names.of(place)
             else:
-                start = f"workspace + GetBlockIdx() * {workspace} + {place.address}"
+                start = f"workspace + {self._group()} * {workspace} + {place.address}"
             yield f"GlobalTensor<{kind}> {name};"
             yield f"{name}.SetGlobalBuffer(reinterpret_cast<__gm__ {kind}*>({start}));"
+
+    def _group(self) -> str:
+        """The number of the core, or of the pair of a cube and a vector core."""
+        return "GetBlockIdx()"
 
     # ---- lines
 
@@ -252,7 +304,9 @@ class _Printer:
             case SetEvent() | WaitEvent():
                 self._event(instruction)
             case Barrier():
-                self.line("PipeBarrier<PIPE_ALL>();")
+                self._barrier()
+            case CopyMatrix() | LoadMatrix() | Mmad() | Fixpipe():
+                print_matrix(self, instruction)
             case Loop():
                 self._loop(instruction)
             case WhileLoop():
@@ -394,8 +448,20 @@ class _Printer:
 
     def _event(self, event: SetEvent | WaitEvent) -> None:
         source, target = (_PIPES.get(p, p.value) for p in (event.source, event.target))
+        if is_crossing(event):
+            flag = flag_of(self._program, event)
+            if isinstance(event, SetEvent):
+                self.line(f"CrossCoreSetFlag<2, PIPE_{source}>({flag});")
+            else:
+                self.line(f"CrossCoreWaitFlag({flag});")
+            return
         verb = "SetFlag" if isinstance(event, SetEvent) else "WaitFlag"
         self.line(f"{verb}<HardEvent::{source}_{target}>(EVENT_ID{event.event});")
+
+    def _barrier(self) -> None:
+        self.line("PipeBarrier<PIPE_ALL>();")
+        if self._program.uses_cube:
+            self.line(f"{self.helper('MeetOtherCore')}();")
 
     # ---- tensors
 
@@ -494,19 +560,19 @@ class _Printer:
         outer = [self.poly(start)] if start.terms else []
         for axis in loops:
             index = self.names.fresh("i")
-            low, high = self._range(axis)
+            low, high = self.range_of(axis)
             self.line(f"for (int64_t {index} = {low}; {index} < {high}; ++{index}) {{")
             self._depth += 1
             inner.append(f"{index} * {axis.inner}")
             outer.append(f"{index} * {self._elements(axis, inside)}")
-        low, rows_text = self._range(across)
+        low, rows_text = self.range_of(across)
         if low != "0":
             first = self.names.fresh("first")
             self.line(f"const int64_t {first} = {low};")
             inner.append(f"{first} * {across.inner}")
             outer.append(f"{first} * {self._elements(across, inside)}")
             rows_text = f"{rows_text} - {first}"
-        _, length = self._range(along)
+        _, length = self.range_of(along)
         self._rows_call(copy, inside, name, (inner, outer), (rows_text, length), across)
         for _ in range(depth):
             self._depth -= 1
@@ -535,13 +601,17 @@ class _Printer:
 
     def _elements(self, axis: Axis, view: View) -> str:
         """The step of an axis in global memory, in elements."""
-        lanes = divided(axis.outer, view.type.bytes)
+        return self.elements(axis.outer, view.type)
+
+    def elements(self, step: Poly, type_: ElementType) -> str:
+        """A step of bytes in elements."""
+        lanes = divided(step, type_.bytes)
         text = self.poly(lanes) if lanes is not None else ""
         if lanes is None:
-            text = f"({self.poly(axis.outer)}) / {view.type.bytes}"
+            text = f"({self.poly(step)}) / {type_.bytes}"
         return f"({text})" if " " in text else text
 
-    def _range(self, axis: Axis) -> tuple[str, str]:
+    def range_of(self, axis: Axis) -> tuple[str, str]:
         """First lane and the end, of the lanes inside an axis' limits."""
         low, high = "0", str(axis.extent)
         for limit in axis.limits:
@@ -573,7 +643,7 @@ class _Printer:
         outer = [self.poly(start)] if start.terms else []
         for axis in axes:
             index = self.names.fresh("i")
-            low, high = self._range(axis)
+            low, high = self.range_of(axis)
             self.line(f"for (int64_t {index} = {low}; {index} < {high}; ++{index}) {{")
             self._depth += 1
             inner.append(f"{index} * {axis.inner}")
@@ -590,6 +660,10 @@ class _Printer:
             self._depth -= 1
             self.line("}")
         self.line("PipeBarrier<PIPE_ALL>();")
+
+
+def _memory_name(space: Space) -> str:
+    return f"{space.value.lower()}Buffer"
 
 
 def _width(kind: str) -> int:

@@ -78,11 +78,14 @@ constexpr uint32_t kBlock = 32;     // bytes of a block of UB and L1
 constexpr uint32_t kRepeat = 256;   // bytes of a repeat of a vector instruction
 constexpr int kEvents = 8;
 
-// What each pipe has finished, as far as someone knows.
+// The cores of a group: the cube core and its vector cores. Flags tell of one what happened on another.
+constexpr int kMembers = 3;
+
+// What each pipe of each core of a group has finished, as far as someone knows.
 struct Knowledge {
-    uint32_t done[kPipes] = {};
+    uint32_t done[kMembers * kPipes] = {};
     void learn(const Knowledge& other) {
-        for (int i = 0; i < kPipes; ++i) {
+        for (int i = 0; i < kMembers * kPipes; ++i) {
             if (other.done[i] > done[i]) done[i] = other.done[i];
         }
     }
@@ -158,6 +161,7 @@ struct Core {
     uint32_t block = 0;      // GetBlockIdx()
     uint32_t group = 0;      // cube core and its vector cores
     uint32_t sub_block = 0;  // which vector core of the group
+    int first_pipe = 0;      // where its pipes stand in a Knowledge
     jmp_buf leave;
     Memory memory[kSpaces];
     uint32_t steps[kPipes] = {};

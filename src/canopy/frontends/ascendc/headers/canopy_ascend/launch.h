@@ -108,6 +108,7 @@ inline void run_blocks(Core& self, const Worker& worker) {
         self.group = block;
         self.block = block * per_group + worker.sub_block;
         self.sub_block = worker.sub_block;
+        self.first_pipe = worker.kind == CoreKind::CUBE ? 0 : (1 + static_cast<int>(worker.sub_block)) * kPipes;
         if (setjmp(self.leave)) return;
         worker.kernel(launch.values);
         check_end(self, worker.file);
@@ -146,8 +147,13 @@ inline uint32_t groups_of(const Launch& launch) {
 }
 
 inline void start(Launch* launch, Kernel kernel, const char* file) {
-    memset(exchange.flags, 0, sizeof(exchange.flags));
+    for (auto& group : exchange.flags) {
+        for (auto& member : group) {
+            for (Flag& flag : member) flag.count = flag.next = 0;
+        }
+    }
     memset(exchange.arrived, 0, sizeof(exchange.arrived));
+    memset(exchange.told, 0, sizeof(exchange.told));
     memset(exchange.barrier_arrived, 0, sizeof(exchange.barrier_arrived));
     exchange.groups = static_cast<int>(groups_of(*launch));
     exchange.group_cores = launch->kind < 2 ? 1 : launch->kind == 2 ? 3 : 2;

@@ -12,12 +12,11 @@ inline uint32_t begin(Core& self, Pipe pipe) {
     const uint32_t step = ++self.steps[p];
     Knowledge& known = self.known[p];
     if (pipe != Pipe::S) {
-        const Knowledge& issued = self.known[static_cast<int>(Pipe::S)];
-        for (int i = 1; i < kPipes; ++i) {
-            if (issued.done[i] > known.done[i]) known.done[i] = issued.done[i];
-        }
+        const uint32_t own = known.done[self.first_pipe];  // scalar writes need an event
+        known.learn(self.known[static_cast<int>(Pipe::S)]);
+        known.done[self.first_pipe] = own;
     }
-    known.done[p] = step;
+    known.done[self.first_pipe + p] = step;
     return step;
 }
 
@@ -45,14 +44,14 @@ inline void touch(Core& self, Pipe pipe, Space space, uint32_t first, uint32_t b
     if (!bytes) return;
     Memory& memory = self.memory[static_cast<int>(space)];
     const int p = static_cast<int>(pipe);
-    const Knowledge& known = self.known[p];
+    const uint32_t* done = self.known[p].done + self.first_pipe;
     const uint32_t step = self.steps[p];
     const bool checks = self.launch->check_order;
     if (writes && first + bytes > memory.touched) memory.touched = first + bytes;
     for (uint32_t b = first / kBlock; b <= (first + bytes - 1) / kBlock; ++b) {
         History& past = memory.history[b];
         if (checks && past.write_pipe != pipe &&
-            past.write_step > known.done[static_cast<int>(past.write_pipe)]) {
+            past.write_step > done[static_cast<int>(past.write_pipe)]) {
             unordered(place, pipe, writes, space, past.write_pipe, true, past.write_line);
         }
         if (!writes) {
@@ -63,7 +62,7 @@ inline void touch(Core& self, Pipe pipe, Space space, uint32_t first, uint32_t b
             continue;
         }
         for (int q = 0; checks && q < kPipes; ++q) {
-            if (q != p && past.read_step[q] > known.done[q]) {
+            if (q != p && past.read_step[q] > done[q]) {
                 unordered(place, pipe, true, space, static_cast<Pipe>(q), false, past.read_line[q]);
             }
         }
@@ -77,11 +76,11 @@ __attribute__((noinline)) inline void touch_global(Core& self, Pipe pipe, const 
                                                    uint64_t bytes, bool writes, Place place) {
     const uint8_t* first = static_cast<const uint8_t*>(address);
     const uint8_t* end = first + bytes;
-    const Knowledge& known = self.known[static_cast<int>(pipe)];
+    const uint32_t* done = self.known[static_cast<int>(pipe)].done + self.first_pipe;
     const int kept = self.recent_count < 64 ? self.recent_count : 64;
     for (int i = 0; self.launch->check_order && i < kept; ++i) {
         const GlobalAccess& past = self.recent[i];
-        const bool late = past.step > known.done[static_cast<int>(past.pipe)];
+        const bool late = past.step > done[static_cast<int>(past.pipe)];
         if (late && past.pipe != pipe && (writes || past.writes) && past.first < end &&
             first < past.end) {
             unordered(place, pipe, writes, Space::GM, past.pipe, past.writes, past.line);

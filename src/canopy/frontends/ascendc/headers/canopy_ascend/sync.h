@@ -11,6 +11,13 @@ namespace canopy_ascend {
 constexpr int kFlags = 16;
 constexpr int kMostPending = 15;  // a flag counts to 15
 constexpr int kMostCores = 256;
+constexpr int kMostGroups = 80;
+
+// How often a flag is set and not yet waited for, and what each set told, in their order.
+struct Flag {
+    uint8_t count = 0, next = 0;
+    Knowledge told[kMostPending + 1];
+};
 
 // What the cores of a launch wait on. A core that waits says for what; when all wait in vain, that is
 // a deadlock, and it is told instead of waited for.
@@ -25,8 +32,9 @@ struct Exchange {
     int groups = 0;        // groups that run side by side
     uint32_t barrier_arrived[3] = {};  // vector cores, cube cores, all
     uint64_t barrier_round[3] = {};
-    uint8_t flags[kMostCores][3][kFlags] = {};  // per group and core: cube, vector 0, vector 1
-    uint8_t arrived[kMostCores][kFlags] = {};   // vector cores that have set a flag for the cube
+    Flag flags[kMostGroups][kMembers][kFlags];  // per group and core: cube, vector 0, vector 1
+    uint8_t arrived[kMostGroups][kFlags] = {};  // vector cores that have set a flag for the cube
+    Knowledge told[kMostGroups][kFlags];        // what they told
 };
 
 inline Exchange exchange;
@@ -102,18 +110,17 @@ inline void meet_cores(int which, uint32_t members, uint32_t at_once, Place plac
 }
 
 struct FlagWait {
-    uint8_t* count;
-    static bool over(void* self) { return *static_cast<FlagWait*>(self)->count > 0; }
+    Flag* flag;
+    static bool over(void* self) { return static_cast<FlagWait*>(self)->flag->count > 0; }
 };
 
-inline void raise_flag(Core& self, int group, int member, int flag, Place place) {
-    uint8_t& count = exchange.flags[group][member][flag];
-    if (count == kMostPending) {
+inline void raise_flag(int group, int member, int number, const Knowledge& told, Place place) {
+    Flag& flag = exchange.flags[group][member][number];
+    if (flag.count == kMostPending) {
         pthread_mutex_unlock(&exchange.lock);
-        fail(place, "wait for it with CrossCoreWaitFlag", "flag %d is set 16 times with no wait", flag);
+        fail(place, "wait for it with CrossCoreWaitFlag", "flag %d is set 16 times with no wait", number);
     }
-    (void)self;
-    ++count;
+    flag.told[(flag.next + flag.count++) % (kMostPending + 1)] = told;
 }
 
 inline void set_cross_core(int mode, Pipe pipe, int flag, Place place) {
@@ -128,12 +135,16 @@ inline void set_cross_core(int mode, Pipe pipe, int flag, Place place) {
     }
     if (mode != 2) fail(place, "use mode 2 within a group, SyncAll among groups",
                         "CrossCoreSetFlag of mode %d is not supported", mode);
+    const Knowledge& known = self.known[static_cast<int>(pipe)];
     pthread_mutex_lock(&exchange.lock);
     if (self.kind == CoreKind::CUBE) {
-        for (int v = 0; v < vectors; ++v) raise_flag(self, group, 1 + v, flag, place);
-    } else if (++exchange.arrived[group][flag] == vectors) {
-        exchange.arrived[group][flag] = 0;
-        raise_flag(self, group, 0, flag, place);
+        for (int v = 0; v < vectors; ++v) raise_flag(group, 1 + v, flag, known, place);
+    } else {
+        exchange.told[group][flag].learn(known);
+        if (++exchange.arrived[group][flag] == vectors) {
+            exchange.arrived[group][flag] = 0;
+            raise_flag(group, 0, flag, exchange.told[group][flag], place);
+        }
     }
     pthread_cond_broadcast(&exchange.changed);
     pthread_mutex_unlock(&exchange.lock);
@@ -147,7 +158,11 @@ inline void wait_cross_core(int flag, Place place) {
     pthread_mutex_lock(&exchange.lock);
     FlagWait wait = {&exchange.flags[group][member_of(self)][flag]};
     const bool came = wait_until(FlagWait::over, &wait);
-    if (came) --*wait.count;
+    if (came) {  // scalar code waits: all that it issues from here on knows
+        --wait.flag->count;
+        self.known[static_cast<int>(Pipe::S)].learn(wait.flag->told[wait.flag->next]);
+        wait.flag->next = (wait.flag->next + 1) % (kMostPending + 1);
+    }
     pthread_mutex_unlock(&exchange.lock);
     if (stopped) leave();
     if (!came) {
@@ -223,6 +238,9 @@ inline int64_t GetTaskRatio() { return GetSubBlockNum(); }
 inline int64_t GetSystemCycle() { return 0; }
 inline int64_t GetProgramCounter() { return 0; }
 inline void DataSyncBarrier() {}
+[[noreturn]] inline void Trap(Place place = Place::Here()) {
+    canopy_ascend::fail(place, "the kernel says so", "Trap() stops the core");
+}
 
 enum class CacheLine : uint64_t { SINGLE_CACHE_LINE, ENTIRE_DATA_CACHE };
 enum class DcciDst : uint64_t { CACHELINE_ALL, CACHELINE_UB, CACHELINE_OUT, CACHELINE_ATOMIC };
