@@ -326,6 +326,11 @@ class _Printer:
 
     # ---- scalars
 
+    def declare(self, instruction: Instruction, register: Register) -> None:
+        """Declares a register that an instruction sets in several statements, if it is the first."""
+        if self._declarations.declares(instruction, register):
+            self.line(f"{cpp_type(register.type)} {self.names.of(register)} = {{}};")
+
     def _set(self, register: Register, instruction: Instruction, text: str) -> None:
         kind = cpp_type(register.type)
         declared = self._declarations.declares(instruction, register)
