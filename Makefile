@@ -58,7 +58,7 @@ demo: setup
 	$(BIN)/canopy run --quiet tools/demo_on_ascend.py
 
 test: setup
-	$(BIN)/python -m pytest -q -n $(TEST_PROCESSES) --dist worksteal $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -q -m "not slow" -n $(TEST_PROCESSES) --dist worksteal $(PYTEST_ARGS)
 
 test-triton: setup
 	CANOPY_TEST_ALL_CONFIGS=1 CANOPY_TEST_PACKAGES=1 $(BIN)/python -m pytest -q tests/triton tests/frontends/triton $(PYTEST_ARGS)

@@ -103,6 +103,11 @@ def _parse_target(text: str) -> str:
     return text.lower()
 
 
+def _parse_chip(text: str) -> str:
+    """A name, or the path of a chip file."""
+    return text if text.endswith(".toml") else _parse_target(text)
+
+
 def _usable_cpus() -> int:
     """CPUs that this process may run on, which may be fewer than the machine has."""
     if hasattr(os, "sched_getaffinity"):
@@ -194,9 +199,9 @@ _CPU = Variable(
 )
 _CHIP = Variable(
     name="CANOPY_CHIP",
-    parse=_parse_target,
+    parse=_parse_chip,
     default=lambda: "910b2",
-    expects="the name of a chip, such as 910b2",
+    expects="the name of a chip, such as 910b2, or a chip file (.toml)",
     default_text="910b2",
     meaning="the chip that the target `ascend-sim` simulates",
 )
@@ -272,7 +277,7 @@ def simulates() -> bool:
 
 
 def chip() -> str:
-    """CANOPY_CHIP: the chip to simulate, lower case, not checked against what exists."""
+    """CANOPY_CHIP: the chip to simulate, a name in lower case or a path, not checked yet."""
     return _CHIP.value()
 
 

@@ -13,10 +13,12 @@ pytest.importorskip("libcst")
 
 from canopy.errors import CanopyError
 from canopy.migrate.command import Options, migrate
+from canopy.migrate.document import json_page
 from canopy.migrate.findings import Effort
 from canopy.migrate.formats import SCHEMA, to_json, to_sarif
 from canopy.migrate.project import Project, read_project
 from canopy.migrate.summary import next_steps
+from tests.migrate.sarif_schema import SARIF
 
 FILES = {
     "train.py": "import torch\nx = torch.zeros(3).cuda()\nimport cupy\n",
@@ -62,7 +64,7 @@ def test_every_kind_of_file_is_read(folder: Path):
     project = read_project(folder, jobs=1)
     assert rules_in(project) == {
         "train.py": {"method.cuda", "package.cupy"},
-        "src/pkg/k.cu": {"cuda.kernel", "cuda.cublas"},
+        "src/pkg/k.cu": {"cuda.kernel", "cuda.cublas", "cuda.launch", "tuning.block-size"},
         "requirements.txt": {"text.requirement"},
         "Dockerfile": {"text.cuda-image", "text.nvidia-smi"},
         "Makefile": {"text.nvcc", "text.arch-flags", "text.cuda-libraries"},
@@ -95,13 +97,54 @@ def test_json_and_sarif(folder: Path):
     data = json.loads(json.dumps(to_json(project)))
     jsonschema.validate(data, SCHEMA)
     assert data["totals"]["uses"] == project.total == sum(data["totals"]["effort"].values())
-    (run,) = to_sarif(project)["runs"]
+    sarif = json.loads(json.dumps(to_sarif(project)))
+    jsonschema.validate(sarif, SARIF)
+    if whole := os.environ.get("CANOPY_SARIF_SCHEMA"):
+        jsonschema.validate(sarif, json.loads(Path(whole).read_text(encoding="utf-8-sig")))
+    (run,) = sarif["runs"]
     rules = run["tool"]["driver"]["rules"]
     assert len(run["results"]) == project.total - project.count(Effort.NONE)
     for result in run["results"]:
         assert rules[result["ruleIndex"]]["id"] == result["ruleId"]
         (place,) = result["locations"]
         assert (folder / place["physicalLocation"]["artifactLocation"]["uri"]).is_file()
+
+
+def test_the_schemas_can_fail(folder: Path):
+    jsonschema = pytest.importorskip("jsonschema")
+    project = read_project(folder, jobs=1)
+    sarif, data = to_sarif(project), to_json(project)
+    sarif["runs"][0]["results"][0]["locations"][0]["physicalLocation"]["region"]["startLine"] = 0
+    data["files"][0]["colour"] = "red"
+    for document, schema in ((sarif, SARIF), (data, SCHEMA)):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(document, schema)
+
+
+def test_the_page_of_the_json_is_up_to_date():
+    path = Path(__file__).resolve().parents[2] / "docs" / "reference" / "migrate-json.md"
+    command = "python -m canopy.migrate.document json"
+    assert path.read_text(encoding="utf-8") == json_page(), f"{command} > {path}"
+
+
+def test_the_table_tells_folders_and_the_files_with_most_work(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+):
+    for number in range(40):
+        (folder / "many").mkdir(exist_ok=True)
+        (folder / "many" / f"m{number}.py").write_text("import torch\nx = torch.x('cuda:1')\n")
+    assert migrate(folder, Options(jobs=1)) == 0
+    lines = capsys.readouterr().out.splitlines()
+    names = [line[: line.index("  ", 2)] for line in lines if "%" in line and "Of all" not in line]
+    assert names[0] == "./"
+    assert {"  train.py", "src/pkg/", "  k.cu", "many/"} <= set(names)
+    shown = sum(name.startswith("  ") for name in names)
+    assert shown == 24
+    assert any("... and 23 more files" in line for line in lines)
+    (steps,) = (lines[at:] for at, line in enumerate(lines) if line.startswith("  1. "))
+    assert "--apply" in steps[0]
+    assert "40 uses: string.device-index" in steps[1]
+    assert "package.cupy" in steps[2]
 
 
 def git(folder: Path, *words: str) -> None:

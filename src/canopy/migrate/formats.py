@@ -28,8 +28,20 @@ _LEVELS = {
 }
 _EFFORTS = [effort.value for effort in Effort]
 _STATUSES = [status.value for status in Status]
-_TEXT = {"type": "string"}
-_COUNT = {"type": "integer", "minimum": 0}
+
+
+def _text(description: str) -> dict[str, Any]:
+    return {"type": "string", "description": description}
+
+
+def _number(description: str, minimum: int = 0) -> dict[str, Any]:
+    return {"type": "integer", "minimum": minimum, "description": description}
+
+
+def _share(description: str) -> dict[str, Any]:
+    return {"type": "number", "minimum": 0, "maximum": 1, "description": description}
+
+
 SCHEMA: dict[str, Any] = {
     "$schema": "https://json-schema.org/draft/2020-12/schema",
     "title": "canopy migrate --json",
@@ -37,58 +49,70 @@ SCHEMA: dict[str, Any] = {
     "required": ["version", "canopy", "root", "totals", "files"],
     "additionalProperties": False,
     "properties": {
-        "version": {"const": SCHEMA_VERSION},
-        "canopy": _TEXT,
-        "root": _TEXT,
-        "proof": PROOF_SCHEMA,
+        "version": {"const": SCHEMA_VERSION, "description": "of this format"},
+        "canopy": _text("the version of Canopy"),
+        "root": _text("the path as it was given"),
+        "proof": {**PROOF_SCHEMA, "description": "with --prove: both runs, and how they compare"},
         "totals": {
             "type": "object",
+            "description": "of the whole project",
             "required": ["files", "lines", "uses", "effort"],
             "properties": {
-                "files": _COUNT,
-                "lines": _COUNT,
-                "uses": _COUNT,
-                "effort": {"type": "object", "propertyNames": {"enum": _EFFORTS}},
+                "files": _number("files that were looked at"),
+                "lines": _number("their lines"),
+                "uses": _number("findings of all efforts"),
+                "effort": {
+                    "type": "object",
+                    "propertyNames": {"enum": _EFFORTS},
+                    "description": "how many findings are of each effort",
+                },
             },
         },
         "files": {
             "type": "array",
-            "items": {
-                "type": "object",
-                "required": ["path", "kind", "lines", "runs_now", "ready", "note", "findings"],
-                "additionalProperties": False,
-                "properties": {
-                    "path": _TEXT,
-                    "kind": _TEXT,
-                    "lines": _COUNT,
-                    "runs_now": {"type": "number", "minimum": 0, "maximum": 1},
-                    "ready": {"type": "number", "minimum": 0, "maximum": 1},
-                    "note": _TEXT,
-                    "findings": {"type": "array", "items": {"$ref": "#/$defs/finding"}},
-                },
-            },
+            "description": "files with findings or a note; all others are only counted",
+            "items": {"$ref": "#/$defs/file"},
         },
     },
     "$defs": {
+        "file": {
+            "type": "object",
+            "required": ["path", "kind", "lines", "runs_now", "ready", "note", "findings"],
+            "additionalProperties": False,
+            "properties": {
+                "path": _text("relative to the root, with slashes"),
+                "kind": _text("python, notebook, cuda, cpp, shell, docker, build, config, ..."),
+                "lines": _number("lines; of a notebook those of its code cells"),
+                "runs_now": _share("the share of findings that run untouched on the cpu target"),
+                "ready": _share("the share that stays or is rewritten by machine"),
+                "note": _text("why the file was not read whole; empty if it was"),
+                "findings": {
+                    "type": "array",
+                    "description": "by line and column",
+                    "items": {"$ref": "#/$defs/finding"},
+                },
+            },
+        },
         "finding": {
             "type": "object",
             "required": ["rule", "line", "column", "what", "effort", "status", "why", "advice"],
             "additionalProperties": False,
             "properties": {
-                "rule": _TEXT,
-                "line": {"type": "integer", "minimum": 1},
-                "column": {"type": "integer", "minimum": 1},
-                "what": _TEXT,
-                "effort": {"enum": _EFFORTS},
+                "rule": _text("the rule's id, see the page of rules"),
+                "line": _number("from 1", minimum=1),
+                "column": _number("from 1, in characters", minimum=1),
+                "what": _text("what was found there, by its full name"),
+                "effort": {"enum": _EFFORTS, "description": "what it takes at this place"},
                 "status": {
                     "type": "object",
                     "required": list(TARGETS),
                     "additionalProperties": {"enum": _STATUSES},
+                    "description": "what becomes of the untouched line on each target",
                 },
-                "why": _TEXT,
-                "advice": _TEXT,
+                "why": _text("why it matters; may be empty"),
+                "advice": _text("the fix, or the alternative"),
             },
-        }
+        },
     },
 }
 

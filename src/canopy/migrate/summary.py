@@ -15,10 +15,10 @@ from canopy.migrate.project import Project
 
 __all__ = ["WEIGHTS", "Step", "next_steps", "show_summary", "shown", "totals", "work"]
 
-_MOST_ROWS = 30
+_MOST_ROWS = 24
 _MOST_NOTES = 10
 # What a use adds to the work ahead: to order files by, and the area they take in the treemap.
-WEIGHTS = {
+WEIGHTS: dict[Effort, float] = {
     Effort.NONE: 0.0,
     Effort.AUTOMATIC: 0.1,
     Effort.LOW: 1.0,
@@ -41,16 +41,19 @@ def shown(text: str) -> str:
 
 
 def next_steps(project: Project) -> list[Step]:
-    """The three most valuable steps: the machine's, then the rules that block most uses."""
+    """The three most valuable steps: the machine's, then the rules behind most of the work."""
     steps = []
     if automatic := project.count(Effort.AUTOMATIC):
         steps.append(Step(automatic, "canopy migrate PATH --apply rewrites them; see --diff first"))
-    by_rule: Counter[tuple[str, str]] = Counter()
+    counts: Counter[tuple[str, str]] = Counter()
+    worth: dict[tuple[str, str], float] = defaultdict(float)
     for file in project.files:
         for finding in file.findings:
             if finding.effort.rank >= Effort.LOW.rank:
-                by_rule[finding.rule, finding.advice] += 1
-    steps += [Step(n, f"{rule}: {advice}") for (rule, advice), n in by_rule.most_common(3)]
+                counts[finding.rule, finding.advice] += 1
+                worth[finding.rule, finding.advice] += WEIGHTS[finding.effort]
+    best = sorted(worth, key=lambda key: (-worth[key], key))[:3]
+    steps += [Step(counts[key], f"{key[0]}: {key[1]}") for key in best]
     return steps[:3]
 
 
@@ -80,21 +83,31 @@ def _table(files: list[FileReport]) -> Table:
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("mostly", overflow="ellipsis", no_wrap=True, max_width=44)
     rows = _rows(files)
-    for name, group in rows[:_MOST_ROWS]:
+    for name, group in rows:
         table.add_row(*_row(name, group))
-    if len(rows) > _MOST_ROWS:
-        table.add_row(f"... and {len(rows) - _MOST_ROWS} more", *[""] * 8)
+    told = sum(not name.endswith("/") for name, _ in rows)
+    if told < len(files):
+        table.add_row(f"... and {len(files) - told} more files", *[""] * 8)
     return table
 
 
 def _rows(files: list[FileReport]) -> list[tuple[str, list[FileReport]]]:
-    """Files where they are few, else folders; the most work first."""
-    groups: dict[str, list[FileReport]] = defaultdict(list)
-    by_folder = len(files) > _MOST_ROWS
+    """Folders, the most work first, and below each those of its files with the most work."""
+    folders: dict[str, list[FileReport]] = defaultdict(list)
+    for file in sorted(files, key=lambda file: (-work([file]), file.path))[:_MOST_ROWS]:
+        folders[_folder(file)].append(file)
+    whole: dict[str, list[FileReport]] = defaultdict(list)
     for file in files:
-        folder = file.path.rpartition("/")[0] or "."
-        groups[f"{folder}/" if by_folder else file.path].append(file)
-    return sorted(groups.items(), key=lambda item: (-work(item[1]), item[0]))
+        whole[_folder(file)].append(file)
+    rows: list[tuple[str, list[FileReport]]] = []
+    for name in sorted(folders, key=lambda name: (-work(whole[name]), name)):
+        rows.append((name, whole[name]))
+        rows += [(f"  {file.path.rpartition('/')[2]}", [file]) for file in folders[name]]
+    return rows
+
+
+def _folder(file: FileReport) -> str:
+    return (file.path.rpartition("/")[0] or ".") + "/"
 
 
 def work(files: Iterable[FileReport]) -> float:

@@ -18,8 +18,6 @@ from canopy.frontends.cuda.clang import ClangError
 
 GROUPS = "#include <cooperative_groups.h>\nnamespace cg = cooperative_groups;\n"
 
-RECURSION = "__device__ int f(int n) { return n < 2 ? n : f(n - 1) + f(n - 2); }\n"
-
 
 def canopy(
     folder: Path, *words: str, program: str = "", **variables: str
@@ -78,11 +76,11 @@ WANTS = {
     "tensor cores": ("\n#include <mma.h>", 2, "file not found", "wmma"),
     "run-time compilation": ("#include <nvrtc.h>", 1, "file not found", "NVRTC"),
     "a header of nobody": ("#include <nobody.h>", 1, "file not found", "name its folder with -I"),
-    "endless recursion": (
-        RECURSION + "__global__ void k(int* p) {\n  *p = f(*p); }",
+    "a function of nobody": (
+        "__device__ int f(int n);\n__global__ void k(int* p) {\n  *p = f(*p); }",
         3,
-        "calls itself",
-        "a loop with an array as its stack",
+        "defined in no source",
+        "nvcc -rdc=true",
     ),
     "a wide argument": (
         "__global__ void k(int* p, __int128 x) {\n  *p = x >> 70; }",

@@ -256,10 +256,12 @@ def test_libraries_that_are_not_here_are_reported() -> None:
 
 def test_a_kernel_with_a_bad_address_is_named(project: Path) -> None:
     (project / "bad.cu").write_text(
-        "__global__ void store(int* p) { *p = 1; }\n"
+        "#include <cstdio>\n"
+        '__global__ void store(int* p) { printf("so far\\n"); *p = 1; }\n'
         "int main() { store<<<1, 1>>>((int*)64); return cudaDeviceSynchronize(); }\n"
     )
     done = canopy(project, "run", "bad.cu", status=-11)
+    assert done.stdout == "so far\n"
     assert "illegal memory access was encountered while the kernel _Z5storePi ran" in done.stderr
     assert "address 0x0000000000000040" in done.stderr
 

@@ -466,7 +466,6 @@ def test_special_registers_and_warps() -> None:
     [
         ('asm("wgmma.fence.sync.aligned;");', "wgmma.fence.sync.aligned"),
         ('asm("mov.u32 %0, %%pm0;" : "=r"(p[1]));', "%pm0"),
-        ('asm("exit;");', "exit"),
         ('asm("lop3.b32 %0, %0, %0, %0, %1;" : "+r"(p[1]) : "r"(p[2]));', "must be a constant"),
         ('asm("mov.u32 %0, nobody;" : "=r"(p[1]));', "nobody"),
     ],

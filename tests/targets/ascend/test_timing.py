@@ -19,7 +19,7 @@ import triton.language as tl  # noqa: E402
 import canopy  # noqa: E402
 from canopy.errors import UnsupportedError  # noqa: E402
 from canopy.ir.types import F32  # noqa: E402
-from canopy.targets.ascend import load_chip, recorder, replay  # noqa: E402
+from canopy.targets.ascend import load_chip, lower_kernel, recorder, replay  # noqa: E402
 from canopy.targets.ascend.l2 import missing_shares  # noqa: E402
 from canopy.targets.ascend.npu import (  # noqa: E402
     Barrier,
@@ -71,6 +71,23 @@ def matmul(a, b, c, M, N, K, BM: tl.constexpr, BN: tl.constexpr, BK: tl.constexp
         pb += BK * N
     inside = (m[:, None] < M) & (n[None, :] < N)
     tl.store(c + m[:, None] * N + n[None, :], acc.to(c.dtype.element_ty), mask=inside)
+
+
+@triton.jit
+def scattered_matmul(
+    a, b, c, places, M, N, K, BM: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr
+):
+    """As `matmul`, its rows and columns from a table."""
+    blocks = tl.cdiv(N, BN)
+    m = tl.load(places + tl.program_id(0) // blocks * BM + tl.arange(0, BM))
+    n = tl.load(places + tl.program_id(0) % blocks * BN + tl.arange(0, BN))
+    k = tl.arange(0, BK)
+    acc = tl.zeros((BM, BN), tl.float32)
+    for i in range(0, K, BK):
+        x = tl.load(a + m[:, None] * K + (i + k)[None, :])
+        y = tl.load(b + (i + k)[:, None] * N + n[None, :])
+        acc = tl.dot(x, y, acc)
+    tl.store(c + m[:, None] * N + n[None, :], acc.to(c.dtype.element_ty))
 
 
 @triton.jit
@@ -192,6 +209,34 @@ def test_a_vector_add_reaches_what_the_hbm_gives() -> None:
     assert low >= 3 * 4 * (32 << 20) / 1.6e12
 
 
+def test_a_chip_of_ones_own_is_simulated(tmp_path: Path) -> None:
+    chips = Path(replay.__file__).parent / "chips"
+    text = (chips / "910b2.toml").read_text().replace('name = "910B2"', 'name = "Half"')
+    path = tmp_path / "Half.toml"
+    path.write_text(text.replace("value = 1.6e12", "value = 0.8e12"))
+    whole, half = run_add(8 << 20, mode="timing"), run_add(8 << 20, mode="timing", chip=str(path))
+    assert half.chip.name == "Half"
+    assert half.time_s == pytest.approx(2 * whole.time_s, rel=0.05)
+
+
+def test_lowering_is_quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the 0.5 s that a softmax may take, and the 3 s of attention, this is all that is ours."""
+    from canopy.frontends.triton import simulated
+
+    spent: dict[str, float] = {}
+
+    def timed(kernel: Any, *args: Any, **options: Any) -> Any:
+        began = time.process_time()
+        program = lower_kernel(kernel, *args, **options)
+        spent[kernel.name] = time.process_time() - began
+        return program
+
+    monkeypatch.setattr(simulated, "lower_kernel", timed)
+    softmax.canopy_simulated.clear() if hasattr(softmax, "canopy_simulated") else None
+    run_softmax(3, 1000, mode="timing", chip="910c")
+    assert spent["softmax"] < 0.25
+
+
 def test_one_core_is_bound_by_its_own_copies() -> None:
     """The HBM is shared: a core alone gets its own rate, not all of it."""
     report = run_add(8192, BLOCK=8192, mode="timing")
@@ -207,6 +252,19 @@ def test_a_large_matmul_takes_seconds() -> None:
     assert report.recorded.cores
     assert time.process_time() - began < 5
     assert report.balance > 0.9
+    assert 0.7 < report.peak_share < 0.95
+
+
+def test_elements_one_by_one_are_a_thousand_times_slower() -> None:
+    """The negative control: a product whose addresses show no blocks, as users of a compiler that
+    does not see through `% M` report it."""
+    size = 1024
+    a = torch.zeros(size, size, dtype=torch.float16)
+    places = torch.arange(size, dtype=torch.int32)
+    args = (a, a.clone(), torch.zeros_like(a), places, size, size, size)
+    tiles = {"BM": 128, "BN": 256, "BK": 64}
+    naive = canopy.simulate(scattered_matmul, (32,), args, tiles, mode="timing")
+    assert 300 < naive.time_s / run_matmul(size, size, size, mode="timing").time_s < 5000
 
 
 def test_work_is_dealt_out_evenly() -> None:

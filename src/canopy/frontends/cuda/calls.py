@@ -20,7 +20,7 @@ from canopy.frontends.cuda.translator import Mask, Translator
 
 __all__ = ["translate_call"]
 
-_ELSEWHERE = "a function of another source: nvcc -rdc=true (or -dc) links device code"
+_ELSEWHERE = "if another source defines it: nvcc -rdc=true (or -dc) links device code"
 
 
 def translate_call(t: Translator, i: Instruction, mask: Mask) -> ir.Value | None:
@@ -34,10 +34,9 @@ def translate_call(t: Translator, i: Instruction, mask: Mask) -> ir.Value | None
     rule = find_rule(i.callee) or math_calls.rule_of_name(i.callee)
     if rule is None and i.callee.startswith("_Z"):
         raise UnsupportedError(
-            f"the device function {i.callee} calls itself, or no source that it was compiled with "
-            "defines it",
+            f"the device function {i.callee} is defined in no source that it was compiled with",
             location=i.location,
-            hint="recursion other than in the last call: a loop with an array as its stack",
+            hint=_ELSEWHERE,
         )
     if rule is None:
         raise UnsupportedError(

@@ -12,7 +12,7 @@ import hashlib
 import re
 from dataclasses import dataclass
 
-__all__ = ["direct_calls", "function_address"]
+__all__ = ["direct_calls", "function_address", "split_arguments", "type_of_text"]
 
 _NAME = r'@("[^"]*"|[-\w.$]+)'
 _CALL = re.compile(r"\bcall ")
@@ -78,11 +78,11 @@ def _indirect_call(line: str) -> _Call | None:
         return None
     end = _closing(line, callee.end())
     arguments = line[callee.end() : end]
-    signature = _Signature(_type(line[start.end() : callee.start()]), _types(arguments))
+    signature = _Signature(type_of_text(line[start.end() : callee.start()]), _types(arguments))
     return _Call(line[: callee.start()], callee[1], arguments, line[end + 1 :], signature)
 
 
-def _type(text: str) -> str:
+def type_of_text(text: str) -> str:
     """The type in ``noundef nonnull align 4 ptr %x``, without attributes and name."""
     plain = _GROUP.sub("", text)
     head = _HEAD.search(plain)
@@ -97,15 +97,15 @@ def _type(text: str) -> str:
 
 
 def _types(arguments: str) -> tuple[str, ...]:
-    parts = _split(arguments)
+    parts = split_arguments(arguments)
     copies = (_COPY.search(part) for part in parts)
     return tuple(
-        f"{_type(part)} {copy[0]}" if copy else _type(part)
+        f"{type_of_text(part)} {copy[0]}" if copy else type_of_text(part)
         for part, copy in zip(parts, copies, strict=True)
     )
 
 
-def _split(arguments: str) -> list[str]:
+def split_arguments(arguments: str) -> list[str]:
     """At the commas outside brackets."""
     parts, depth = [""], 0
     for letter in arguments:
@@ -127,7 +127,9 @@ def _targets(ir: str) -> dict[_Signature, list[str]]:
         if not match or match[1] not in taken or "ptx_kernel" in line:
             continue
         arguments = line[match.end() : _closing(line, match.end())]
-        signature = _Signature(_type(line[len("define ") : match.start()]), _types(arguments))
+        signature = _Signature(
+            type_of_text(line[len("define ") : match.start()]), _types(arguments)
+        )
         found.setdefault(signature, []).append(match[1])
     return found
 

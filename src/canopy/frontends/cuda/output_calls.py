@@ -36,6 +36,11 @@ def _trap(t: Translator, i: Instruction, mask: Mask) -> None:
     call_native(t, "canopy_cuda_trap", [t.thread_index(axis) for axis in range(3)], mask, I32)
 
 
+@calls("canopy_exit")
+def _exit(t: Translator, i: Instruction, mask: Mask) -> None:
+    """The threads go to no other block."""
+
+
 @calls("canopy_sleep")
 def _sleep(t: Translator, i: Instruction, mask: Mask) -> None:
     if t.waits.loops:  # others have a turn sooner

@@ -16,6 +16,7 @@ from canopy.frontends.cuda.late_functions import define_late
 from canopy.frontends.cuda.narrow_conversions import widen_narrow_conversions
 from canopy.frontends.cuda.overflow import define_overflow
 from canopy.frontends.cuda.ptx import CARRY, replace_inline_ptx
+from canopy.frontends.cuda.recursion import functions_in_cycles, without_recursion
 from canopy.frontends.cuda.wide_integers import (
     call_wide_functions,
     calls_wide_functions,
@@ -48,29 +49,14 @@ def parse_and_prepare(ir: str, filename: str, checked: bool = False) -> llvm.Mod
             hint="keep the LLVM majors of ziglang and llvmlite equal",
         ) from problem
     kernels = {_name(line) for line in ir.splitlines() if is_kernel(line)}
-    for function in module.functions:
-        if checked and not function.is_declaration:
-            function.add_function_attribute("sanitize_thread")
-        if not function.is_declaration and function.name not in kernels:
-            function.linkage = "internal"
-            function.add_function_attribute("alwaysinline")
+    _mark_functions(module, kernels, checked)
     if CARRY in {variable.name for variable in module.global_variables}:
         module = _with_private_carry(module)
-    if _has_recursion(module):
-        _make_loops_of_tail_calls(module)
+    if functions_in_cycles(str(module)):
+        module = _without_recursion(module)
+        _mark_functions(module, kernels, checked)
     _run(module)
     return module
-
-
-def _has_recursion(module: llvm.ModuleRef) -> bool:
-    """Whether a function calls itself."""
-    name = ""
-    for line in str(module).splitlines():
-        if line.startswith("define "):
-            name = _name(line)
-        elif name and " call " in line and re.search(rf'@"?{re.escape(name)}"?\(', line):
-            return True
-    return False
 
 
 def _make_loops_of_tail_calls(module: llvm.ModuleRef) -> None:
@@ -80,6 +66,40 @@ def _make_loops_of_tail_calls(module: llvm.ModuleRef) -> None:
     passes.add_simplify_cfg_pass()
     passes.add_tail_call_elimination_pass()
     passes.run(module, _builder())
+
+
+def _mark_functions(module: llvm.ModuleRef, kernels: set[str], checked: bool) -> None:
+    """All but kernels are to be inlined."""
+    for function in module.functions:
+        if checked and not function.is_declaration:
+            function.add_function_attribute("sanitize_thread")
+        if not function.is_declaration and function.name not in kernels:
+            function.linkage = "internal"
+            function.add_function_attribute("alwaysinline")
+
+
+def _without_recursion(module: llvm.ModuleRef) -> llvm.ModuleRef:
+    _make_loops_of_tail_calls(module)
+    if not functions_in_cycles(str(module)):
+        return module
+    passes = llvm.create_new_module_pass_manager()
+    passes.add_always_inliner_pass()
+    passes.add_global_dead_code_eliminate_pass()
+    passes.add_sroa_pass()
+    passes.add_simplify_cfg_pass()
+    passes.add_lower_switch_pass()
+    passes.run(module, _builder())
+    return llvm.parse_assembly(without_recursion(_demoted(str(module)), _demoted))
+
+
+def _demoted(ir: str) -> str:
+    """No value is used outside of its block, and all have names."""
+    module = llvm.parse_assembly(ir)
+    passes = llvm.create_new_module_pass_manager()
+    passes.add_register_to_memory_pass()
+    passes.add_instruction_namer_pass()
+    passes.run(module, _builder())
+    return str(module)
 
 
 def _with_private_carry(module: llvm.ModuleRef) -> llvm.ModuleRef:

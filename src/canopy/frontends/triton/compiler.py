@@ -42,7 +42,7 @@ class CpuBackend(BaseBackend):  # type: ignore[misc, unused-ignore]
         return bool(target.backend == "cpu")
 
     def hash(self) -> str:
-        features = "" if config.interpret() else _host_features()
+        features = "" if config.interpret() or config.simulates() else _host_features()
         key = f"{canopy.__version__}-{_sources_hash()}-{triton_version}-{features}"
         return hashlib.sha256(key.encode()).hexdigest()
 

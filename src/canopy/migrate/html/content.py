@@ -54,6 +54,7 @@ def content_of(project: Project) -> dict[str, Any]:
         "statuses": [status.value for status in _STATUSES],
         "targets": list(TARGETS),
         "fields": list(FIELDS),
+        "proof": project.proof.lines() if project.proof is not None else [],
         "steps": [[step.count, step.text] for step in next_steps(project)],
         "files": files,
         "texts": list(texts.texts),

@@ -187,6 +187,12 @@ function steps() {
   return make("section", { class: "steps" }, make("h2", {}, "What to do first"), make("ol", {}, ...items));
 }
 
+function proof() {
+  if (!data.proof.length) return "";
+  const lines = data.proof.map((line) => make("div", {}, line));
+  return make("section", { class: "proof" }, make("h2", {}, "The proof by running"), make("pre", {}, ...lines));
+}
+
 function fileTable() {
   const rows = files.filter((file) => visible.get(file).length);
   const table = make("tbody");
@@ -623,7 +629,7 @@ function render() {
     return;
   }
   const place = make("div");
-  body.replaceChildren(facts(), steps(), place);
+  body.replaceChildren(facts(), steps(), proof(), place);
   const width = Math.max(body.clientWidth, 280);
   const height = width < 700 ? 420 : 460;
   place.replaceWith(treemap(width, height));

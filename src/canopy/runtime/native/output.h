@@ -17,6 +17,8 @@ void canopy_output_close(const void *launch);
 void canopy_output_end(const void *launch);
 /* Writes what ended launches, and this thread, have printed. */
 CANOPY_EXPORT void canopy_output_flush(void);
+/* As a flush, from the handler of a signal that ends the program: what running launches have printed so far too. */
+void canopy_output_rescue(void);
 /* Whether a flush would write anything. */
 bool canopy_output_waits(void);
 

@@ -38,6 +38,7 @@ class Allocator:
         self._live: dict[Space, list[tuple[int, int]]] = {space: [] for space in Space}
         self._next: dict[Space, int] = dict.fromkeys(Space, 0)
         self.top: dict[Space, int] = dict.fromkeys(Space, 0)
+        self.taken = 0  # bytes of all buffers of the unified buffer that ever were
 
     def allocate(self, space: Space, lanes: int, type_: ElementType, name: str = "") -> Buffer:
         """A buffer at the first free address from where the last one ended, then from 0: buffers
@@ -47,6 +48,7 @@ class Allocator:
         address = self._place(space, size)
         self._next[space] = address + size
         self.top[space] = max(self.top[space], address + size)
+        self.taken += size if space is Space.UB else 0
         self._live[space].append((address, address + size))
         self._live[space].sort()
         return Buffer(space, address, lanes, type_, name)
@@ -63,6 +65,10 @@ class Allocator:
             if address + size <= self._sizes[space]:
                 return address
         raise OutOfSpaceError(space, size)
+
+    def room(self, space: Space) -> int:
+        """Bytes that are free."""
+        return self._sizes[space] - sum(end - first for first, end in self._live[space])
 
     def free(self, buffer: Buffer) -> None:
         live = self._live[buffer.space]

@@ -39,7 +39,7 @@ from canopy.targets.ascend.npu import (
 )
 from canopy.targets.ascend.vector_unit import Shape
 
-__all__ = ["Amount", "Traffic", "Work", "box", "cost", "measure"]
+__all__ = ["Amount", "Traffic", "Work", "box", "cost", "is_fixed", "measure"]
 
 _SLOW = (ir.MathCall, ir.Div, ir.Rem)
 _NO_ARITHMETIC = (ir.Cast, ir.Bitcast, ir.Select)
@@ -84,6 +84,11 @@ _Cost = Callable[[Any, Amount, Chip], Work]
 def measure(instruction: Instruction, registers: Sequence[Any]) -> Amount:
     """What the instruction handles with these contents of the registers."""
     return _entry(type(instruction))[0](instruction, registers)
+
+
+def is_fixed(kind: type[Instruction]) -> bool:
+    """Whether instructions of a class handle as much every time, whatever the registers."""
+    return _entry(kind)[0] in _FIXED
 
 
 def cost(instruction: Instruction, amount: Amount, chip: Chip) -> Work:
@@ -296,7 +301,8 @@ def _multiplying(mmad: Mmad, amount: Amount, chip: Chip) -> Work:
 
 
 def _draining(fix: Fixpipe, amount: Amount, chip: Chip) -> Work:
-    cycles = chip.cube_start_cycles + amount.bytes / chip.fixpipe_bytes_per_cycle
+    slower = 1 / chip.fixpipe_bytes_per_cycle - 1 / chip.l2_write_bytes_per_cycle
+    cycles = chip.cube_start_cycles + amount.bytes * max(slower, 0.0)  # drains as it writes
     traffic = Traffic.WRITE if fix.target is None else Traffic.EXCHANGE_OUT
     return Work(cycles, amount.bytes, traffic, latency=chip.copy_latency_cycles)
 
@@ -366,6 +372,7 @@ _TABLE: dict[type[Instruction], tuple[_Measure, _Cost]] = {
 }
 
 
+_FIXED = (_lanes, _nothing, _matrix_load, _product, _lane_memory)
 _found: dict[type[Instruction], tuple[_Measure, _Cost]] = {}
 
 

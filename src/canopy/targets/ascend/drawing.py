@@ -40,13 +40,14 @@ _FIRST_SPANS = 160
 
 
 def timeline(report: Report, whole: bool) -> str:
-    """A row per pipe of the first core; ``whole`` or the first instructions only."""
+    """A row per pipe of the first core; ``whole``, in which repeated trips are drawn as one pale
+    bar, or the first instructions only."""
     spans = report.outcome.spans[0] if report.outcome.spans else []
     if not spans:
         return "<p>nothing ran</p>"
     end = max(span.end for span in spans)
     if not whole:
-        end = min(end, max(span.end for span in spans[:_FIRST_SPANS]))
+        end = min(end, _first_end(spans))
     rows = [(n, p) for n, p in enumerate(Pipe) if any(s.pipe == n for s in spans)]
     height = _ROW * len(rows) + 28
     scale = (_WIDTH - _LEFT - _RIGHT) / end
@@ -55,6 +56,13 @@ def timeline(report: Report, whole: bool) -> str:
         parts += _row(report, spans, number, pipe, row * _ROW, scale, end)
     parts += _time_axis(end / report.chip.clock_hz, _ROW * len(rows))
     return "".join([*parts, "</svg>"])
+
+
+def _first_end(spans: list[Span]) -> float:
+    """Until when instructions are told one by one."""
+    first = [span for span in spans[:_FIRST_SPANS] if span.step >= 0]
+    reckoned = [span.start for span in spans if span.step < 0]
+    return max((s.end for s in first if s.end <= min(reckoned, default=s.end)), default=1.0)
 
 
 def _row(
@@ -70,9 +78,14 @@ def _row(
         x, w = _LEFT + start * scale, max((stop - start) * scale, 0.4)
         yield (
             f'<rect x="{x:.2f}" y="{y + 3}" width="{w:.2f}" height="{_ROW - 6}" '
-            f'fill="{_COLOURS.get(pipe, "#888")}" opacity="{0.45 if span.step < 0 else 0.95}">'
+            f'fill="{_COLOURS.get(pipe, "#888")}" opacity="{_opacity(span):.2f}">'
             f"<title>{escape(_told(report, span))}</title></rect>"
         )
+
+
+def _opacity(span: Span) -> float:
+    """Of trips that were reckoned: the paler, the less they keep the pipe busy."""
+    return 0.95 if span.step >= 0 else 0.08 + 0.62 * span.share
 
 
 def _merged(
@@ -98,7 +111,8 @@ def _merged(
 def _told(report: Report, span: Span) -> str:
     cycles = span.end - span.start
     if span.step < 0:
-        return f"{span.trips:,} more trips like the last one: {cycles:,.0f} cycles"
+        trips = f"{span.trips:,} more trips like the last one: {cycles:,.0f} cycles"
+        return f"{trips}, busy for {span.share:.0%}"
     instruction, _ = report.recorded.steps[span.step]
     return f"{instruction}\n{instruction.location}\n{cycles:,.0f} cycles from {span.start:,.0f}"
 

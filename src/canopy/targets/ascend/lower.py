@@ -55,6 +55,7 @@ from canopy.targets.ascend.npu import (
     Vector,
     View,
     WhileLoop,
+    walk,
 )
 from canopy.targets.ascend.plan import Plan, tile_bytes
 from canopy.targets.ascend.pull import (
@@ -69,6 +70,8 @@ from canopy.targets.ascend.unit import Unit
 from canopy.targets.ascend.unwrap import unwrap
 
 __all__ = ["Emitter", "lower_kernel"]
+
+_FULL_RATE_BYTES = 16 << 10  # of one copy
 
 
 def lower_kernel(
@@ -146,7 +149,7 @@ class Emitter:
         self.forms = Forms(self._scalar_or_none)
         for op in ir.walk(kernel.body.ops):  # registers are known before anything is emitted
             self._name_scalars(op)
-        self.plan = Plan(kernel, self.forms, limit)
+        self.plan = Plan(kernel, self.forms, limit, self.group)
 
     def program(self) -> Program:
         self.region(self.kernel.body)
@@ -299,18 +302,28 @@ class Emitter:
                 len(self._list),
             )
             homes = dict(self.homes)
+            room = self.memory.room(Space.UB)
+            smaller = _halved(extents, order)
             try:
-                self._walk(op, shape, extents, body, order)
+                taken = self._walk(op, shape, extents, body, order)
+                if smaller is None or self._overlaps(extents, shape, taken, room):
+                    return
             except OutOfSpaceError:
-                self.memory.restore(memory)
-                self.temporaries, self.homes = temporaries, homes
-                del self._list[length:]
-                smaller = _halved(extents, order)
                 if smaller is None:
                     raise
-                extents = smaller
-                continue
-            return
+            assert smaller is not None
+            self.memory.restore(memory)
+            self.temporaries, self.homes = temporaries, homes
+            del self._list[length:]
+            extents = smaller
+
+    def _overlaps(
+        self, extents: tuple[int, ...], shape: tuple[int, ...], taken: int, room: int
+    ) -> bool:
+        """Whether two strips have buffers side by side, so that one is copied while the other is
+        computed; strips as short as a copy at full rate are not cut further for that."""
+        is_short = math.prod(extents) * 4 <= _FULL_RATE_BYTES
+        return extents == shape or is_short or 2 * taken <= room
 
     def _walk(
         self,
@@ -319,7 +332,8 @@ class Emitter:
         extents: tuple[int, ...],
         body: Callable[[Box], None],
         order: list[int],
-    ) -> None:
+    ) -> int:
+        """The bytes that the buffers of one strip took; two strips a trip where they copy."""
         starts = [Poly()] * len(shape)
         loops: list[Loop] = []
         for axis in order:
@@ -337,14 +351,30 @@ class Emitter:
                     location=op.location,
                 )
             )
+        taken = self.memory.taken
+        made = self._strip(body, starts, extents)
+        taken = self.memory.taken - taken
+        if loops and _copies(made):
+            axis = [axis for axis in order if extents[axis] != shape[axis]][-1]
+            count = shape[axis] // extents[axis]
+            if count % 2 == 0:
+                starts[axis] = starts[axis] + constant(extents[axis])
+                made += self._strip(body, starts, extents)
+                loops[-1] = replace(loops[-1], step=constant(2 * extents[axis]))
+        for loop in reversed(loops):
+            made = [replace(loop, body=made)]
+        self._list.extend(made)
+        return taken
+
+    def _strip(
+        self, body: Callable[[Box], None], starts: list[Poly], extents: tuple[int, ...]
+    ) -> list[Instruction]:
         before = set(self.temporaries)
         with self.collecting() as made:
             body((tuple(starts), extents))
         for place in set(self.temporaries) - before:
             self.drop(place)
-        for loop in reversed(loops):
-            made = [replace(loop, body=made)]
-        self._list.extend(made)
+        return made
 
     # ---- regions and ops
 
@@ -970,6 +1000,10 @@ class Emitter:
 
 def _copy_from_workspace(target: View, source: View, location: Location) -> Instruction:
     return CopyIn(target=target, address=Poly(), strides=(), source=source, location=location)
+
+
+def _copies(body: list[Instruction]) -> bool:
+    return any(isinstance(i, CopyIn | CopyOut) for i in walk(body))
 
 
 def _halved(extents: tuple[int, ...], order: list[int]) -> tuple[int, ...] | None:

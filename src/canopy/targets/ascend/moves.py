@@ -373,8 +373,8 @@ def _fill_tail(u: Unit, target: View, content: Operand, axis: int, high: Poly) -
     has_part = (Limit(None, 0, poly_of(start) - constant(extent)),)
     with u.e.collecting() as part:
         _masked(u, target, content, axis, poly_of(start), inside, lanes)
+        _fill_behind(u, target, content, axis, poly_of(start) + lanes)
     u.e.append(Branch(condition=has_part, then_body=part, else_body=[], location=u.location))
-    _fill_behind(u, target, content, axis, poly_of(start) + lanes)
 
 
 def _fill_behind(u: Unit, target: View, content: Operand, axis: int, start: Poly) -> None:

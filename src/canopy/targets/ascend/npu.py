@@ -368,7 +368,8 @@ class VectorCall(Instruction):
     Count form (``repeats`` None): name(target, sources.., scalars.., lanes): that many lanes, one
     after another. Repeat form: name(target, sources.., scalars.., mask, repeats, strides): in each
     repeat the lanes ``first`` .. ``lanes`` of the 256 bytes that the widest operand has there;
-    ``first`` other than 0 needs the mask in bits. ``mode`` is a round, compare or select mode.
+    ``first`` other than 0 needs the mask in bits. Where there are no lanes (a bound known at run
+    time), nothing is done. ``mode`` is a round, compare or select mode.
     """
 
     name: str
@@ -746,11 +747,12 @@ class WhileLoop(Instruction):
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Branch(Instruction):
     """then_body where the condition holds, else else_body. The condition is a scalar, or limits of
-    which all must hold."""
+    which all must hold. ``is_rare``: else_body seldom runs, and stands between barriers."""
 
     condition: Scalar | tuple[Limit, ...]
     then_body: list[Instruction]
     else_body: list[Instruction]
+    is_rare: bool = False
 
     def __str__(self) -> str:
         shown = self.condition

@@ -43,6 +43,7 @@ _STYLE = """
 .canopy-sim svg .dot { fill: var(--accent); } .canopy-sim svg .band { stroke: var(--accent);
   stroke-width: 3; opacity: .5; }
 .canopy-sim .bar { display: inline-block; height: 9px; border-radius: 2px; vertical-align: middle; }
+.canopy-sim li { color: var(--dim); font-size: 13px; }
 .canopy-sim .hazard { color: var(--warn); } .canopy-sim code { font-size: 13px; }
 """
 
@@ -54,7 +55,8 @@ _MEANING = (
 
 def page(reports: Sequence[Report], title: str = "", footer: Sequence[str] = ()) -> str:
     """A whole page; kernels in the order given."""
-    names = ", ".join(dict.fromkeys(report.name for report in reports))
+    kernels = list(dict.fromkeys(report.name for report in reports))
+    names = ", ".join(kernels) if len(kernels) < 4 else f"{len(kernels)} kernels"
     title = title or f"{names}, {reports[0].label}" if reports else title
     parts = [
         '<!doctype html><html lang="en"><head><meta charset="utf-8">',
@@ -118,13 +120,14 @@ def _section(report: Report) -> str:
         f'<div class="tile"><b>{escape(value)}</b><span>{escape(name)}</span></div>'
         for name, value in tiles
     )
-    notes = "".join(f"<p>note: {escape(note)}</p>" for note in report.notes)
+    notes = "".join(f"<li>{escape(note)}</li>" for note in report.notes)
+    notes = f"<h3>Notes</h3><ul>{notes}</ul>" if notes else ""
     hazards = "".join(f'<p class="hazard">hazard: {escape(str(h))}</p>' for h in report.hazards)
     return (
         f"<section><h2>{escape(report.name)}</h2>"
         f'<span class="mark">{escape(report.label)}</span>'
-        f'<div class="tiles">{shown}</div>{notes}{hazards}'
+        f'<div class="tiles">{shown}</div>{hazards}'
         f"<h3>Pipes of one core, whole launch</h3>{timeline(report, whole=True)}"
         f"<h3>The first instructions</h3>{timeline(report, whole=False)}"
-        f"<h3>Roofline</h3>{roofline(report)}</section>"
+        f"<h3>Roofline</h3>{roofline(report)}{notes}</section>"
     )

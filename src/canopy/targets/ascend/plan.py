@@ -7,12 +7,12 @@ store, a reduction, a kept value) pulls it strip by strip.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from canopy import ir
-from canopy.ir.types import TileType, is_bool
+from canopy.ir.types import TileType, element_type, is_bool
 from canopy.targets.ascend.forms import Forms
-from canopy.targets.ascend.npu import Space
+from canopy.targets.ascend.npu import ALL_GLOBAL, Space
 
 __all__ = ["Plan", "tile_bytes"]
 
@@ -33,8 +33,11 @@ class Plan:
     """``limit``: the most bytes a kept tile may take in the unified buffer; larger ones are
     computed again where that is cheap, or go to the workspace."""
 
-    def __init__(self, kernel: ir.Kernel, forms: Forms, limit: int) -> None:
+    def __init__(
+        self, kernel: ir.Kernel, forms: Forms, limit: int, group: Callable[[ir.Value], str]
+    ) -> None:
         self._forms = forms
+        self._group = group
         self.limit = limit
         self.kept: set[ir.Value] = set()
         self._deps: dict[ir.Value, frozenset[ir.Value]] = {}
@@ -65,7 +68,7 @@ class Plan:
 
     def _decide(self, block: list[ir.Op]) -> None:
         roots: dict[ir.Value, set[int]] = {}
-        effects = [p for p, op in enumerate(block) if _has_effect(op)]
+        effects = {p: op for p, op in enumerate(block) if _has_effect(op)}
         for position in range(len(block) - 1, -1, -1):
             op = block[position]
             for result in op.results:
@@ -78,7 +81,7 @@ class Plan:
         op: ir.Op,
         position: int,
         roots: dict[ir.Value, set[int]],
-        effects: list[int],
+        effects: dict[int, ir.Op],
     ) -> None:
         here = self._block_of[value]
         found: set[int] = set()
@@ -95,14 +98,35 @@ class Plan:
             else:
                 found.add(place)
         last = max(found, default=position)
-        if _reads_memory(op) and any(position < e <= last for e in effects):
-            is_kept = True
+        if isinstance(op, ir.Load):
+            between = [e for place, e in effects.items() if position < place <= last]
+            is_kept |= any(self._may_overwrite(effect, op) for effect in between)
         if len(found) > 1 and not is_kept:
             is_kept = tile_bytes(value) <= self.limit or isinstance(op, _COSTLY)
         if is_kept and found:
             self.kept.add(value)
         if value not in self.kept:
             roots[value] = found
+
+    def _may_overwrite(self, effect: ir.Op, load: ir.Load) -> bool:
+        """Whether an op may write what the load reads; a store of a strip to its own place comes
+        behind the load of that strip."""
+        for op in ir.walk([effect]):
+            if isinstance(op, ir.Store | ir.AtomicRmw | ir.AtomicCas):
+                groups = {self._group(op.pointer), self._group(load.pointer)}
+                is_apart = len(groups) == 2 and ALL_GLOBAL not in groups
+                if not is_apart and not (op is effect and self._is_same_place(op, load)):
+                    return True
+            elif isinstance(op, _EFFECTS):
+                return True
+        return False
+
+    def _is_same_place(self, op: ir.Op, load: ir.Load) -> bool:
+        if not isinstance(op, ir.Store):
+            return False
+        forms = [self._forms.affine(pointer) for pointer in (op.pointer, load.pointer)]
+        is_one_width = element_type(op.value.type).bytes == load.type.bytes
+        return forms[0] is not None and forms[0] == forms[1] and is_one_width
 
     # ---- what the emitter asks
 
@@ -149,10 +173,6 @@ class Plan:
 
 def _has_effect(op: ir.Op) -> bool:
     return any(isinstance(inner, _EFFECTS) for inner in ir.walk([op]))
-
-
-def _reads_memory(op: ir.Op) -> bool:
-    return isinstance(op, ir.Load)
 
 
 def _wants_whole(user: ir.Op, value: ir.Value) -> bool:

@@ -364,9 +364,13 @@ class Pull:
     def _in_place(
         self, op: ir.Op, pulled: list[ir.Value], box: Box, type_: ElementType
     ) -> View | None:
-        """The buffer of an operand that is read here for the last time."""
+        """The buffer of an operand that is read here for the last time; not one that was copied in:
+        the next copy need not wait until the result is copied out."""
         for operand in pulled:
             key = (operand, *box)
+            home = self._emitter.homes.get(operand)
+            if isinstance(operand.op, ir.Load) or (home and home.space is Space.WORKSPACE):
+                continue
             view = self._made[key]
             if (
                 isinstance(view, View)
@@ -399,7 +403,15 @@ class Pull:
             self._copy_in(op, (form, mask), box, target)
         with self._emitter.collecting() as lanes:
             Pull(self._emitter, op).load_by_lanes(op, box, target)
-        self._emit(Branch(condition=limits, then_body=plain, else_body=lanes, location=op.location))
+        self._emit(
+            Branch(
+                condition=limits,
+                then_body=plain,
+                else_body=lanes,
+                is_rare=True,
+                location=op.location,
+            )
+        )
         self._done_other(op, box)
 
     def load_by_lanes(self, op: ir.Load, box: Box, target: View) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from canopy.targets.ascend.costs import Amount, measure
+from canopy.targets.ascend.costs import Amount, is_fixed, measure
 from canopy.targets.ascend.npu import Instruction
 
 __all__ = ["CoreTrace", "Item", "Recorder", "Trace", "moves_user_memory"]
@@ -95,12 +95,20 @@ class Recorder:
         self._open: list[list[int]] = [[]]
         self._touched: dict[int, dict[int, int]] = {}
         self._moved: dict[int, int] = {}
+        self._fixed: dict[int, int] = {}
         self._copies: dict[int, Instruction] = {}
 
     def step(self, instruction: Instruction, registers: Sequence[Any]) -> None:
         """An instruction, before it takes effect."""
+        number = self._fixed.get(id(instruction))
+        if number is not None:
+            self._open[-1].append(number)
+            return
         amount = measure(instruction, registers)
-        self._open[-1].append(self._number(instruction, amount))
+        number = self._number(instruction, amount)
+        self._open[-1].append(number)
+        if is_fixed(type(instruction)):
+            self._fixed[id(instruction)] = number
         if moves_user_memory(instruction):
             key = id(instruction)
             self._copies[key] = instruction

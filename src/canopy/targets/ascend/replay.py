@@ -30,13 +30,15 @@ _SETTLED_TRIPS = 3
 
 
 class Span(NamedTuple):
-    """A pipe is busy with a step; number -1 stands for ``trips`` trips that were reckoned."""
+    """A pipe is busy with a step; number -1 stands for ``trips`` trips that were reckoned, in which
+    it is busy for ``share`` of the time."""
 
     pipe: int
     start: float
     end: float
     step: int
     trips: int = 0
+    share: float = 1.0
 
 
 @dataclass(slots=True)
@@ -254,11 +256,13 @@ class _Core:
         return max(int(trips), 0) if trips != float("inf") else 1 << 62
 
     def _jump(self, block: int, steps: list[float], trips: int) -> None:
-        working = self._working(block) if self._room else set()
+        if self._room:
+            for pipe, busy in self._busy(block).items():
+                start, end = self.time[pipe], self.time[pipe] + steps[pipe] * trips
+                if busy and end > start:
+                    share = min(busy / steps[pipe], 1.0)
+                    self.spans.append(Span(pipe, start, end, -1, trips, share))
         for pipe, step in enumerate(steps):
-            if step and pipe in working:
-                end = self.time[pipe] + step * trips
-                self.spans.append(Span(pipe, self.time[pipe], end, -1, trips))
             self.time[pipe] += step * trips
         for key in self._signals:
             self._signals[key] += self._pace(steps, _PIPES[key[0]]) * trips
@@ -268,15 +272,18 @@ class _Core:
         """What an event of a pipe advances by in a trip."""
         return max(steps[pipe], steps[pipe + len(_PIPES)], steps[_SCALAR])
 
-    def _working(self, block: int) -> set[int]:
-        """The pipes, but for the scalar one, that have work in a block."""
-        found = set()
+    def _busy(self, block: int) -> dict[int, float]:
+        """Cycles of work that a block has for each pipe."""
+        found: dict[int, float] = {}
         for node in self._trace.blocks[block]:
             if node < 0:
-                found |= self._working(self._trace.repeats[~node][0])
-            elif self._steps[node][0] == _WORK and self._durations[node]:
-                found.add(self._steps[node][1])
-        return found - {_SCALAR}
+                inner, times = self._trace.repeats[~node]
+                for pipe, cycles in self._busy(inner).items():
+                    found[pipe] = found.get(pipe, 0.0) + cycles * times
+            elif self._steps[node][0] == _WORK:
+                pipe = self._steps[node][1]
+                found[pipe] = found.get(pipe, 0.0) + self._durations[node]
+        return found
 
 
 def _close(left: float, right: float) -> bool:

@@ -1,5 +1,6 @@
 // Graphs: captured, built of nodes, changed, and run again.
 #include "check.h"
+#include <unistd.h>
 
 static int* data;  // managed
 __global__ void scale(int* p, int factor) { p[threadIdx.x] *= factor; }
@@ -259,10 +260,75 @@ static void nested() {
   OK(cudaStreamDestroy(stream));
 }
 
+static cudaMemAllocNodeParams room(size_t bytes) {
+  cudaMemAllocNodeParams wanted = {};
+  wanted.poolProps.allocType = cudaMemAllocationTypePinned;
+  wanted.poolProps.location.type = cudaMemLocationTypeDevice;
+  wanted.bytesize = bytes;
+  return wanted;
+}
+
+static uint64_t used(cudaGraphMemAttributeType what) {
+  uint64_t bytes = ~0ull;
+  OK(cudaDeviceGetGraphMemAttribute(0, what, &bytes));
+  return bytes;
+}
+
+// A graph with memory of its own: data -> memory, times 3, and back.
+static void with_memory() {
+  cudaGraph_t graph;
+  cudaGraphExec_t exec;
+  cudaGraphNode_t allocated, in, work, out, freed;
+  OK(cudaGraphCreate(&graph, 0));
+  cudaMemAllocNodeParams wanted = room(400), told = {};
+  OK(cudaGraphAddMemAllocNode(&allocated, graph, nullptr, 0, &wanted));
+  int* memory = (int*)wanted.dptr;
+  OK(cudaGraphMemAllocNodeGetParams(allocated, &told));
+  CHECK(memory && told.dptr == memory && told.bytesize == 400);
+  CHECK(used(cudaGraphMemAttrUsedMemCurrent) == 400 && type_of(allocated) == cudaGraphNodeTypeMemAlloc);
+  wanted.bytesize = 0;
+  FAILS(cudaErrorInvalidValue, cudaGraphAddMemAllocNode(&freed, graph, nullptr, 0, &wanted));
+  OK(cudaGraphAddMemcpyNode1D(&in, graph, &allocated, 1, memory, data, 400, cudaMemcpyDefault));
+  int factor = 3;
+  void* arguments[] = {&memory, &factor};
+  cudaKernelNodeParams params = {(void*)scale, 1, 100, 0, arguments, nullptr};
+  OK(cudaGraphAddKernelNode(&work, graph, &in, 1, &params));
+  OK(cudaGraphAddMemcpyNode1D(&out, graph, &work, 1, data, memory, 400, cudaMemcpyDefault));
+  OK(cudaGraphAddMemFreeNode(&freed, graph, &out, 1, memory));
+  void* pointer = nullptr;
+  OK(cudaGraphMemFreeNodeGetParams(freed, &pointer));
+  CHECK(pointer == memory);
+  FAILS(cudaErrorInvalidValue, cudaGraphAddMemFreeNode(&freed, graph, &out, 1, memory + 1));
+
+  char path[] = "/tmp/canopy-graph-XXXXXX", text[2000] = {};
+  close(mkstemp(path));
+  OK(cudaGraphDebugDotPrint(graph, path, cudaGraphDebugDotFlagsVerbose));
+  FILE* file = fopen(path, "r");
+  CHECK(fread(text, 1, sizeof text - 1, file) > 100 && strstr(text, "digraph") && strstr(text, "scale"));
+  CHECK(strstr(text, "(100, 1, 1)") && strstr(text, "free memory") && strstr(text, " -> "));
+  fclose(file);
+  unlink(path);
+
+  OK(cudaGraphInstantiate(&exec, graph, 0));
+  OK(cudaGraphDestroy(graph));
+  for (int i = 0; i < 100; i++) data[i] = i;
+  run(exec, nullptr);
+  run(exec, nullptr);
+  for (int i = 0; i < 100; i++) CHECK(data[i] == 9 * i);
+  OK(cudaGraphExecDestroy(exec));
+  CHECK(used(cudaGraphMemAttrUsedMemCurrent) == 0 && used(cudaGraphMemAttrUsedMemHigh) == 400);
+  uint64_t none = 0;
+  OK(cudaDeviceSetGraphMemAttribute(0, cudaGraphMemAttrUsedMemHigh, &none));
+  CHECK(used(cudaGraphMemAttrUsedMemHigh) == 0);
+  OK(cudaDeviceGraphMemTrim(0));
+  FAILS(cudaErrorInvalidDevice, cudaDeviceGraphMemTrim(5));
+}
+
 int main() {
   OK(cudaMallocManaged(&data, 4096));
   captured();
   built();
   nested();
+  with_memory();
   printf("PASS\n");
 }

@@ -92,6 +92,23 @@ static void managed_memory() {
   FAILS(cudaErrorInvalidValue, cudaMemPrefetchAsync(&plain, 4, 0));
   OK(cudaMemAdvise(p, 4000, cudaMemAdviseSetReadMostly, 0));
   FAILS(cudaErrorInvalidValue, cudaMemAdvise(p, 8000, cudaMemAdviseSetReadMostly, 0));
+  int told[2] = {7, 7}, where = 7;
+  OK(cudaMemRangeGetAttribute(told, 4, cudaMemRangeAttributeReadMostly, p, 4000));
+  OK(cudaMemRangeGetAttribute(&where, 4, cudaMemRangeAttributeLastPrefetchLocation, p + 10, 400));
+  CHECK(told[0] == 1 && where == 0);
+  OK(cudaMemAdvise(p, 400, cudaMemAdviseSetPreferredLocation, cudaCpuDeviceId));
+  OK(cudaMemAdvise(p, 4000, cudaMemAdviseSetAccessedBy, 0));
+  OK(cudaMemAdvise(p, 4000, cudaMemAdviseUnsetReadMostly, 0));
+  int of_half = 7;
+  void* answers[] = {told, &where, &of_half};
+  size_t sizes[] = {8, 4, 4};
+  cudaMemRangeAttribute questions[] = {cudaMemRangeAttributeAccessedBy, cudaMemRangeAttributePreferredLocation,
+                                       cudaMemRangeAttributeReadMostly};
+  OK(cudaMemRangeGetAttributes(answers, sizes, questions, 3, p, 400));
+  CHECK(told[0] == 0 && told[1] == cudaInvalidDeviceId && where == cudaCpuDeviceId && of_half == 0);
+  OK(cudaMemRangeGetAttributes(answers, sizes, questions, 3, p, 4000));
+  CHECK(where == cudaInvalidDeviceId);  // of a part only
+  FAILS(cudaErrorInvalidValue, cudaMemRangeGetAttribute(told, 4, cudaMemRangeAttributeReadMostly, &plain, 4));
   OK(cudaStreamAttachMemAsync(stream, p));
   FAILS(cudaErrorInvalidValue, cudaStreamAttachMemAsync(stream, &plain, 4, cudaMemAttachSingle));
   p[999] = 4;

@@ -88,7 +88,7 @@ static void default_stream() {
   *word = 0;
   add_late<<<1, 1, 0, a>>>(word, 1, LONG);
   add<<<1, 1>>>(word, 10, 1);
-  add<<<1, 1, 0, b>>>(word, 100, 1);
+  add_late<<<1, 1, 0, b>>>(word, 100, LONG);
   OK(cudaThreadSynchronize());
   CHECK(*word == 111);
   add_late<<<1, 1, 0, a>>>(word, 1000, LONG);
@@ -171,6 +171,25 @@ static void many_threads() {
   OK(cudaFree(sums));
 }
 
+static void attributes() {
+  cudaStream_t a, b;
+  OK(cudaStreamCreateWithPriority(&a, cudaStreamDefault, -2));
+  OK(cudaStreamCreate(&b));
+  cudaStreamAttrValue wanted = {}, told = {};
+  wanted.accessPolicyWindow = {word, 64, 0.5f, cudaAccessPropertyPersisting, cudaAccessPropertyStreaming};
+  OK(cudaStreamSetAttribute(a, cudaStreamAttributeAccessPolicyWindow, &wanted));
+  OK(cudaStreamCopyAttributes(b, a));
+  OK(cudaStreamGetAttribute(b, cudaStreamAttributeAccessPolicyWindow, &told));
+  CHECK(told.accessPolicyWindow.base_ptr == word && told.accessPolicyWindow.hitRatio == 0.5f);
+  OK(cudaStreamGetAttribute(b, cudaStreamAttributeSynchronizationPolicy, &told));
+  CHECK(told.syncPolicy == cudaSyncPolicyAuto);
+  OK(cudaStreamGetAttribute(a, cudaStreamAttributePriority, &told));
+  CHECK(told.priority == -2);
+  FAILS(cudaErrorInvalidValue, cudaStreamSetAttribute(a, cudaLaunchAttributeCooperative, &wanted));
+  OK(cudaStreamDestroy(a));
+  OK(cudaStreamDestroy(b));
+}
+
 int main() {
   OK(cudaMallocManaged(&word, 64));
   making();
@@ -178,5 +197,6 @@ int main() {
   default_stream();
   events();
   many_threads();
+  attributes();
   printf("PASS\n");
 }

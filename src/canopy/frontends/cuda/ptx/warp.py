@@ -111,7 +111,9 @@ def _trap(code: Lowering, i: Instruction) -> None:
 
 @ptx("exit")
 def _exit(code: Lowering, i: Instruction) -> None:
-    raise PtxError("the PTX instruction exit, which ends a thread in the middle of a function")
+    """The thread's end: LLVM drops what comes behind a call that does not return."""
+    code.call("void", "canopy_exit")
+    code.declarations["canopy_exit"] += " noreturn"
 
 
 @ptx("brkpt", "griddepcontrol", "setmaxnreg", "pmevent")

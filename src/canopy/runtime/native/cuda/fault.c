@@ -1,4 +1,5 @@
 #include "fault.h"
+#include "../output.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -27,6 +28,7 @@ static void on_fault(int number, siginfo_t *about, void *context) {
     (void)context;
     const char *kernel = atomic_load(&running);
     signal(number, SIG_DFL);
+    canopy_output_rescue();
     if (!kernel) return;
     say("canopy: an illegal memory access was encountered while the kernel ");
     say(kernel);

@@ -216,7 +216,7 @@ cudaError_t cudaGraphNodeGetDependentNodes(cudaGraphNode_t node, cudaGraphNode_t
     return canopy_cuda_result(hand_out_if(node->graph, needs, node, nodes, count));
 }
 
-static bool belong(cudaGraph_t graph, const cudaGraphNode_t *nodes, size_t count) {
+bool canopy_cuda_belong(cudaGraph_t graph, const cudaGraphNode_t *nodes, size_t count) {
     for (size_t at = 0; at < count; at++)
         if (!nodes || !nodes[at] || nodes[at]->graph != graph) return false;
     return true;
@@ -224,7 +224,7 @@ static bool belong(cudaGraph_t graph, const cudaGraphNode_t *nodes, size_t count
 
 cudaError_t cudaGraphAddDependencies(cudaGraph_t graph, const cudaGraphNode_t *from, const cudaGraphNode_t *to,
                                      size_t count) {
-    if (!graph || !belong(graph, from, count) || !belong(graph, to, count))
+    if (!graph || !canopy_cuda_belong(graph, from, count) || !canopy_cuda_belong(graph, to, count))
         return canopy_cuda_result(cudaErrorInvalidValue);
     for (size_t at = 0; at < count; at++)
         if (from[at] == to[at] || needs(to[at], from[at])) return canopy_cuda_result(cudaErrorInvalidValue);
@@ -246,7 +246,7 @@ static bool remove_need(cudaGraphNode_t node, cudaGraphNode_t need) {
 
 cudaError_t cudaGraphRemoveDependencies(cudaGraph_t graph, const cudaGraphNode_t *from,
                                         const cudaGraphNode_t *to, size_t count) {
-    if (!graph || !belong(graph, from, count) || !belong(graph, to, count))
+    if (!graph || !canopy_cuda_belong(graph, from, count) || !canopy_cuda_belong(graph, to, count))
         return canopy_cuda_result(cudaErrorInvalidValue);
     for (size_t at = 0; at < count; at++)
         if (!remove_need(to[at], from[at])) return canopy_cuda_result(cudaErrorInvalidValue);
@@ -315,7 +315,7 @@ static void replace_task(cudaGraphNode_t node, canopy_cuda_task *task) {
                                          const cudaGraphNode_t *depends, size_t count,                     \
                                          const struct params *wanted) {                                    \
         canopy_cuda_task *task;                                                                            \
-        if (!node || !graph || !belong(graph, depends, count))                                             \
+        if (!node || !graph || !canopy_cuda_belong(graph, depends, count))                                             \
             return canopy_cuda_result(cudaErrorInvalidValue);                                              \
         cudaError_t problem = prepare(wanted, &task);                                                      \
         if (problem != cudaSuccess) return canopy_cuda_result(problem);                                    \
@@ -364,13 +364,13 @@ cudaError_t cudaGraphMemcpyNodeSetParams1D(cudaGraphNode_t node, void *to, const
 
 cudaError_t cudaGraphAddEmptyNode(cudaGraphNode_t *node, cudaGraph_t graph, const cudaGraphNode_t *depends,
                                   size_t count) {
-    if (!node || !graph || !belong(graph, depends, count)) return canopy_cuda_result(cudaErrorInvalidValue);
+    if (!node || !graph || !canopy_cuda_belong(graph, depends, count)) return canopy_cuda_result(cudaErrorInvalidValue);
     return canopy_cuda_result(add(node, graph, depends, count, cudaGraphNodeTypeEmpty, NULL));
 }
 
 cudaError_t cudaGraphAddChildGraphNode(cudaGraphNode_t *node, cudaGraph_t graph, const cudaGraphNode_t *depends,
                                        size_t count, cudaGraph_t child) {
-    if (!node || !graph || !child || child == graph || !belong(graph, depends, count))
+    if (!node || !graph || !child || child == graph || !canopy_cuda_belong(graph, depends, count))
         return canopy_cuda_result(cudaErrorInvalidValue);
     cudaGraph_t clone = canopy_cuda_clone_graph(child);
     if (!clone) return canopy_cuda_result(cudaErrorMemoryAllocation);
@@ -389,7 +389,7 @@ cudaError_t cudaGraphChildGraphNodeGetGraph(cudaGraphNode_t node, cudaGraph_t *g
 static cudaError_t add_event(cudaGraphNode_t *node, cudaGraph_t graph, const cudaGraphNode_t *depends, size_t count,
                              cudaEvent_t event, bool waits) {
     canopy_cuda_task *task;
-    if (!node || !graph || !event || !belong(graph, depends, count)) return cudaErrorInvalidValue;
+    if (!node || !graph || !event || !canopy_cuda_belong(graph, depends, count)) return cudaErrorInvalidValue;
     cudaError_t problem = canopy_cuda_prepare_event(event, waits, &task);
     if (problem != cudaSuccess) return problem;
     return add(node, graph, depends, count, task->type, task);

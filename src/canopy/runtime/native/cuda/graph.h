@@ -32,6 +32,8 @@ bool canopy_cuda_add_to_nodes(canopy_cuda_nodes *nodes, const cudaGraphNode_t *m
 bool canopy_cuda_order(cudaGraph_t graph, cudaGraphNode_t *ordered);
 /* A copy with nodes and tasks of its own; NULL where memory is out. */
 cudaGraph_t canopy_cuda_clone_graph(cudaGraph_t graph);
+/* Whether all these nodes are of a graph. */
+bool canopy_cuda_belong(cudaGraph_t graph, const cudaGraphNode_t *nodes, size_t count);
 
 /* What a node of a type does, from its parameters. */
 cudaError_t canopy_cuda_prepare_host(const struct cudaHostNodeParams *wanted, canopy_cuda_task **task);

@@ -212,6 +212,7 @@ cudaError_t canopy_cuda_release(void *pointer, bool host) {
     void *block = NULL;
     if (valid) {
         block = at->block;
+        if (at->type == cudaMemoryTypeManaged) canopy_cuda_forget_advice(pointer, at->bytes);
         used_bytes -= at->bytes;
         canopy_cuda_count_in_pool(at->pool, -(int64_t)at->bytes);
         forget(at);
@@ -343,7 +344,7 @@ cudaError_t cudaPointerGetAttributes(struct cudaPointerAttributes *attributes, c
 
 /* ---- hints about managed memory: there is one memory ---- */
 
-static cudaError_t check_managed(const void *pointer, size_t bytes, int device) {
+cudaError_t canopy_cuda_check_managed(const void *pointer, size_t bytes, int device) {
     canopy_cuda_allocation found;
     if (device != cudaCpuDeviceId && device != 0) return cudaErrorInvalidDevice;
     if (!bytes || !canopy_cuda_find(pointer, &found) || found.type != cudaMemoryTypeManaged)
@@ -354,12 +355,16 @@ static cudaError_t check_managed(const void *pointer, size_t bytes, int device) 
 
 cudaError_t cudaMemPrefetchAsync(const void *pointer, size_t bytes, int device, cudaStream_t stream) {
     if (!canopy_cuda_is_stream(stream)) return canopy_cuda_result(cudaErrorInvalidResourceHandle);
-    return canopy_cuda_result(check_managed(pointer, bytes, device));
+    cudaError_t problem = canopy_cuda_check_managed(pointer, bytes, device);
+    if (problem == cudaSuccess) canopy_cuda_note_prefetch(pointer, bytes, device);
+    return canopy_cuda_result(problem);
 }
 
 cudaError_t cudaMemAdvise(const void *pointer, size_t bytes, enum cudaMemoryAdvise advice, int device) {
     if ((int)advice < 1 || (int)advice > 6) return canopy_cuda_result(cudaErrorInvalidValue);
-    return canopy_cuda_result(check_managed(pointer, bytes, device));
+    cudaError_t problem = canopy_cuda_check_managed(pointer, bytes, device);
+    if (problem == cudaSuccess) canopy_cuda_note_advice(pointer, bytes, advice, device);
+    return canopy_cuda_result(problem);
 }
 
 cudaError_t cudaStreamAttachMemAsync(cudaStream_t stream, void *pointer, size_t bytes,
@@ -367,5 +372,5 @@ cudaError_t cudaStreamAttachMemAsync(cudaStream_t stream, void *pointer, size_t 
     if (!canopy_cuda_is_stream(stream)) return canopy_cuda_result(cudaErrorInvalidResourceHandle);
     bool known_flags = flags == cudaMemAttachGlobal || flags == cudaMemAttachHost || flags == cudaMemAttachSingle;
     if (!known_flags) return canopy_cuda_result(cudaErrorInvalidValue);
-    return canopy_cuda_result(check_managed(pointer, bytes ? bytes : 1, 0));
+    return canopy_cuda_result(canopy_cuda_check_managed(pointer, bytes ? bytes : 1, 0));
 }

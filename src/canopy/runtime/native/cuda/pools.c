@@ -16,8 +16,11 @@ struct CUmemPoolHandle_st {
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static struct CUmemPoolHandle_st default_pool = {.reuse = {1, 1, 1}};
+static struct CUmemPoolHandle_st graph_pool = {.reuse = {1, 1, 1}}; /* of memory nodes */
+static struct CUmemPoolHandle_st default_pool = {.next = &graph_pool, .reuse = {1, 1, 1}};
 static cudaMemPool_t pools = &default_pool, current = &default_pool;
+
+cudaMemPool_t canopy_cuda_graph_pool(void) { return &graph_pool; }
 
 static void free_unused(cudaMemPool_t pool) {
     if (!pool->is_destroyed || pool->used) return;

@@ -84,6 +84,13 @@ cudaError_t canopy_cuda_release(void *pointer, bool host);
 void canopy_cuda_free_all(void);
 /* A pool hears of its allocations; the memory's lock is held. */
 void canopy_cuda_count_in_pool(cudaMemPool_t pool, int64_t bytes);
+cudaMemPool_t canopy_cuda_graph_pool(void);
+/* Whether a range of memory is managed, and the device there is. */
+cudaError_t canopy_cuda_check_managed(const void *pointer, size_t bytes, int device);
+/* What programs say about managed memory, and that a range is no more. */
+void canopy_cuda_note_prefetch(const void *pointer, size_t bytes, int device);
+void canopy_cuda_note_advice(const void *pointer, size_t bytes, enum cudaMemoryAdvise advice, int device);
+void canopy_cuda_forget_advice(const void *pointer, uint64_t bytes);
 void canopy_cuda_memory(uint64_t *free_bytes, uint64_t *total_bytes);
 
 /* ---- devices ---- */

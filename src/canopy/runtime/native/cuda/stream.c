@@ -208,6 +208,7 @@ cudaError_t canopy_cuda_submit(cudaStream_t handle, canopy_cuda_task *task) {
 static cudaError_t create(cudaStream_t *stream, unsigned int flags, int priority) {
     cudaStream_t fresh = calloc(1, sizeof *fresh);
     if (!fresh) return cudaErrorMemoryAllocation;
+    fresh->hints.synchronization = cudaSyncPolicyAuto;
     fresh->flags = flags;
     fresh->priority = priority > 0 ? 0 : priority < -5 ? -5 : priority;
     fresh->id = atomic_fetch_add(&next_id, 1);

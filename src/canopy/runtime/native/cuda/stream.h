@@ -12,6 +12,12 @@ typedef struct {
     size_t count, room;
 } canopy_cuda_nodes;
 
+/* What a program asked of a stream that changes nothing. */
+typedef struct {
+    struct cudaAccessPolicyWindow window;
+    enum cudaSynchronizationPolicy synchronization;
+} canopy_cuda_stream_hints;
+
 struct CUstream_st {
     pthread_mutex_t lock;
     pthread_cond_t changed;
@@ -20,6 +26,7 @@ struct CUstream_st {
     bool stop;
     unsigned int flags;
     int priority;
+    canopy_cuda_stream_hints hints;
     unsigned long long id;
     unsigned int pins;            /* threads that wait for it; guarded by the list's lock */
     bool is_destroyed, is_over;   /* the program let go of it; its thread has ended */
