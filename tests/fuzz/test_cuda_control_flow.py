@@ -15,6 +15,7 @@ import pytest
 
 pytest.importorskip("ziglang")
 
+from canopy.cuda import RawKernel
 from canopy.frontends.cuda import compile_cuda
 from canopy.frontends.cuda.toolchain import find_zig
 from canopy.ir.interpreter import Interpreter
@@ -116,4 +117,19 @@ def test_random_control_flow(seed: int, tmp_path: Path) -> None:
             pointers = (ctypes.c_void_p(a.ctypes.data) for a in (x, expected))
             host.f(n, *pointers, t)
         Interpreter(kernel, [n, x, y], (1,)).run()
+        np.testing.assert_array_equal(y, expected)
+
+
+@pytest.mark.parametrize("seed", [18, 23])
+def test_compiled_control_flow(seed: int) -> None:
+    """The cpu target against the interpreter: it takes loops strip by strip."""
+    body = Writer(seed).block(0, False) + " ".join(Writer(seed + 1000).loop(0) for _ in range(2))
+    source = TEMPLATE.replace("BODY", body + Writer(seed + 77).block(0, False))
+    kernel = compile_cuda(DEVICE + source, "f.cu").kernel("f", (THREADS, 1, 1))
+    compiled = RawKernel(DEVICE + source.replace("HEAD", 'extern "C" HEAD'), "f")
+    x = np.random.default_rng(seed).integers(-9, 9, 16).astype(np.int32)
+    for n in (0, 1, 3):
+        y, expected = np.zeros(THREADS, np.int32), np.zeros(THREADS, np.int32)
+        Interpreter(kernel, [n, x, expected], (1,)).run()
+        compiled((1,), (THREADS,), (n, x, y))
         np.testing.assert_array_equal(y, expected)

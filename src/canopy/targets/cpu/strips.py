@@ -424,10 +424,16 @@ class _StripNest(Nest):
             self._ops(body.ops)
             self._advance(slots, body)
 
-        if self.fast and not any(op.regions for op in body.ops):
-            self._in_versions(self._collect_varying(body), emit)
-        else:
+        if not self.fast or any(op.regions for op in body.ops):
             emit()
+            return
+        # What is assumed here, and all forms that rest on it, hold in this body only.
+        outside, assumed = [dict(cache) for cache in self._fast_caches], dict(self._assumed)
+        self._in_versions(self._collect_varying(body), emit)
+        for cache, known in zip(self._fast_caches, outside, strict=True):
+            cache.clear()
+            cache.update(known)
+        self._assumed = assumed
 
     def _collect_varying(self, body: ir.Region) -> list[LLValue]:
         """Pulls the addresses and masks of a body that are known at its begin."""
