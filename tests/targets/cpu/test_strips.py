@@ -40,7 +40,7 @@ extern "C" __global__ void rows(int n, const int *x, int *y) {  // a warp to a r
   y[4096 + row * 32 + lane] = sum + __popc(odd);
 }
 
-extern "C" __global__ void parts(int n, const int *x, int *y) { 
+extern "C" __global__ void parts(int n, const int *x, int *y) {
   int t = threadIdx.y * blockDim.x + threadIdx.x, at = t % n, steps = 0;
   while (x[at] != 3 && steps < 40) {
     at = (at * 5 + x[at] + 17) % n;
@@ -50,7 +50,7 @@ extern "C" __global__ void parts(int n, const int *x, int *y) {
   y[1024 + t] = at * 64 + steps;
 }
 
-extern "C" __global__ void copies(int n, const int *x, int *y) { 
+extern "C" __global__ void copies(int n, const int *x, int *y) {
   __shared__ int s[16][65];
   for (int i = threadIdx.x; i < 1024; i += blockDim.x) s[i / 64][i % 64] = x[i % n];
   __syncthreads();
