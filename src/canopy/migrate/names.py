@@ -123,7 +123,7 @@ class Names:
         if any(type(one).__name__ == "BuiltinAssignment" for one in assignments):
             return name
         if not assignments and name == "torch":
-            return name  # by a star import; and a rewrite may import it
+            return name  # by a star import
         # Where several assignments meet, the first that leads to an import speaks: a fall-back
         # in an `except ImportError` does not make a use of CUDA go away.
         for assignment in sorted(

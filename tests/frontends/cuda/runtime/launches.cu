@@ -117,6 +117,9 @@ static void about_kernels() {
   OK(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&blocks, add<int>, 64, 100 << 10));
   CHECK(blocks == 2);
   OK(cudaOccupancyMaxPotentialBlockSize(&grid, &block, add<int>));
+  int same_grid = 0, same_block = 0;
+  OK(cudaOccupancyMaxPotentialBlockSizeWithFlags(&same_grid, &same_block, add<int>, 0, 0, cudaOccupancyDefault));
+  CHECK(same_grid == grid && same_block == block);
   CHECK(block >= 128 && block <= 1024 && grid >= 1);
   size_t bytes = 0;
   OK(cudaOccupancyAvailableDynamicSMemPerBlock(&bytes, with_static, 2, 128));

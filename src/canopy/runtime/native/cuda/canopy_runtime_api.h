@@ -101,6 +101,12 @@ enum cudaFuncAttribute {
   cudaFuncAttributePreferredSharedMemoryCarveout = 9
 };
 
+enum cudaSharedCarveout {
+  cudaSharedmemCarveoutDefault = -1,
+  cudaSharedmemCarveoutMaxL1 = 0,
+  cudaSharedmemCarveoutMaxShared = 100
+};
+
 enum cudaFuncCache {
   cudaFuncCachePreferNone = 0,
   cudaFuncCachePreferShared = 1,
@@ -243,7 +249,13 @@ enum cudaMemPoolAttr {
 };
 enum cudaMemAllocationType { cudaMemAllocationTypeInvalid = 0, cudaMemAllocationTypePinned = 1 };
 enum cudaMemAllocationHandleType { cudaMemHandleTypeNone = 0, cudaMemHandleTypePosixFileDescriptor = 1 };
-enum cudaMemLocationType { cudaMemLocationTypeInvalid = 0, cudaMemLocationTypeDevice = 1 };
+enum cudaMemLocationType {
+  cudaMemLocationTypeInvalid = 0,
+  cudaMemLocationTypeDevice = 1,
+  cudaMemLocationTypeHost = 2,
+  cudaMemLocationTypeHostNuma = 3,
+  cudaMemLocationTypeHostNumaCurrent = 4
+};
 enum cudaMemAccessFlags { cudaMemAccessFlagsProtNone = 0, cudaMemAccessFlagsProtRead = 1, cudaMemAccessFlagsProtReadWrite = 3 };
 
 #define cudaHostAllocDefault 0x00
@@ -329,12 +341,25 @@ struct cudaDeviceProp {
   int canMapHostMemory;
   int computeMode;
   int maxTexture1D;
+  int maxTexture1DMipmap;
   int maxTexture1DLinear;
   int maxTexture2D[2];
+  int maxTexture2DMipmap[2];
   int maxTexture2DLinear[3];
+  int maxTexture2DGather[2];
   int maxTexture3D[3];
+  int maxTexture3DAlt[3];
+  int maxTextureCubemap;
+  int maxTexture1DLayered[2];
+  int maxTexture2DLayered[3];
+  int maxTextureCubemapLayered[2];
   int maxSurface1D;
   int maxSurface2D[2];
+  int maxSurface3D[3];
+  int maxSurface1DLayered[2];
+  int maxSurface2DLayered[3];
+  int maxSurfaceCubemap;
+  int maxSurfaceCubemapLayered[2];
   size_t surfaceAlignment;
   int concurrentKernels;
   int ECCEnabled;
@@ -982,6 +1007,17 @@ template <class F>
 CANOPY_HOST cudaError_t cudaOccupancyMaxPotentialBlockSize(int* grid, int* block, F function, size_t bytes = 0,
                                                            int limit = 0) {
   return cudaOccupancyMaxPotentialBlockSizeVariableSMem(grid, block, function, [bytes](int) { return bytes; }, limit);
+}
+template <class F>
+CANOPY_HOST cudaError_t cudaOccupancyMaxPotentialBlockSizeWithFlags(int* grid, int* block, F function, size_t bytes = 0,
+                                                                    int limit = 0, unsigned int flags = 0) {
+  return flags > 1 ? cudaErrorInvalidValue : cudaOccupancyMaxPotentialBlockSize(grid, block, function, bytes, limit);
+}
+template <class F, class Bytes>
+CANOPY_HOST cudaError_t cudaOccupancyMaxPotentialBlockSizeVariableSMemWithFlags(
+    int* grid, int* block, F function, Bytes bytes, int limit = 0, unsigned int flags = 0) {
+  return flags > 1 ? cudaErrorInvalidValue
+                   : cudaOccupancyMaxPotentialBlockSizeVariableSMem(grid, block, function, bytes, limit);
 }
 template <class T> CANOPY_HOST cudaError_t cudaMallocAsync(T** p, size_t n, cudaMemPool_t pool, cudaStream_t s) {
   return cudaMallocFromPoolAsync((void**)(void*)p, n, pool, s);
