@@ -64,7 +64,7 @@ test-triton: setup
 	CANOPY_TEST_ALL_CONFIGS=1 CANOPY_TEST_PACKAGES=1 $(BIN)/python -m pytest -q tests/triton tests/frontends/triton $(PYTEST_ARGS)
 
 test-cuda: setup
-	$(BIN)/python -m pytest -q tests/frontends/cuda $(PYTEST_ARGS)
+	CANOPY_TEST_ALL_CONFIGS=1 $(BIN)/python -m pytest -q -n $(TEST_PROCESSES) --dist worksteal tests/frontends/cuda $(PYTEST_ARGS)
 
 test-ascend: setup
 	CANOPY_TEST_ASCEND=1 $(BIN)/python -m pytest -q tests/targets/ascend $(PYTEST_ARGS)

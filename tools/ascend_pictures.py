@@ -1,6 +1,6 @@
 """The pictures of docs/tutorial/ascend.md: HTML pages of two reports, as a browser shows them.
 
-    python tools/ascend_pictures.py            # writes docs/images/ascend-*.png; needs chromium
+python tools/ascend_pictures.py            # writes docs/images/ascend-*.png; needs chromium
 """
 
 from __future__ import annotations

@@ -12,6 +12,8 @@ import os
 import shutil
 import signal
 import tempfile
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -116,21 +118,23 @@ class Browser:
 
     def open(self, page: Path, state: str = "") -> None:
         """Loads a file anew, with ``state`` behind the "#"."""
-        self.messages.clear()
         self.ask("Page.navigate", url="about:blank")
-        self.ask("Page.navigate", url=page.resolve().as_uri() + "#" + state)
-        while not any(one["method"] == "Page.loadEventFired" for one in self.messages_of(page)):
-            self._read()
-
-    def messages_of(self, page: Path) -> list[dict[str, Any]]:
-        """What came since the navigation to ``page``."""
+        self._wait_for("about:blank")
+        self.messages.clear()
         url = page.resolve().as_uri()
-        starts = [
-            place
-            for place, one in enumerate(self.messages)
-            if one["method"] == "Page.frameNavigated" and one["params"]["frame"]["url"] == url
-        ]
-        return self.messages[starts[-1] :] if starts else []
+        self.ask("Page.navigate", url=f"{url}#{state}")
+        self._wait_for(url)
+
+    def _wait_for(self, url: str) -> None:
+        """Until the page at ``url`` has loaded. Asked for, not listened to: the events of two pages
+        come from two processes, in any order."""
+        for _ in range(1000):
+            with suppress(RuntimeError):  # the page goes while it is asked
+                ready, address = self.value("[document.readyState, location.href]")
+                if ready == "complete" and address.startswith(url):
+                    return
+            time.sleep(0.03)
+        raise RuntimeError(f"{url} does not load")
 
     def value(self, expression: str) -> Any:
         """What JavaScript makes of an expression."""

@@ -64,7 +64,7 @@ def test_every_kind_of_file_is_read(folder: Path):
     project = read_project(folder, jobs=1)
     assert rules_in(project) == {
         "train.py": {"method.cuda", "package.cupy"},
-        "src/pkg/k.cu": {"cuda.kernel", "cuda.cublas"},
+        "src/pkg/k.cu": {"cuda.kernel", "cuda.cublas", "cuda.launch", "tuning.block-size"},
         "requirements.txt": {"text.requirement"},
         "Dockerfile": {"text.cuda-image", "text.nvidia-smi"},
         "Makefile": {"text.nvcc", "text.arch-flags", "text.cuda-libraries"},

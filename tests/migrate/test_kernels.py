@@ -29,9 +29,9 @@ SOURCE = """
 // __global__ void in_a_comment() {}
 __global__ void __launch_bounds__(64)
 plain(float* p, int n) { int i = threadIdx.x; if (i < n) p[i] += 1; }
-__global__ void recursive(int* p);
-__device__ int down(int n);
-__global__ void recursive(int* p) { *p = down(*p); }
+__global__ void assembly(int* p);
+__device__ int odd(int n) { asm("foo.bar.s32 %0, %0;" : "+r"(n)); return n; }
+__global__ void assembly(int* p) { *p = odd(*p); }
 __global__ void spins(volatile int* p) { if (threadIdx.x == 0) p[1] = 1; while (p[0] == 0) { } }
 namespace host {
 int use(double* p) {
@@ -102,13 +102,13 @@ def test_instances_that_differ_are_told_apart(project: Project):
 
 
 def test_what_does_not_is_named_with_its_line(project: Project):
-    declared, recursive = (
-        f for file in project.files for f in file.findings if f.what == "__global__ recursive"
+    declared, assembly = (
+        f for file in project.files for f in file.findings if f.what == "__global__ assembly"
     )
-    assert (declared.line, declared.why) == (7, recursive.why)
-    assert recursive.status["cpu"] == "unsupported"
-    assert "src/app.cu:9" in recursive.why
-    assert "defined in no source" in recursive.why
+    assert (declared.line, declared.why) == (7, assembly.why)
+    assert assembly.status["cpu"] == "unsupported"
+    assert "src/app.cu:8" in assembly.why
+    assert "foo.bar" in assembly.why
 
 
 def test_caveats(project: Project):

@@ -28,7 +28,7 @@ def read(rule: Rule, text: str) -> FileReport:
         return compiled(rule, text)
     if rule.reader == "text":
         return read_text(text.encode(), "file", rule.kinds[0])
-    if rule.reader in ("cuda", "include"):
+    if rule.reader in ("cuda", "include", "code"):
         return read_cuda(f"// <<<\n{text}".encode(), "file.cu", "cuda")
     is_torch = "torch" in text and "import" not in text
     return read_python((IMPORTS if is_torch else "").encode() + text.encode(), "file.py")

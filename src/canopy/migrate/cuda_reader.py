@@ -10,10 +10,10 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterator
 
-from canopy.frontends.cuda.host_functions import without_comments
+from canopy.frontends.cuda.host_functions import device_spans, without_comments
 from canopy.migrate.findings import Effort, FileReport, Finding, Status
 from canopy.migrate.rules import Rule, rules_of
-from canopy.migrate.statuses import declared_names, has_header
+from canopy.migrate.statuses import asked_status
 
 __all__ = ["is_cuda", "read_cuda"]
 
@@ -23,7 +23,8 @@ _IS_CUDA = re.compile(
 )
 _INCLUDE = re.compile(r"^[ \t]*#[ \t]*include[ \t]*([<\"])([^>\"\n]+)[>\"]", re.M)
 _INCLUDE_LINE = re.compile(r"^[ \t]*#[ \t]*include\b[^\n]*", re.M)
-_WORD = re.compile(r"\b[A-Za-z_]\w*\b")
+_ANYWHERE = ("#", "<<<", "__launch_bounds__")
+_WORD = re.compile(r"\b[A-Za-z_]\w*\b|<<<")
 _KERNEL = re.compile(r"\b__global__\b")
 
 
@@ -55,12 +56,13 @@ def read_cuda(data: bytes, path: str, kind: str) -> FileReport:
             continue  # in a comment
         for rule in rules_of("include"):
             if rule.pattern.match(match[2]):
-                cpu = Status.RUNS if has_header(match[2]) else Status.UNSUPPORTED
-                add(match.start(2), rule, f"#include <{match[2]}>", rule.cpu or cpu)
+                cpu = asked_status(rule, match[2])
+                add(match.start(2), rule, f"#include <{match[2]}>", cpu)
                 break
     for at, word, rule in _words(_INCLUDE_LINE.sub(_blank, code)):
-        cpu = rule.cpu or (Status.RUNS if word in declared_names() else Status.UNSUPPORTED)
-        add(at, rule, word, cpu)
+        add(at, rule, word, asked_status(rule, word))
+    for at, piece, rule in _pieces(code):
+        add(at, rule, piece, asked_status(rule, piece))
     report.findings.sort(key=lambda finding: (finding.line, finding.column))
     return report
 
@@ -79,6 +81,19 @@ def _words(code: str) -> Iterator[tuple[int, str, Rule]]:
         rule = known[word]
         if rule is not None:
             yield match.start(), word, rule
+
+
+def _pieces(code: str) -> Iterator[tuple[int, str, Rule]]:
+    """What the patterns of rules find: directives and launches anywhere, the rest on devices."""
+    spans = device_spans(code)
+    starts = [start for start, _ in spans]
+    for rule in rules_of("code"):
+        for match in rule.pattern.finditer(code):
+            at, piece = match.start(), " ".join(match[0].split())
+            span = bisect_right(starts, at) - 1
+            is_on_device = span >= 0 and at < spans[span][1]
+            if is_on_device or piece.startswith(_ANYWHERE):
+                yield at, piece, rule
 
 
 def _rule_of(word: str) -> Rule | None:

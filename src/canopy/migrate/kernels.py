@@ -37,14 +37,14 @@ from canopy.runtime.cache import DiskCache
 __all__ = ["KERNEL_SECONDS", "judge_kernels"]
 
 KERNEL_SECONDS = 60.0  # for all the kernels of a project; the rest is undecided, and told so
-EACH_S = 30.0
+EACH_S = 30.0  # after which a source is given up; one that hangs is ended later
 _FLAG = re.compile(rb"(?<![\w-])-(D[A-Z_][A-Z0-9_]*(?:=\w+)?|std=(?:c|gnu)\+\+\d\w)(?![\w$({])")
 _STANDARDS = {"14": "14", "17": "17", "20": "20", "2a": "20", "23": "20", "11": "14"}
 _NO_INSTANCE = "no instance of this template was compiled"
 _HOST_FAILS = "the code of the host that would make an instance of it does not compile here: "
 _TORCHS = re.compile(r"namespace '(?:torch|at|c10|pybind11)\b|'(?:torch|ATen|c10|pybind11|THC)/")
 _OF_A_MACRO = "a macro makes this kernel"
-_NO_TIME = "it was not reached in the time for compiling kernels: --kernel-seconds gives more"
+_NO_TIME = "it was not compiled in the time for kernels: --kernel-seconds gives more"
 _FILLED_IN = "the program completes this text when it runs"
 Progress = Callable[[int, int], None]
 
@@ -227,7 +227,7 @@ def _compiled(
     made = run_all(
         *(compile_unit, [unit for unit, _ in fresh]),
         jobs=min(jobs, len(fresh)),
-        each_s=EACH_S,
+        each_s=max(EACH_S * 2, seconds / 2),
         total_s=seconds,
         progress=progress,
     )

@@ -37,8 +37,10 @@ class Names:
         values: Mapping[cst.CSTNode, cst.BaseExpression],
         package: str = "",
         reexports: Mapping[str, str] | None = None,
+        parents: Mapping[cst.CSTNode, cst.Call] | None = None,
     ) -> None:
         self._scopes = scopes
+        self._parents = parents or {}  # what is called -> its call
         self._values = values  # the name that is assigned to -> the expression it gets
         self._package = package
         self._reexports = reexports or {}
@@ -62,6 +64,32 @@ class Names:
         scope = self._scopes.get(node)
         assignments = list(scope[node.value]) if scope is not None else []
         return not any(isinstance(one, ImportAssignment) for one in assignments)
+
+    def import_of(self, node: cst.Name) -> cst.ImportFrom | None:
+        """The ``from ... import`` that alone binds a name."""
+        scope = self._scopes.get(node)
+        found = list(scope[node.value]) if scope is not None else []
+        if len(found) != 1 or not isinstance(found[0], ImportAssignment):
+            return None
+        statement = found[0].node
+        return statement if isinstance(statement, cst.ImportFrom) else None
+
+    def calls_of(self, statement: cst.ImportFrom) -> list[tuple[str, cst.Call | None]]:
+        """For every use of what an import binds, its dotted name and the call that it is; None for
+        uses that are no calls, and for names that something else binds, too."""
+        scope = self._scopes.get(statement)
+        if scope is None or isinstance(statement.names, cst.ImportStar):
+            return []
+        found: list[tuple[str, cst.Call | None]] = []
+        for alias in statement.names:
+            name = alias.evaluated_alias or alias.evaluated_name
+            dotted = f"{self.module_of(statement)}.{alias.evaluated_name}"
+            assignments = list(scope[name])
+            if len(assignments) != 1:
+                return [(dotted, None)]
+            accesses = {access.node for access in assignments[0].references}
+            found += [(dotted, self._parents.get(node)) for node in accesses]
+        return found
 
     def _call(self, node: cst.Call, depth: int) -> str | None:
         """``getattr(torch, "cuda")`` and ``importlib.import_module("torch.cuda")``."""
@@ -95,7 +123,7 @@ class Names:
         if any(type(one).__name__ == "BuiltinAssignment" for one in assignments):
             return name
         if not assignments and name == "torch":
-            return name  # by a star import; and a rewrite may import it
+            return name  # by a star import
         # Where several assignments meet, the first that leads to an import speaks: a fall-back
         # in an `except ImportError` does not make a use of CUDA go away.
         for assignment in sorted(

@@ -10,7 +10,7 @@ import ast
 import re
 import warnings
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 
 import libcst as cst
@@ -101,7 +101,7 @@ def read_python(
     except RecursionError:
         report.note = "not read: nested too deeply"
         return report
-    report.findings = sorted(reader.findings, key=lambda finding: (finding.line, finding.column))
+    report.findings = _without_lone_risks(reader.findings)
     report.exports = reader.exports()
     report.header = reader.rewriter.header()
     return report
@@ -131,12 +131,20 @@ def _nesting(data: bytes) -> int:
     return deepest
 
 
+def _without_lone_risks(findings: Sequence[Finding]) -> list[Finding]:
+    """Sorted by place. A shape that depends on data is a risk of a program for devices only."""
+    is_for_devices = any(not finding.rule.startswith("shapes.") for finding in findings)
+    told = findings if is_for_devices else []
+    return sorted(told, key=lambda finding: (finding.line, finding.column))
+
+
 class _Values(cst.CSTVisitor):
     """What each plainly assigned name gets: ``c = torch.cuda``."""
 
     def __init__(self) -> None:
         self.found: dict[cst.CSTNode, cst.BaseExpression] = {}
         self.methods: set[str] = set()
+        self.calls: dict[cst.CSTNode, cst.Call] = {}
 
     def visit_Assign(self, node: cst.Assign) -> None:
         for target in node.targets:
@@ -146,6 +154,9 @@ class _Values(cst.CSTVisitor):
     def visit_AnnAssign(self, node: cst.AnnAssign) -> None:
         if isinstance(node.target, cst.Name) and node.value is not None:
             self.found[node.target] = node.value
+
+    def visit_Call(self, node: cst.Call) -> None:
+        self.calls[node.func] = node
 
     def visit_FunctionDef(self, node: cst.FunctionDef) -> None:
         self.methods.add(node.name.value)
@@ -174,7 +185,8 @@ class _Reader(cst.CSTVisitor):
         self.spans = spans
         values = _Values()
         walk(module, values)
-        self.names = Names(wrapper.resolve(ScopeProvider), values.found, package, reexports)
+        scopes = wrapper.resolve(ScopeProvider)
+        self.names = Names(scopes, values.found, package, reexports, values.calls)
         self.own_methods = own_methods | values.methods
         self.own_packages = own_packages
         self.rewriter = Rewriter(module, data, offset, spans, self.names)
@@ -298,8 +310,7 @@ class _Reader(cst.CSTVisitor):
         for rule in rules_of("keyword"):
             if name not in rule.match:
                 continue
-            is_list = isinstance(value, cst.List | cst.Tuple)
-            if is_list if name == "device_ids" else isinstance(value, cst.Integer):
+            if _KEYWORDS.get(name, _is_integer)(value):
                 self._add(rule, value, f"{name}=", Place(value, tuple(self.stack)), value)
 
     def _string(self, node: cst.BaseExpression, text: str) -> None:
@@ -331,6 +342,17 @@ class _Reader(cst.CSTVisitor):
                 edits=edits,
             )
         )
+
+
+def _is_integer(value: cst.BaseExpression) -> bool:
+    return isinstance(value, cst.Integer)
+
+
+# What the value of a keyword is that a rule speaks of; integers where nothing is said here.
+_KEYWORDS: dict[str, Callable[[cst.BaseExpression], bool]] = {
+    "device_ids": lambda value: isinstance(value, cst.List | cst.Tuple),
+    "pin_memory": lambda value: isinstance(value, cst.Name) and value.value == "True",
+}
 
 
 def _is_read(node: cst.Name, parent: cst.CSTNode) -> bool:

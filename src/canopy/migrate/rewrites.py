@@ -17,6 +17,7 @@ from typing import Any
 
 import libcst as cst
 
+from canopy.migrate.attention import IMPORT, SDPA, attention_call
 from canopy.migrate.findings import Edit
 from canopy.migrate.names import Names
 from canopy.migrate.rules import Rule
@@ -60,6 +61,7 @@ class Rewriter:
         self._names = names
         self._newline = module.default_newline
         self._can_edit = module.encoding.lower().replace("_", "-") in ("utf-8", "ascii")
+        self._attention: dict[cst.ImportFrom, bool] = {}
         self._uses_device = False
         self._uses_torch = False
         self._place, self._imports_torch = self._below_imports()
@@ -220,8 +222,11 @@ class Rewriter:
 
     def backend(self, rule: Rule, place: Place) -> list[Edit]:
         """The backend of init_process_group, by the device."""
-        argument = place.above[-1] if place.above else None
-        call = place.above[-2] if len(place.above) > 1 else None
+        above, node = list(place.above), place.node
+        while above and isinstance(above[-1], cst.IfExp) and above[-1].test is not node:
+            node = above.pop()  # "nccl" if ... else "gloo"
+        argument = above[-1] if above else None
+        call = above[-2] if len(above) > 1 else None
         if not isinstance(argument, cst.Arg) or not isinstance(call, cst.Call):
             return []
         is_named = argument.keyword is not None and argument.keyword.value == "backend"
@@ -233,6 +238,72 @@ class Rewriter:
             return []
         chooser = self._name("torch.distributed.get_default_backend_for_device")
         return [Edit(*self._span(place.node), f"{chooser}({self._use_device()})")]
+
+    def pin(self, rule: Rule, place: Place) -> list[Edit]:
+        """``pin_memory=True`` becomes true where there is an accelerator to pin for."""
+        if not self._is_below_header(place.node) or not self._torch_is_free():
+            return []
+        return [Edit(*self._span(place.node), self._name(_GUARD))]
+
+    def pin_method(self, rule: Rule, place: Place) -> list[Edit]:
+        """``x.pin_memory()`` becomes ``(x.pin_memory() if ...is_available() else x)``."""
+        call = place.call()
+        usable = self._is_below_header(place.node) and self._torch_is_free()
+        if call is None or call.args or not isinstance(place.node, cst.Attribute) or not usable:
+            return []
+        owner = self._module.code_for_node(place.node.value)
+        if not re.fullmatch(r"[A-Za-z_][\w.]*", owner):  # it would be computed twice
+            return []
+        chosen = place.above[-2] if len(place.above) > 1 else None
+        if isinstance(chosen, cst.IfExp) and self._module.code_for_node(chosen.test) == _GUARD:
+            return []  # so it stands already
+        start, end = self._span(call)
+        behind = f" if {self._name(_GUARD)} else {owner})"
+        return [Edit(start, start, "("), Edit(end, end, behind)]
+
+    def device_index(self, rule: Rule, place: Place) -> list[Edit]:
+        """``"cuda:1"`` and ``f"cuda:{rank}"``, where they name a device, by the device's type."""
+        usable = self._is_below_header(place.node) and self._torch_is_free()
+        if not usable or not self._names_a_device(place):
+            return []
+        start, end = self._span(place.node)
+        text = self._data[start:end].decode()
+        match = re.fullmatch(r"""(f?)(['"])(cuda|npu)(:.*)\2""", text)
+        if match is None or (not match[1] and "{" in text):
+            return []
+        return [Edit(start, end, f"f{match[2]}{{{self._use_device()}.type}}{match[4]}{match[2]}")]
+
+    def attention(self, rule: Rule, place: Place) -> list[Edit]:
+        """A call of flash-attn's, if all uses of the imported name are calls that can be
+        rewritten; the import goes as well."""
+        node = place.node
+        if isinstance(node, cst.ImportFrom):
+            return self._without_attention(node)
+        call = place.call()
+        if call is None or not isinstance(node, cst.Name):
+            return []
+        statement = self._names.import_of(node)
+        if statement is None or not self._without_attention(statement):
+            return []
+        dotted = self._names.dotted(node) or ""
+        text = attention_call(dotted, call, self._module)
+        return [Edit(*self._span(call), text)] if text else []
+
+    def _without_attention(self, statement: cst.ImportFrom) -> list[Edit]:
+        """What takes the import's place, if no use of it stays behind."""
+        if isinstance(statement.names, cst.ImportStar) or SDPA.encode() in self._data:
+            return []
+        if statement not in self._attention:
+            calls = self._names.calls_of(statement)
+            self._attention[statement] = bool(calls) and all(
+                call is not None
+                and self._is_below_header(call)
+                and attention_call(dotted, call, self._module)
+                for dotted, call in calls
+            )
+        if not self._attention[statement]:
+            return []
+        return [Edit(*self._span(statement), IMPORT)]
 
     def import_(self, rule: Rule, place: Place) -> list[Edit]:
         """``from a import B`` becomes ``from c import D as B``."""
@@ -324,6 +395,10 @@ _REWRITES: dict[str, Callable[[Rewriter, Rule, Place], list[Edit]]] = {
     "device": Rewriter.device,
     "backend": Rewriter.backend,
     "import": Rewriter.import_,
+    "pin": Rewriter.pin,
+    "pin-method": Rewriter.pin_method,
+    "device-index": Rewriter.device_index,
+    "attention": Rewriter.attention,
     "optional-import": Rewriter.optional_import,
 }
 

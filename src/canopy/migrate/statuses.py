@@ -8,11 +8,13 @@ its headers declare.
 from __future__ import annotations
 
 import hashlib
+import re
 from functools import cache
 from pathlib import Path
 
 from canopy.frontends.cuda.declared import declared_names
 from canopy.frontends.cuda.extension import TORCH_HEADERS
+from canopy.frontends.cuda.host_functions import without_comments
 from canopy.frontends.cuda.toolchain import HEADERS, RUNTIME_HEADERS
 from canopy.frontends.redirect import check
 from canopy.frontends.redirect.check import known_fact
@@ -20,13 +22,18 @@ from canopy.migrate.findings import Status
 from canopy.migrate.rules import Rule
 
 __all__ = [
+    "asked_status",
     "cpu_status",
     "declared_names",
     "facts_digest",
     "has_header",
     "has_own_header",
     "python_fact",
+    "torch_names",
 ]
+
+
+_NAME = re.compile(r"[A-Za-z_]\w*")
 
 
 def python_fact(dotted: str) -> str:
@@ -43,6 +50,29 @@ def cpu_status(rule: Rule, dotted: str = "") -> Status:
     if known is None:  # a package that needs CUDA runs nowhere else unless its rule says so
         return Status.UNSUPPORTED if rule.id.startswith("package.") else Status.RUNS
     return Status.UNSUPPORTED if known[2] else Status.CAVEAT
+
+
+@cache
+def torch_names() -> frozenset[str]:
+    """Every word of our headers for torch's C++ interface, comments apart."""
+    found: set[str] = set()
+    for path in TORCH_HEADERS.rglob("*"):
+        if path.is_file():
+            text = without_comments(path.read_text(encoding="utf-8", errors="replace"))
+            found.update(_NAME.findall(text))
+    return frozenset(found)
+
+
+def asked_status(rule: Rule, word: str) -> Status:
+    """The cpu target's answer for a word or a header of C++, from what our headers have."""
+    if rule.cpu is not None:
+        return rule.cpu
+    if rule.id == "cuda.torch":
+        return Status.CAVEAT if word in torch_names() else Status.UNSUPPORTED
+    if rule.id == "include.torch-cuda":
+        return Status.CAVEAT if (TORCH_HEADERS / word).is_file() else Status.UNSUPPORTED
+    is_there = has_header(word) if rule.reader == "include" else word in declared_names()
+    return Status.RUNS if is_there else Status.UNSUPPORTED
 
 
 @cache

@@ -120,7 +120,7 @@ def with_number(op: type[ir.Binary], value: float, first: bool = False) -> Make:
     return make
 
 
-@pytest.mark.parametrize("kind", (*FLOATS, *INTEGERS), ids=str)
+@pytest.mark.parametrize("kind", [*FLOATS, *INTEGERS], ids=str)
 @pytest.mark.parametrize("op", [ir.Add, ir.Sub, ir.Mul, ir.Min, ir.Max], ids=lambda op: op.__name__)
 def test_arithmetic(op: type[ir.Binary], kind: ScalarType) -> None:
     compare(binary(op), kind)
@@ -129,7 +129,7 @@ def test_arithmetic(op: type[ir.Binary], kind: ScalarType) -> None:
     compare(with_number(op, 3, first=True), kind)
 
 
-@pytest.mark.parametrize("kind", (*FLOATS, *INTEGERS), ids=str)
+@pytest.mark.parametrize("kind", [*FLOATS, *INTEGERS], ids=str)
 def test_division_and_remainder(kind: ScalarType) -> None:
     is_float = kind.kind == "float"
     compare(binary(ir.Div), kind)
@@ -140,7 +140,7 @@ def test_division_and_remainder(kind: ScalarType) -> None:
         compare(binary(ir.Rem), kind)
 
 
-@pytest.mark.parametrize("kind", (BOOL, *INTEGERS), ids=str)
+@pytest.mark.parametrize("kind", [BOOL, *INTEGERS], ids=str)
 @pytest.mark.parametrize("op", [ir.And, ir.Or, ir.Xor], ids=lambda op: op.__name__)
 def test_bits(op: type[ir.Binary], kind: ScalarType) -> None:
     compare(binary(op), kind)
@@ -155,7 +155,7 @@ def test_shifts(kind: ScalarType) -> None:
     compare(binary(ir.ShiftLeft), kind)
 
 
-@pytest.mark.parametrize("kind", (*FLOATS, *INTEGERS, BOOL), ids=str)
+@pytest.mark.parametrize("kind", [*FLOATS, *INTEGERS, BOOL], ids=str)
 @pytest.mark.parametrize("predicate", ["eq", "ne", "lt", "le", "gt", "ge"])
 def test_comparisons_and_selections(predicate: Any, kind: ScalarType) -> None:
     def make(b: ir.Builder, x: ir.Value, y: ir.Value) -> ir.Value:
@@ -174,8 +174,8 @@ def test_comparisons_and_selections(predicate: Any, kind: ScalarType) -> None:
     compare(number, kind)
 
 
-@pytest.mark.parametrize("source", (*FLOATS, *INTEGERS, BOOL), ids=str)
-@pytest.mark.parametrize("to", (*FLOATS, *INTEGERS, BOOL), ids=str)
+@pytest.mark.parametrize("source", [*FLOATS, *INTEGERS, BOOL], ids=str)
+@pytest.mark.parametrize("to", [*FLOATS, *INTEGERS, BOOL], ids=str)
 def test_conversions(source: ScalarType, to: ScalarType) -> None:
     if source == to:
         return
@@ -206,7 +206,7 @@ def test_predicates(function: str) -> None:
     compare(make, F32)
 
 
-@pytest.mark.parametrize("kind", (F32, F16, BF16, I32, I16, I8, BOOL), ids=str)
+@pytest.mark.parametrize("kind", [F32, F16, BF16, I32, I16, I8, BOOL], ids=str)
 @pytest.mark.parametrize("shape", [(1, 1), (3, 1), (1, 7), (2, 4), (16, 2), (4, 100), (2, 4, 32)])
 def test_odd_shapes(shape: tuple[int, ...], kind: ScalarType) -> None:
     """Lanes that fill no repeat, or no block: still right, by the scalar unit where it must be."""
@@ -234,7 +234,7 @@ def test_what_the_vector_unit_has_is_not_done_by_the_scalar_unit() -> None:
 REDUCTIONS = [ir.Add, ir.Max, ir.Min, ir.Mul]
 
 
-@pytest.mark.parametrize("kind", (F32, F16, BF16, I32, I16, I64), ids=str)
+@pytest.mark.parametrize("kind", [F32, F16, BF16, I32, I16, I64], ids=str)
 @pytest.mark.parametrize(
     ("shape", "axis"),
     [((512,), 0), ((8, 64), 1), ((8, 64), 0), ((64, 4), 1), ((3, 8), 1), ((2, 8, 32), 1)],

@@ -88,6 +88,7 @@ def test_a_product_runs_on_cube_and_vector_core() -> None:
     before = printed.counts["printed and right"]
     with printed.texts_run_beside():
         args = (a, b, c, 70, 50, 90, *a.stride(), *b.stride(), *c.stride())
-        canopy.simulate(matmul, (6,), args, MATMUL)
+        sizes = {"BLOCK_M": 32, "BLOCK_N": 32, "BLOCK_K": 32, "GROUP": 2, "ACTIVATION": ""}
+        canopy.simulate(matmul, (6,), args, sizes)
     assert printed.counts["printed and right"] == before + 1
     torch.testing.assert_close(c.float(), a.float() @ b.float(), atol=2e-2, rtol=2e-2)

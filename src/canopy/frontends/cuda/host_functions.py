@@ -14,7 +14,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-__all__ = ["LeftOut", "blanked", "without_comments"]
+__all__ = ["LeftOut", "blanked", "device_spans", "without_comments"]
 
 _SKIPPED = re.compile(
     r"""//(?:\\\n|[^\n])*|/\*.*?\*/"""
@@ -23,6 +23,7 @@ _SKIPPED = re.compile(
 )
 _DIRECTIVE = re.compile(r"^[ \t]*#(?:\\\n|[^\n])*", re.M)
 _FOR_DEVICES = re.compile(r"(?i)device|__global__|\bconstexpr\b|\bHD\b|_HD\b")
+_ON_DEVICES = re.compile(r"__global__|__device__")
 _BEFORE_A_BODY = re.compile(r"\)\s*(?:const|noexcept|override|final|->[^;{}]*|\s)*$")
 _GOVERNS = re.compile(r"\s*(?:else|do|case|default|for|if|while)\b")
 _NO_FUNCTION = re.compile(r"^\s*(?:namespace|extern|struct|class|union|enum)\b")
@@ -84,6 +85,17 @@ def blanked(text: str, places: Iterable[tuple[int, int]], whole: bool = False) -
     for start, end in gaps:
         text = text[:start] + re.sub(r"[^\n]", " ", text[start:end]) + text[end:]
     return LeftOut(text, lines)
+
+
+def device_spans(text: str) -> list[tuple[int, int]]:
+    """Where the functions that run on devices stand, from what is before their names to the end of
+    their bodies."""
+    code = _DIRECTIVE.sub(_blank, without_comments(text))
+    return [
+        (body.start - 1 - len(body.head), body.end)
+        for body in _bodies(code)
+        if _ON_DEVICES.search(body.head)
+    ]
 
 
 def _statement(code: str, at: int, body: _Body) -> tuple[int, int] | None:

@@ -324,7 +324,8 @@ function makeTile(node, width, height) {
   }
   const worst = data.efforts[worstOf(node)] || "none";
   const title = `${name}: ${plural(countOf(node), "use")}, at worst ${worst}`;
-  const label = width > 34 && height > 14 ? name : "";
+  const hasRoom = width > 34 && height > 14;
+  const label = hasRoom ? make("span", { class: "label " + worst }, name) : "";
   if (!node.folders) return painted(make("a", { class: "tile " + worst, href: linkTo({ file: node.id }), title }, label), node);
   const link = { href: linkTo({ folder: node.id }), title };
   if (width < 60 || height < 44) return make("a", { class: "tile " + worst, ...link }, label);

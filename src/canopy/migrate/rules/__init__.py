@@ -51,12 +51,13 @@ READERS = {
     "text": "lines of shell scripts, Dockerfiles, requirements and build files",
     "cuda": "identifiers of CUDA C++",
     "include": "headers of CUDA C++",
+    "code": "pieces of CUDA C++ in code for devices, directives and launches",
     "compiled": "what compiling the kernels tells",
 }
 REWRITES = frozenset(
     {
         *("", "rename", "guarded", "value", "device", "to", "amp", "backend", "import"),
-        "optional-import",
+        *("optional-import", "pin", "pin-method", "device-index", "attention"),
     }
 )
 _REQUIRED = frozenset({"id", "reader", "match", "effort", "advice", "positive", "negative"})

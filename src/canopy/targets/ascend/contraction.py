@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["contraction"]
 
-_MOST_DEPTH = 256  # lanes of one copy: 512 bytes of f16, from where copies run at full rate
+_MOST_DEPTH = 512  # lanes of one copy: rows of 1 KB of f16
 _SCALAR_OPS = (ir.Binary, ir.Cast, ir.Offset, ir.Constant, ir.Compare, ir.Select, ir.Clamp)
 
 
@@ -302,7 +302,8 @@ class _Emission:
             and (m + n) * self._depth * self._trips * 2 * width <= half
         ):
             self._trips *= 2
-        self._tiles = cube.choose_tiles(e.chip, product)
+        tiles = cube.choose_tiles(e.chip, product)
+        self._tiles = cube.deeper(e.chip, tiles, self._depth * self._trips, width)
 
     def emit(self, moving: dict[int, _Moving]) -> None:
         """Pairs of blocks, and a last one if their number is odd."""

@@ -58,6 +58,7 @@ __all__ = [
     "Loaded",
     "accumulators",
     "choose_tiles",
+    "deeper",
     "direct_load",
     "dot",
     "give_back",
@@ -290,20 +291,31 @@ def _best_tiles(chip: Chip, m: int, n: int, k: int, width: int) -> Tiles:
         for columns in _divisors(n):
             if _up(rows) * _up(columns) * 4 > chip.l0c_bytes:
                 continue
-            most = min(
-                chip.l0a_bytes // 2 // (_up(rows) * width),
-                chip.l0b_bytes // 2 // (_up(columns) * width),
-            )
-            fitting = [d for d in _divisors(l1_depth) if -(-d // unit) * unit <= most]
-            if not fitting:
+            depth = _l0_depth(chip, rows, columns, l1_depth, width)
+            if not depth:
                 continue
-            tiles = Tiles(rows, columns, max(fitting), l1_depth)
+            tiles = Tiles(rows, columns, depth, l1_depth)
             found = _cycles(chip, tiles, m, n, k, width)
             if best is None or found < best[0]:
                 best = found, tiles
     if best is None:
         raise OutOfSpaceError(Space.L0C, m * n * 4)
     return best[1]
+
+
+def _l0_depth(chip: Chip, rows: int, columns: int, depth: int, width: int) -> int:
+    """The most of ``depth`` that L0 holds twice; 0 if it holds nothing."""
+    unit = max(32 // width, 1)
+    most = min(
+        chip.l0a_bytes // 2 // (_up(rows) * width), chip.l0b_bytes // 2 // (_up(columns) * width)
+    )
+    return max((d for d in _divisors(depth) if -(-d // unit) * unit <= most), default=0)
+
+
+def deeper(chip: Chip, tiles: Tiles, depth: int, width: int) -> Tiles:
+    """The same blocks of the result, for blocks of another depth in L1."""
+    fitting = _l0_depth(chip, tiles.rows, tiles.columns, depth, width)
+    return Tiles(tiles.rows, tiles.columns, fitting, depth)
 
 
 def _cycles(chip: Chip, tiles: Tiles, m: int, n: int, k: int, width: int) -> float:

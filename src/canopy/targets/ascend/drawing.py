@@ -8,7 +8,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from canopy.targets.ascend.npu import Pipe
-from canopy.targets.ascend.replay import Span
+from canopy.targets.ascend.replay import MOST_SPANS, Span
 
 if TYPE_CHECKING:
     from canopy.targets.ascend.report import Report
@@ -45,9 +45,7 @@ def timeline(report: Report, whole: bool) -> str:
     spans = report.outcome.spans[0] if report.outcome.spans else []
     if not spans:
         return "<p>nothing ran</p>"
-    end = max(span.end for span in spans)
-    if not whole:
-        end = min(end, _first_end(spans))
+    end = max(report.outcome.ends[0], 1.0) if whole else _first_end(spans)
     rows = [(n, p) for n, p in enumerate(Pipe) if any(s.pipe == n for s in spans)]
     height = _ROW * len(rows) + 28
     scale = (_WIDTH - _LEFT - _RIGHT) / end
@@ -55,14 +53,17 @@ def timeline(report: Report, whole: bool) -> str:
     for row, (number, pipe) in enumerate(rows):
         parts += _row(report, spans, number, pipe, row * _ROW, scale, end)
     parts += _time_axis(end / report.chip.clock_hz, _ROW * len(rows))
-    return "".join([*parts, "</svg>"])
+    told = f"<p>Only the first {MOST_SPANS:,} instructions are drawn.</p>"
+    cut = told if whole and len(spans) >= MOST_SPANS else ""
+    return "".join([*parts, "</svg>", cut])
 
 
 def _first_end(spans: list[Span]) -> float:
     """Until when instructions are told one by one."""
-    first = [span for span in spans[:_FIRST_SPANS] if span.step >= 0]
-    reckoned = [span.start for span in spans if span.step < 0]
-    return max((s.end for s in first if s.end <= min(reckoned, default=s.end)), default=1.0)
+    spans = [span for span in spans if span.pipe]  # the scalar unit is far ahead of the others
+    first = [span.end for span in spans[:_FIRST_SPANS] if span.step >= 0]
+    until = min((span.start for span in spans if span.step < 0), default=float("inf"))
+    return max((end for end in first if end <= until), default=1.0)
 
 
 def _row(

@@ -185,27 +185,31 @@ class _Ordering:
         carried: bool = False,
         is_grid: bool = False,
         is_lasting: bool = False,
+        never: Events | None = None,
     ) -> _Ordered:
         """The block with events; ``taken`` are those that it must not use. ``is_lasting``: what
-        loops inside need around them may stand around the block."""
+        loops inside need around them may stand around the block; events that stay set must not be
+        among ``never``, which others use at other times."""
         items = [_item(i) for i in body]
         if carried:
-            made = self._trips(items, taken, is_grid)
+            made = self._trips(items, taken, is_grid, never or {})
             if made is not None:
                 return made
         edges, clocks = _edges(items, False, is_grid)
-        numbers = _Numbers(self._events, taken, clocks.at, items, False)
+        numbers = _Numbers(self._events, taken, never or {}, clocks.at, items, False)
         made = self._emit(items, edges, numbers, is_lasting or carried)
         if carried:  # one trip after the other
             made.body.append(Barrier())
         return made
 
-    def _trips(self, items: list[_Item], taken: Events, is_grid: bool) -> _Ordered | None:
+    def _trips(
+        self, items: list[_Item], taken: Events, is_grid: bool, never: Events
+    ) -> _Ordered | None:
         """A loop whose trips overlap; None where an event might be set for a trip before its wait
         in the one before is over, as where a branch that orders them is not taken."""
         edges, clocks = _edges(items, True, is_grid)
         count = len(items)
-        numbers = _Numbers(self._events, taken, clocks.at, items, True)
+        numbers = _Numbers(self._events, taken, never, clocks.at, items, True)
         for edge in edges:
             then = edge.then + (count if edge.carried else 0)
             if not numbers.knows(edge.pair, count + edge.first, then):
@@ -222,7 +226,8 @@ class _Ordering:
         before: list[Instruction] = []
         after: list[Instruction] = []
         for position, item in enumerate(items):
-            made = self._inside(item.instruction, numbers.taken_at(position), is_lasting)
+            taken, never = numbers.taken_at(position), numbers.never()
+            made = self._inside(item.instruction, taken, is_lasting, never)
             before += made.before
             after += made.after
             numbers.last([i for i in made.before if isinstance(i, SetEvent)])
@@ -248,12 +253,15 @@ class _Ordering:
             [*after, *_boundary(around, items, WaitEvent)],
             numbers.used(),
             numbers.late,
+            passing=numbers.passing,
         )
 
-    def _inside(self, instruction: Instruction, taken: Events, is_lasting: bool) -> _Ordered:
+    def _inside(
+        self, instruction: Instruction, taken: Events, is_lasting: bool, never: Events
+    ) -> _Ordered:
         match instruction:
             case Loop():
-                made = self.block(instruction.body, taken, carried=True)
+                made = self.block(instruction.body, taken, carried=True, never=never)
                 body: list[Instruction] = [replace(instruction, body=made.body)]
                 lasting = _events_of(made.before)
                 if is_lasting and self._has_room(_merged(taken, lasting), lasting):
@@ -262,33 +270,35 @@ class _Ordering:
                 late = _merged(made.late, lasting)
                 return _Ordered([], around, [], made.used, late, made.used)
             case Branch():
-                return self._arms(instruction, taken, is_lasting)
+                return self._arms(instruction, taken, is_lasting, never)
             case WhileLoop():
-                one = self.block(instruction.before, taken, is_lasting=is_lasting)
-                held = _merged(taken, _events_of(one.before))
-                other = self.block(instruction.body, held, is_lasting=is_lasting)
+                one = self.block(instruction.before, taken, is_lasting=is_lasting, never=never)
+                held, never = _merged(taken, _events_of(one.before)), _merged(never, one.used)
+                other = self.block(instruction.body, held, is_lasting=is_lasting, never=never)
                 loop = replace(
                     instruction, before=[*one.body, Barrier()], body=[*other.body, Barrier()]
                 )
                 before, after = [*one.before, *other.before], [*one.after, *other.after]
                 body = [Barrier(location=instruction.location), loop]
-                return _Ordered(before, body, after, _events_of(before), {})
+                passing = _merged(one.used, other.used)
+                return _Ordered(before, body, after, _events_of(before), {}, passing=passing)
         return _Ordered([], [instruction], [], {}, {})
 
     def _has_room(self, taken: Events, lasting: Events) -> bool:
         return all(len(taken[pair]) <= self._events * 5 // 8 for pair in lasting)
 
-    def _arms(self, branch: Branch, taken: Events, is_lasting: bool) -> _Ordered:
+    def _arms(self, branch: Branch, taken: Events, is_lasting: bool, never: Events) -> _Ordered:
         """Both arms; what stands between barriers is over when they are."""
-        one = self.block(branch.then_body, taken, is_lasting=is_lasting)
-        held = _merged(taken, _events_of(one.before))
+        one = self.block(branch.then_body, taken, is_lasting=is_lasting, never=never)
+        held, never = _merged(taken, _events_of(one.before)), _merged(never, one.used)
         if branch.is_rare:
             rare = self.block(branch.else_body, held)
             body = rare.body
             if body:
                 body = [Barrier(location=branch.location), *body, Barrier(location=branch.location)]
-            return replace(one, body=[replace(branch, then_body=one.body, else_body=body)])
-        other = self.block(branch.else_body, held, is_lasting=is_lasting)
+            made: list[Instruction] = [replace(branch, then_body=one.body, else_body=body)]
+            return replace(one, body=made, passing=_merged(one.passing, rare.used))
+        other = self.block(branch.else_body, held, is_lasting=is_lasting, never=never)
         return _Ordered(
             [*one.before, *other.before],
             [replace(branch, then_body=one.body, else_body=other.body)],
@@ -296,6 +306,7 @@ class _Ordering:
             _merged(one.used, other.used),
             _merged(one.late, other.late),
             _both(one, other),
+            _merged(one.passing, other.passing),
         )
 
 
@@ -329,6 +340,7 @@ class _Ordered:
     used: Events
     late: Events  # of these, the ones that are waited for behind the last instruction of a pipe
     seamless: Events = field(default_factory=dict)  # a next run finds them as a next trip does
+    passing: Events = field(default_factory=dict)  # used between barriers, and over with them
 
 
 class _Numbers:
@@ -339,23 +351,26 @@ class _Numbers:
         self,
         events: int,
         taken: Events,
+        never: Events,
         known: dict[tuple[int, Pipe], dict[Pipe, int]],
         items: list[_Item],
         carried: bool,
     ) -> None:
         self._events = events
         self._taken = taken
+        self._never = never
         self._known = known
         self._count = len(items) if carried else 0  # 0 where there is no next trip
         self._weak = [item.weak for item in items]
         self.late: Events = {}
+        self.passing: Events = {}
         self._uses: dict[Pair, list[_Use]] = defaultdict(list)
         self._held: dict[Pair, set[int]] = defaultdict(set)
         self.barriers: set[int] = set()
 
     def hold(self, edge: _Edge) -> bool:
         """An event for all of a loop; some stay free for what is inside."""
-        unfree = self._taken.get(edge.pair, frozenset()) | self._held[edge.pair]
+        unfree = self._taken.get(edge.pair, frozenset()) | self.never().get(edge.pair, frozenset())
         free = [event for event in range(self._events) if event not in unfree]
         if len(free) <= self._events // 4:
             return False
@@ -377,6 +392,10 @@ class _Numbers:
         pairs = {*self._taken, *self._held, *self._uses}
         return {pair: frozenset(self._unfree(pair, position, position)) for pair in pairs}
 
+    def never(self) -> Events:
+        """What an event that stays set must not be."""
+        return _merged(_merged(self._never, self.passing), self.used())
+
     def last(self, sets: list[SetEvent]) -> None:
         """Events that stay set between two runs of a loop inside: nobody else may use them."""
         for event in sets:
@@ -384,6 +403,7 @@ class _Numbers:
 
     def note(self, made: _Ordered, position: int) -> None:
         self.late = _merged(self.late, made.late)
+        self.passing = _merged(self.passing, made.passing)
         none: frozenset[int] = frozenset()
         for pair, events in made.used.items():
             late, seamless = made.late.get(pair, none), made.seamless.get(pair, none)
@@ -479,10 +499,14 @@ class _Clocks:
 
     def note(self, step: int, pipes: set[Pipe], strong: frozenset[Pair]) -> None:
         """Item ``step`` was issued: what its pipes know when they have done it."""
+        before = {pipe: self.known[pipe] for pipe in pipes}
         for pipe in pipes:
-            self.started[step, pipe] = self.known[pipe]
-            known = {**self.known[pipe], pipe: step}
-            known.update((other, step) for one, other in strong if one is pipe and other in pipes)
+            self.started[step, pipe] = before[pipe]
+            known = {**before[pipe], pipe: step}
+            for one, other in strong:
+                if one is pipe and other in pipes:
+                    told = {**before[other], other: step}
+                    known = {p: max(known[p], told[p]) for p in known}
             self.known[pipe] = known
             self.at[step, pipe] = known
 

@@ -368,7 +368,8 @@ class Pull:
         the next copy need not wait until the result is copied out."""
         for operand in pulled:
             key = (operand, *box)
-            if isinstance(operand.op, ir.Load):
+            home = self._emitter.homes.get(operand)
+            if isinstance(operand.op, ir.Load) or (home and home.space is Space.WORKSPACE):
                 continue
             view = self._made[key]
             if (

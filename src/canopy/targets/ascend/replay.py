@@ -18,12 +18,12 @@ from canopy.targets.ascend.costs import Traffic, Work, cost
 from canopy.targets.ascend.npu import Barrier, Pipe, SetEvent, WaitEvent
 from canopy.targets.ascend.recorder import CoreTrace, Trace
 
-__all__ = ["Outcome", "Span", "replay"]
+__all__ = ["MOST_SPANS", "Outcome", "Span", "replay"]
 
 _PIPES = {pipe: number for number, pipe in enumerate(Pipe)}
 _SCALAR = _PIPES[Pipe.S]
 _WORK, _SET, _WAIT, _BARRIER = range(4)
-_MOST_SPANS = 20_000
+MOST_SPANS = 20_000  # of a core, that a timeline shows
 _MOST_ROUNDS = 12  # of the search for rates
 _CLOSE = 0.005
 _SETTLED_TRIPS = 3
@@ -187,7 +187,7 @@ class _Core:
         self._event_cycles = chip.event_cycles
         self.time = [0.0] * (2 * len(_PIPES))
         self.spans: list[Span] = []
-        self._room = _MOST_SPANS if with_spans else 0
+        self._room = MOST_SPANS if with_spans else 0
         self._signals: dict[tuple[Pipe, Pipe, int], float] = {}
         self._steps = [_step(instruction) for instruction, _ in trace.steps]
 

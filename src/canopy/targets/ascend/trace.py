@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from canopy.targets.ascend.npu import Pipe
+from canopy.targets.ascend.replay import MOST_SPANS
 
 if TYPE_CHECKING:
     from canopy.targets.ascend.report import Report
@@ -21,6 +22,8 @@ def write_trace(report: Report, path: Path) -> None:
         "time": f"{report.time_s:.3e} s",
         "band": report.band,
     }
+    if any(len(spans) >= MOST_SPANS for spans in report.outcome.spans):
+        facts["shown"] = f"the first {MOST_SPANS:,} instructions of each core"
     data = {"displayTimeUnit": "ns", "otherData": facts, "traceEvents": trace_events(report)}
     path.write_text(json.dumps(data), encoding="utf-8")
 

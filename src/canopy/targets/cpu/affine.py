@@ -52,6 +52,12 @@ def affine_rule(nest: Nest, op: ir.Op, forms: list[Form]) -> Form | None:
             return Prefix(nest.builder.select(u, a, constant(I64, 0)))
         case ir.And(), [Prefix() as p, other] | [other, Prefix() as p] if nest.assume_all(p):
             return other
+        case ir.Rem() | ir.Div() | ir.And() | ir.ShiftRight(), [
+            Affine(step=1) as a,
+            Uniform() as u,
+        ] if nest.stays_in_period(op):
+            made = emit_elementwise(nest.builder, op, [a.base, u.value])
+            return Affine(made, 1) if isinstance(op, (ir.Rem, ir.And)) else Uniform(made)
         case ir.Rem() | ir.Div(), [Affine(step=1) as a, Uniform() as u] if nest.guards is not None:
             return _guarded_modulo(nest, op, a, u)
         case ir.And() | ir.ShiftRight(), [Affine(step=1) as a, Uniform() as u] if (

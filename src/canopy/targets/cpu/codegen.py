@@ -22,7 +22,7 @@ from canopy.passes.memory import Bases
 from canopy.targets.cpu.features import Machine, host_machine
 from canopy.targets.cpu.kept_panels import forget
 from canopy.targets.cpu.llvm import I1, I32, I64, POINTER, Builder, LLValue, constant
-from canopy.targets.cpu.memory import load_scalar
+from canopy.targets.cpu.memory import STREAMING_BYTES, load_scalar
 from canopy.targets.cpu.plan import KernelPlan
 from canopy.targets.cpu.private_sums import PrivateSum, clear, find_private_sums, place_of
 from canopy.targets.cpu.program import Program
@@ -31,8 +31,6 @@ from canopy.targets.cpu.waiting import lanes_of_members, runs_apart, wrap_entry
 __all__ = ["ENTRY_NAME", "Code", "Unit", "assemble", "assembly_of", "compile_cpu", "compile_unit"]
 
 ENTRY_NAME = "canopy_entry"
-# Launches that write more than this bypass the caches with their stores: a few times a usual L2.
-STREAMING_BYTES = 16 << 20
 # LLVM's unroller takes time by the square of their number: 34 s of 38 s for 400 loops over lanes.
 MOST_UNROLLED = 50
 # llvmlite works in LLVM's global context, which one thread may use at a time.

@@ -13,6 +13,7 @@ import llvmlite.ir as ll
 
 from canopy.targets.cpu.llvm import (
     I8,
+    I16,
     I64,
     Builder,
     LLValue,
@@ -100,11 +101,12 @@ def spaced(builder: Builder, base: LLValue, offsets: tuple[int, ...]) -> LLValue
 
 
 def prefix_mask(builder: Builder, count: LLValue, lanes: int) -> LLValue:
-    """The i1 vector of the lanes below ``count``, through byte compares (at most 128 lanes)."""
+    """The i1 vector of the lanes below ``count``, through compares of bytes where they suffice."""
     zero, full = constant(I64, 0), constant(I64, lanes)
     limited = _call(builder, "smin", _call(builder, "smax", count, zero), full)
-    limit = splat(builder, builder.trunc(limited, I8), lanes)
-    return builder.icmp_unsigned("<", iota(I8, lanes), limit)
+    narrow = I8 if lanes < 256 else I16
+    limit = splat(builder, builder.trunc(limited, narrow), lanes)
+    return builder.icmp_unsigned("<", iota(narrow, lanes), limit)
 
 
 def _call(builder: Builder, name: str, left: LLValue, right: LLValue) -> Any:

@@ -11,6 +11,7 @@ import llvmlite.ir as ll
 __all__ = [
     "I1",
     "I8",
+    "I16",
     "I32",
     "I64",
     "POINTER",
@@ -32,7 +33,7 @@ __all__ = [
 Builder = Any  # llvmlite.ir.IRBuilder
 LLValue = Any  # llvmlite.ir.Value
 
-I1, I8, I32, I64 = (ll.IntType(n) for n in (1, 8, 32, 64))
+I1, I8, I16, I32, I64 = (ll.IntType(n) for n in (1, 8, 16, 32, 64))
 POINTER = ll.PointerType()
 
 

@@ -25,6 +25,7 @@ from canopy.targets.cpu.llvm import (
 )
 
 __all__ = [
+    "STREAMING_BYTES",
     "from_memory",
     "load_contiguous",
     "load_gather",
@@ -35,6 +36,9 @@ __all__ = [
     "store_inside_bounds",
     "store_scatter",
 ]
+
+# Launches that write more than this bypass the caches with their stores: a few times a usual L2.
+STREAMING_BYTES = 16 << 20
 
 
 def from_memory(builder: Builder, value: LLValue, element: ElementType) -> LLValue:

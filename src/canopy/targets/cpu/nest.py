@@ -252,6 +252,11 @@ class Nest:
             return self.builder.zext(form.value, I64)
         return form.count if isinstance(form, Prefix) else None
 
+    def stays_in_period(self, op: ir.Op) -> bool:
+        """Whether a strip is known to lie inside one period of an index that is divided or masked
+        by a constant."""
+        return False
+
     def guarded_points(self) -> list[Point]:
         """Where the roots pull their inputs in this strip."""
         return [tuple(self.point)]

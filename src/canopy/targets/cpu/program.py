@@ -250,6 +250,15 @@ class Program:
             with otherwise:
                 memory.store_contiguous(b, pointer, value, element)
 
+    @contextmanager
+    def streams_if(self, condition: LLValue | None) -> Iterator[None]:
+        """Inside, stores go past the caches where the condition holds, too."""
+        outside = self.streaming
+        if condition is not None:
+            self.streaming = self.builder.or_(outside, condition)
+        yield
+        self.streaming = outside
+
     # ---- blocks ----------------------------------------------------------------------------
 
     def block(self, ops: list[ir.Op]) -> None:

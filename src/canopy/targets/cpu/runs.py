@@ -16,19 +16,21 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from canopy import ir
-from canopy.ir.types import ScalarType, element_type
+from canopy.ir.types import ScalarType, element_type, is_bool
 from canopy.targets.cpu.combine import is_lane_by_lane
+from canopy.targets.cpu.plan import own_cost
 from canopy.targets.cpu.products import is_contraction
 from canopy.targets.cpu.sweep import is_sweep
 
 if TYPE_CHECKING:
     from canopy.targets.cpu.program import Program
 
-__all__ = ["Run", "split_into_runs"]
+__all__ = ["Run", "leaves", "split_into_runs"]
 
 WARP = 32
 SHORTEST_STRIP = 8
-LONGEST_STRIP = 128
+LONGEST_STRIP = 256
+LIGHT = 16  # simple ops on data
 MOST_OPS = 500  # a run may be emitted twice; longer ones take too long to compile
 _LOOPS = (ir.For, ir.While)
 _CONTROL = (*_LOOPS, ir.If)
@@ -195,7 +197,7 @@ class _Finder:
         """Whether a tile is made of scalars that are known before the run."""
         if not self.plan.is_structural(tile):
             return False
-        scalars = (v for v in _leaves(tile) if not v.is_tile)
+        scalars = (v for v in leaves(tile) if not v.is_tile)
         return not any(value in inside for value in scalars)
 
     def _users_outside(self, ops: list[ir.Op]) -> set[ir.Value]:
@@ -244,11 +246,11 @@ class _Finder:
             return row if len(rows) == 1 and shape[-1] % row == 0 else 0
         vector = self.program.vector_bytes
         widest = max((_data_bytes(v) for op in inner for v in op.results if v.is_tile), default=4)
-        limit = min(vector, vector * 8 // widest)
+        limit = min(vector, vector * 8 // max(widest, 1))
         if self._parts(inner):
             limit = min(limit, WARP)
-        elif self._streams(inner):
-            limit = min(2 * limit, LONGEST_STRIP)
+        elif self._is_light(inner):
+            limit = LONGEST_STRIP
         room = self.program.machine.vector_registers // 2 * vector
         while limit > SHORTEST_STRIP and limit * _carried_bytes(inner) > room:
             limit //= 2
@@ -269,11 +271,16 @@ class _Finder:
             return self._is_index(op.lhs) and self._is_index(op.rhs)
         return op is None or self.plan.is_structural(mask)
 
-    def _streams(self, ops: list[ir.Op]) -> bool:
-        """Whether threads walk an array with the whole grid: as much as possible at each place."""
-        return any(isinstance(op, ir.NumPrograms) for op in ops) or any(
-            isinstance(op, ir.While) for op in ops
-        )
+    def _is_light(self, ops: list[ir.Op]) -> bool:
+        """Whether little but memory is waited for, along a line: long strips read more of it."""
+        for op in ops:
+            if isinstance(op, _ATOMICS):
+                return False
+            if isinstance(op, (ir.Load, ir.Store)) and not self.plan.is_structural(op.pointer):
+                return False
+        made = (op for op in ops for value in op.results if value.is_tile and not op.regions)
+        data = (op for op in made if not self.plan.is_structural(op.results[0]))
+        return sum(own_cost(op) for op in data) <= LIGHT
 
     def _exchanges_memory(self, ops: list[ir.Op]) -> bool:
         """Whether threads of one warp may read what others of it have written."""
@@ -316,7 +323,7 @@ def _varying(ops: list[ir.Op]) -> set[ir.Value]:
 _SHAPES = (ir.Broadcast, ir.ExpandDims, ir.Reshape)
 
 
-def _leaves(tile: ir.Value) -> Iterator[ir.Value]:
+def leaves(tile: ir.Value) -> Iterator[ir.Value]:
     """The values that a structural tile is computed of, itself included."""
     seen, waiting = {tile}, [tile]
     while waiting:
@@ -354,8 +361,9 @@ def _is_of_warps(value: ir.Value) -> bool:
 
 
 def _data_bytes(value: ir.Value) -> int:
+    """Bytes of a lane in vector registers: masks have their own, addresses are scalars mostly."""
     element = element_type(value.type)
-    return element.bytes if isinstance(element, ScalarType) else 1
+    return 0 if is_bool(element) or not isinstance(element, ScalarType) else element.bytes
 
 
 def _carried_bytes(ops: list[ir.Op]) -> int:

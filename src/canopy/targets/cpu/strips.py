@@ -7,7 +7,8 @@ with the conditions for their simple forms, and the run is emitted for these, an
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import functools
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -16,13 +17,17 @@ import llvmlite.ir as ll
 from canopy import ir
 from canopy.ir.types import PointerType, TileType, element_type, is_bool, is_signed
 from canopy.targets.cpu import conversions
+from canopy.targets.cpu.alignment import Alignments
 from canopy.targets.cpu.atomics import AtomicRoot
-from canopy.targets.cpu.forms import Form, Lanes, Prefix, Uniform
+from canopy.targets.cpu.forms import Affine, Form, Lanes, Prefix, Uniform
+from canopy.targets.cpu.grid_strides import writes_more_than
 from canopy.targets.cpu.indices import reshape_point
-from canopy.targets.cpu.llvm import I1, I32, I64, LLValue, constant, vector
+from canopy.targets.cpu.llvm import I1, I32, I64, Builder, LLValue, constant, vector
+from canopy.targets.cpu.memory import STREAMING_BYTES
 from canopy.targets.cpu.nest import Nest, Point, Root
 from canopy.targets.cpu.roots import StoreRoot, across_lanes
-from canopy.targets.cpu.runs import Run
+from canopy.targets.cpu.runs import Run, leaves
+from canopy.targets.cpu.strides import period_of
 
 if TYPE_CHECKING:
     from canopy.targets.cpu.buffers import Buffer
@@ -40,7 +45,8 @@ def emit_run(program: Program, run: Run) -> None:
     program.block(run.before)
     program.flush()
     outputs = [(value, program.result_buffer(value)) for value in run.outputs]
-    _StripNest(program, run, outputs).run([])
+    with program.streams_if(writes_more_than(program, run.ops, STREAMING_BYTES)):
+        _StripNest(program, run, outputs).run([])
     program.buffers.update(outputs)
 
 
@@ -54,6 +60,7 @@ class _StripNest(Nest):
         self._standing = ALL_LEVELS  # each loop and branch is a level of its own
         self.todo = run
         self.outputs = outputs
+        self.alignments = Alignments(run.ops, run.shape, run.lanes)
         self.known: dict[ir.Value, Form] = {}  # what the strip has computed
         self.depths: dict[ir.Value, int] = {}  # the levels at which values of the run are made
         self.places: dict[tuple[int, ...], Point] = {}  # the strip under other shapes
@@ -66,21 +73,26 @@ class _StripNest(Nest):
         for shape in self.shapes:  # here, where they stand before all that uses them
             self._place(shape)
         guards = self._collect_fixed()
-        if not guards:
-            self._version()
-        else:
-            condition = guards[0]
-            for guard in guards[1:]:
-                condition = self.builder.and_(condition, guard)
-            with self.builder.if_else(condition, likely=True) as (then, otherwise):
-                with then:
-                    self.fast = True
-                    self._version()
-                    self.fast = False
-                with otherwise:
-                    self._version()
+        self._in_versions(guards, self._version)
+        self.fast = False
         self._caches[-1] = {}
         self._fast_caches[-1] = {}
+
+    def _in_versions(self, guards: list[LLValue], emit: Callable[[], None]) -> None:
+        """Emits under the assumption that the guards hold, and again for where they do not."""
+        self.fast = True
+        if not guards:
+            emit()
+            return
+        known = [dict(cache[-1]) for cache in (self._caches, self._fast_caches)]
+        with self.builder.if_else(_all(self.builder, guards), likely=True) as (then, otherwise):
+            with then:
+                emit()
+                self._caches[-1], self._fast_caches[-1] = known  # not what one branch computed
+            with otherwise:
+                self.fast = False
+                emit()
+                self.fast = True
 
     def _version(self) -> None:
         self.known, self.depths = {}, {}
@@ -118,6 +130,14 @@ class _StripNest(Nest):
                 cache[key] = Uniform(_TRUE if inside else _FALSE)
 
     # ---- values
+
+    def stays_in_period(self, op: ir.Op) -> bool:
+        index, period = op.operands[0], period_of(op)
+        if period % self.lanes or not period or index.shape != self.shape:
+            return False
+        if isinstance(op, (ir.Rem, ir.Div)) and is_signed(element_type(index.type)):
+            return False  # below zero remainders count backwards
+        return self.alignments.of(index) % self.lanes == 0
 
     def pull(self, value: ir.Value, point: Point) -> Form:
         known = self.known.get(value)
@@ -159,7 +179,7 @@ class _StripNest(Nest):
             case ir.Store():
                 StoreRoot(op).lanes(self)
             case ir.AnyLane():
-                self.program.scalars[op.result] = self._any(self._form(op.source))
+                self.program.scalars[op.result] = self._any(op.source)
             case ir.AtomicRmw() | ir.AtomicCas():
                 old = AtomicRoot(op, None).old_values(self)
                 if old is not None:
@@ -185,8 +205,8 @@ class _StripNest(Nest):
     def _tile(self, op: ir.Op, value: ir.Value) -> None:
         if value in self.todo.fixed:
             return
-        if self.program.plan.is_structural(value):
-            self.depths[value] = len(self._levels)  # computed where it is needed
+        if self._is_lazy(value):
+            self.depths[value] = len(self._levels)
             return
         match op:
             case ir.Reshape() | ir.Broadcast() | ir.ExpandDims():
@@ -212,16 +232,36 @@ class _StripNest(Nest):
         for result, total in zip(op.results, totals, strict=True):
             self._set(result, Uniform(total))
 
-    def _any(self, form: Form) -> LLValue:
+    def _any(self, mask: ir.Value) -> LLValue:
         """Whether a lane of the strip is true."""
         b = self.builder
-        match form:
+        beyond = self._any_beyond(mask)
+        if beyond is not None:
+            return beyond
+        match form := self._form(mask):
             case Uniform(value=value):
                 return value
             case Prefix(count=count):
                 return b.icmp_signed(">", count, constant(I64, 0))
         bits = b.bitcast(self.vector(form), ll.IntType(self.lanes))
         return b.icmp_unsigned("!=", bits, constant(bits.type, 0))
+
+    def _any_beyond(self, mask: ir.Value) -> LLValue | None:
+        """Whether an index of the strip, a progression, is not below its bound: the last one says
+        so, or wraps around, which only happens behind the largest number there is."""
+        op = mask.op
+        if not isinstance(op, ir.Compare) or op.predicate != "ge" or mask in self.todo.fixed:
+            return None
+        index, bound = self._form(op.lhs), self._form(op.rhs)
+        element = element_type(op.lhs.type)
+        if not isinstance(index, Affine) or index.step != 1 or not isinstance(bound, Uniform):
+            return None
+        if isinstance(element, PointerType) or element.bits < 32:
+            return None
+        b = self.builder
+        compare = b.icmp_signed if is_signed(element) else b.icmp_unsigned
+        last = b.add(index.base, constant(index.base.type, self.lanes - 1))
+        return b.or_(compare(">=", last, bound.value), compare("<", last, index.base))
 
     # ---- control flow
 
@@ -323,8 +363,7 @@ class _StripNest(Nest):
             b.cbranch(self.program.scalar(condition.condition), body, after)
             b.position_at_end(body)
             self._bind(op.body.args, passed)
-            self._ops(op.body.ops)
-            self._advance(slots, op.body)
+            self._trip(op.body, slots)
             b.branch(head)
         b.position_at_end(after)
         self._bind(op.results, passed)
@@ -341,8 +380,7 @@ class _StripNest(Nest):
             compare = b.icmp_signed if is_signed(op.lower.type) else b.icmp_unsigned
             b.cbranch(compare("<", held[0], self.program.scalar(op.upper)), body, after)
             b.position_at_end(body)
-            self._ops(op.body.ops)
-            self._advance(slots[1:], op.body)
+            self._trip(op.body, slots[1:])
             b.store(b.add(held[0], self.program.scalar(op.step)), slots[0])
             b.branch(head)
         b.position_at_end(after)
@@ -378,12 +416,53 @@ class _StripNest(Nest):
             else:
                 self.program.scalars[value] = content
 
+    def _trip(self, body: ir.Region, slots: list[LLValue]) -> None:
+        """The body of a loop; in two versions if its addresses and masks have simple forms under
+        conditions."""
+
+        def emit() -> None:
+            self._ops(body.ops)
+            self._advance(slots, body)
+
+        if self.fast and not any(op.regions for op in body.ops):
+            self._in_versions(self._collect_varying(body), emit)
+        else:
+            emit()
+
+    def _collect_varying(self, body: ir.Region) -> list[LLValue]:
+        """Pulls the addresses and masks of a body that are known at its begin."""
+        self.guards = []
+        later = {v for op in body.ops for v in op.results if not v.is_tile}
+        for op in body.ops:
+            for value in op.results:
+                if value.is_tile and self._is_lazy(value):
+                    self.depths[value] = len(self._levels)
+        for op in body.ops:
+            if not isinstance(op, (ir.Load, ir.Store)) or not op.pointer.is_tile:
+                continue
+            for value in (op.pointer, *((op.mask,) if op.mask is not None else ())):
+                if self._is_known_now(value, later):
+                    self._collect(value, self._place(value.shape), set())
+        guards, self.guards = self.guards, None
+        return guards
+
+    def _is_lazy(self, value: ir.Value) -> bool:
+        """Whether a value of the run is computed where it is needed, not where it stands."""
+        return value not in self.todo.fixed and self.program.plan.is_structural(value)
+
+    def _is_known_now(self, value: ir.Value, later: set[ir.Value]) -> bool:
+        return self.program.plan.is_structural(value) and not any(v in later for v in leaves(value))
+
     def _advance(self, slots: list[LLValue], body: ir.Region) -> None:
         terminator = body.terminator
         assert isinstance(terminator, ir.Yield)
         following = [self._raw(value) for value in terminator.values]
         for slot, value in zip(slots, following, strict=True):
             self.builder.store(value, slot)
+
+
+def _all(builder: Builder, conditions: list[LLValue]) -> LLValue:
+    return functools.reduce(builder.and_, conditions)
 
 
 def _tiles(ops: list[ir.Op]) -> Iterator[ir.Value]:

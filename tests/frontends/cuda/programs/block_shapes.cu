@@ -1,3 +1,4 @@
+// Blocks of every shape: lines, planes and warps that are not full, against loops over the threads.
 #include <cstdio>
 #include <cstdlib>
 #include <vector>

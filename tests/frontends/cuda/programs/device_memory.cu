@@ -1,3 +1,4 @@
+// Memory that kernels allocate: lists built and walked on the device; the clock.
 #include <cstdio>
 #include <ctime>
 #include <new>

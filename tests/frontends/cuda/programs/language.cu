@@ -1,3 +1,4 @@
+// Structures, unions, switches, tables of functions, lambdas and constants in kernels.
 #include <cstdio>
 struct P { float v[4]; int n; __host__ __device__ float sum() const { float s=0; for(int i=0;i<n;i++) s+=v[i]; return s; } };
 struct Big { double d[50]; int k; };

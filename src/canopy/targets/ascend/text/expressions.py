@@ -157,6 +157,7 @@ _PREDICATES = {"eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": "
 _FUNCTIONS: dict[str, Callable[[str], str]] = {
     "neg": lambda x: f"-({x})",
     "abs": lambda x: f"({x} < 0 ? -({x}) : {x})",
+    "exp2": lambda x: f"ScalarExp(scratch, ({x}) * 0.6931471805599453f)",
     **{
         name: (lambda x, call=call: f"Scalar{call}(scratch, {x})")  # type: ignore[misc]
         for name, call in SCALAR_FUNCTIONS.items()

@@ -136,6 +136,8 @@ def _memory(p: _Printer, access: LaneMemory) -> None:
     if not isinstance(op, ir.Load | ir.Store) and _atomic_helper(access) is None:
         raise p.unsupported(access, f"{op.mnemonic()} on the scalar unit")
     assert isinstance(op, ir.Load | ir.Store | ir.AtomicRmw)
+    if isinstance(access.target, Register):
+        p.declare(access, access.target)
     shape: tuple[int, ...] = ()
     for view in (*access.sources, access.target):
         if isinstance(view, View) and len(view.shape) >= len(shape):

@@ -10,6 +10,7 @@ _INLINE = "__aicore__ inline"
 SCALAR_FUNCTIONS = {
     "exp": "Exp",
     "log": "Ln",
+    "log2": "Log2",
     "sqrt": "Sqrt",
     "rsqrt": "Rsqrt",
     "tanh": "Tanh",

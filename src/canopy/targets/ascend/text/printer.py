@@ -326,6 +326,11 @@ class _Printer:
 
     # ---- scalars
 
+    def declare(self, instruction: Instruction, register: Register) -> None:
+        """Declares what an instruction sets in several statements, if it is the first to."""
+        if self._declarations.declares(instruction, register):
+            self.line(f"{cpp_type(register.type)} {self.names.of(register)} = {{}};")
+
     def _set(self, register: Register, instruction: Instruction, text: str) -> None:
         kind = cpp_type(register.type)
         declared = self._declarations.declares(instruction, register)
@@ -375,8 +380,9 @@ class _Printer:
         text = operation(op, operands)
         if isinstance(op, ir.Bitcast):
             self.helper("BitCast")
-        if isinstance(op, ir.MathCall) and op.function in SCALAR_FUNCTIONS:
-            self.helper(f"Scalar{SCALAR_FUNCTIONS[op.function]}")
+        name = getattr(op, "function", "")
+        if isinstance(op, ir.MathCall) and (name == "exp2" or name in SCALAR_FUNCTIONS):
+            self.helper(f"Scalar{SCALAR_FUNCTIONS.get(name, 'Exp')}")
             self.scratch()
         return text
 

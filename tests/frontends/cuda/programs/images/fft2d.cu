@@ -71,7 +71,7 @@ int main() {
     for (int l = 0; l < h; l++)
       for (int i = 0; i < h; i++) spectrum[l * w + k] += rows[i * w + k] * std::polar(1.0, -2 * M_PI * (i * l % h) / h);
   double worst = 0;
-  auto seen = [&](double e) { worst = e <= worst ? worst : e; };
+  auto seen = [&](double e) { worst = e <= worst ? worst : e == e ? e : INFINITY; };
   for (int i = 0; i < n; i++) seen(std::abs(spectrum[i] - std::complex<double>(data[i].x, data[i].y)) * 1e-2);
   power<<<(n + 63) / 64, 64>>>(data, energy, n);
   good &= cudaDeviceSynchronize() == cudaSuccess;

@@ -93,7 +93,7 @@ int main() {
         double want = 0;
         for (int j = 0; j <= i; ++j) want += s[j] / sum * v[(h * T + j) * D + d];
         double e = std::fabs(o[(h * T + i) * D + d] - want);
-        worst = e <= worst ? worst : e;
+        worst = e <= worst ? worst : e == e ? e : INFINITY;
       }
     }
   printf("largest error %g\n", worst);

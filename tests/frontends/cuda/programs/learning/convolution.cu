@@ -64,7 +64,7 @@ static double check(const ConvParams &p, const float *x, const float *w, const f
           if (iy >= 0 && iy < p.h && ix >= 0 && ix < p.w) sum += (double)x[((n * p.c + c) * p.h + iy) * p.w + ix] * w[((k * p.c + c) * p.r + r) * p.r + s];
         }
     double e = fabs(y[i] - sum);
-    if (!(e <= worst)) worst = e;
+    if (!(e <= worst)) worst = e == e ? e : INFINITY;
   }
   return worst;
 }

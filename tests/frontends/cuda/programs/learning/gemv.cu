@@ -68,7 +68,7 @@ __global__ void gemv_columns(const double *A, const double *x, double *y, int ro
 
 int main() {
   std::vector<float> a(N), b(N), y(N);
-  for (int i = 0; i < N; i++) a[i] = (rand() % 2001 - 1000) / 512.0f, b[i] = (rand() % 2001 - 1000) / 512.0f;
+  for (int i = 0; i < N; i++) a[i] = (rand() % 2001 - 1000) / 509.0f, b[i] = (rand() % 2001 - 1000) / 509.0f;
   float *d_a, *d_b, *d_out;
   unsigned *d_most, most_bits;
   cudaMalloc((void **)&d_a, N * sizeof(float)), cudaMalloc((void **)&d_b, N * sizeof(float));

@@ -95,7 +95,7 @@ int main() {
       for (int i = 0; i < n; ++i)
         if (truth[i] == k) sum += points[a * n + i], ++count;
       double e = std::fabs(found[k * DIM + a] - sum / count);
-      worst = e <= worst ? worst : e;
+      worst = e <= worst ? worst : e == e ? e : INFINITY;
     }
   printf("%d rounds, %d wrong, centroids off by %g\n", rounds, wrong, worst);
   bool good = wrong == 0 && worst < 1e-3 && rounds < 50;

@@ -74,7 +74,7 @@ int main() {
   double worst = 0;
   for (int i = 0; i < n; i++) {
     double e = fabs(x[i] - truth[i]);
-    if (!(e <= worst)) worst = e;
+    if (!(e <= worst)) worst = e == e ? e : INFINITY;
   }
   printf("%d blocks, %d iterations, off by %g\n", blocks, *iterations, worst);
   bool good = worst < 1e-8 && *iterations > 5 && *iterations < limit;

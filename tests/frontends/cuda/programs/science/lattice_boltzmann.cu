@@ -87,7 +87,7 @@ int main(int argc, char **argv) {
   for (int i = 0; i < 9 * n; i++) {
     if (kind[i % n] != FLUID) continue;
     double e = fabs(got[i] - a[i]);
-    if (!(e <= worst)) worst = e;
+    if (!(e <= worst)) worst = e == e ? e : INFINITY;
     moved = fmax(moved, fabs(a[i] - weight[i / n]));
   }
   printf("off by %g, moved by %g\n", worst, moved);

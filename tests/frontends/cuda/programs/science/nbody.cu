@@ -96,7 +96,7 @@ int main(int argc, char **argv) {
   for (int i = 0; i < n; i++)
     for (int c = 0; c < 3; c++) {
       double e = fabs((&h_pos[i].x)[c] - p[i][c]) / (1e-3 + fabs(p[i][c]));
-      if (!(e <= worst)) worst = e;
+      if (!(e <= worst)) worst = e == e ? e : INFINITY;
     }
   printf("%d bodies, %d steps, %.3f ms, worst error %g\n", n, steps, ms, worst);
   CHECK_CUDA(cudaEventDestroy(start));

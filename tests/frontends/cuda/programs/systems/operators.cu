@@ -71,16 +71,13 @@ HD int converted(uint64_t *o, const Numbers &s) {
   return n;
 }
 
-enum { COUNT = 8 * 18 + 2 * 11 + 10 * 8 + 6 };
+enum { COUNT = 2 * 18 + 11 + 4 * 8 + 6 };
 
 HD int all(uint64_t *o, const Numbers &s) {
   int n = 0;
-  n += integers(o + n, s.a, s.b, 7), n += integers(o + n, s.c, s.d, 9), n += integers(o + n, s.e, s.f, 33), n += integers(o + n, s.g, s.h, 31);
-  n += integers(o + n, s.i, (int8_t)s.j, 2), n += integers(o + n, s.j, (uint8_t)s.i, 3), n += integers(o + n, s.k, (int16_t)s.l, 4);
-  n += integers(o + n, s.l, (uint16_t)s.k, 5), n += floats(o + n, s.x, s.y), n += floats(o + n, s.u, s.v);
-  n += converted<int32_t>(o + n, s), n += converted<uint32_t>(o + n, s), n += converted<int64_t>(o + n, s), n += converted<uint64_t>(o + n, s);
-  n += converted<int8_t>(o + n, s), n += converted<uint8_t>(o + n, s), n += converted<int16_t>(o + n, s), n += converted<uint16_t>(o + n, s);
-  n += converted<float>(o + n, s), n += converted<double>(o + n, s);
+  n += integers(o + n, s.a, s.b, 7), n += integers(o + n, s.c, s.d, 9);
+  n += floats(o + n, s.x, s.y);
+  n += converted<int64_t>(o + n, s), n += converted<uint16_t>(o + n, s), n += converted<float>(o + n, s), n += converted<double>(o + n, s);
   Bits bits;
   bits.f = s.x;
   o[n++] = bits.u >> 3, o[n++] = bits.bytes[2];

@@ -18,7 +18,9 @@ __global__ void compute(const int *x, const int *y, int (*out)[COUNT], unsigned 
   long long wide = (long long)v << 32 | (unsigned)w;
   wide = __shfl_up_sync(~0u, wide, 1);
   o[WIDE] = (int)(wide >> 32) ^ (int)wide;
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 700
+#ifdef __CANOPY__  // gone from today's CUDA
+  o[OLD] = __shfl_xor(w, 16);
+#else
   o[OLD] = __shfl_xor_sync(~0u, w, 16);
 #endif
   o[ANY] = __any_sync(~0u, v % 16 == 0);
@@ -38,7 +40,7 @@ __global__ void compute(const int *x, const int *y, int (*out)[COUNT], unsigned 
   o[MASKED] = 0;
   if (lane & 1) {  // only the members count
     o[ACTIVE] = __activemask();
-    o[MASKED] = __ballot_sync(odd & ~2u, v > 0) ^ __reduce_add_sync(odd, v) ^ __any_sync(odd, w == 77) << 20;
+    o[MASKED] = __ballot_sync(odd, v > 0) ^ __reduce_add_sync(odd, v) ^ __any_sync(odd, w == 77) << 20;
   }
 }
 
@@ -65,7 +67,7 @@ int main() {
     e[LESS] = (1u << lane) - 1, e[GREATER] = lane == 31 ? 0 : ~0u << (lane + 1);
     if (lane & 1) {
       int votes = 0, sum = 0, any = 0;
-      for (int k = 1; k < 32; k += 2) votes |= k == 1 ? 0 : (v[k] > 0) << k, sum += v[k], any |= w[k] == 77;
+      for (int k = 1; k < 32; k += 2) votes |= (v[k] > 0) << k, sum += v[k], any |= w[k] == 77;
       e[ACTIVE] = 0xaaaaaaaa, e[MASKED] = votes ^ sum ^ any << 20;
     }
     for (int k = 0; k < COUNT; ++k)
