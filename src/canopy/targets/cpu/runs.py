@@ -162,8 +162,11 @@ class _Finder:
             value
             for op in chosen
             for value in op.results
-            if value.is_tile and value in users and value in varying
+            if value.is_tile and value in users
+            if value in varying or not self.plan.is_structural(value)
         ]
+        if any(_size(value.shape) != _size(shape) for value in outputs):
+            return None, 0
         fixed = frozenset(self._fixed(chosen, varying))
         lanes = self._lanes(chosen, shape)
         if not all(self._has_form(op, shape, fixed) for op in ir.walk(chosen)):
