@@ -14,6 +14,7 @@ import time
 import zipfile
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -255,7 +256,7 @@ def test_a_read_only_project_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyP
     def refused(**_: object) -> None:
         raise OSError(errno.EROFS, "Read-only file system")
 
-    monkeypatch.setattr("canopy.migrate.apply.tempfile.mkstemp", refused)
+    monkeypatch.setattr("canopy.migrate.apply.tempfile", SimpleNamespace(mkstemp=refused))
     with pytest.raises(CanopyError, match=r"x\.py: cannot be written: Read-only"):
         migrate(root, Options(apply=True, force=True, jobs=1))
 

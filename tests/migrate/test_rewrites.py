@@ -174,6 +174,14 @@ def test_torch_is_imported_where_it_was_not():
     assert rewritten(hidden) == hidden
 
 
+def test_a_file_that_can_do_without_torch_stays():
+    guarded = "import os\ntry:\n    import torch\nexcept ImportError:\n    torch = None\n"
+    use = "def free():\n    torch.cuda.synchronize()\n"
+    assert rewritten(guarded + use) == guarded + use
+    both = "import torch\ntry:\n    import torch.npu\nexcept ImportError:\n    pass\n"
+    assert "torch.accelerator.synchronize" in rewritten(both + use)
+
+
 def test_other_encodings_and_broken_text_are_left_alone():
     source = "# coding: latin-1\nimport torch\ns = '\xe9'\nx.cuda()\n".encode("latin-1")
     assert edits_of(read_python(source, "f.py")) == []

@@ -97,7 +97,8 @@ class Rewriter:
         return start, start + span.length
 
     def _below_imports(self) -> tuple[int | None, bool]:
-        """The end of the last import of the leading ones, and whether they bind ``torch``."""
+        """The end of the last import of the leading ones, and whether they bind ``torch``. None
+        where the file does without torch if it must: our import of it would end that."""
         end: int | None = None
         imports_torch = False
         for statement in self._module.body:
@@ -109,6 +110,8 @@ class Rewriter:
                 imports_torch |= any(_binds_torch(one) for one in statement.body)
             elif not (isinstance(small, cst.Expr) and _is_string(small.value)):
                 break
+        if not imports_torch and any(map(_tries_torch, self._module.body)):
+            return None, False
         return end, imports_torch
 
     def _end_of_line(self, position: int) -> int:
@@ -405,6 +408,14 @@ _REWRITES: dict[str, Callable[[Rewriter, Rule, Place], list[Edit]]] = {
 
 def _candidates() -> list[str]:
     return ["DEVICE", "ACCELERATOR", "TORCH_DEVICE", *(f"DEVICE_{n}" for n in range(2, 100))]
+
+
+def _tries_torch(statement: cst.BaseStatement | cst.SimpleStatementLine) -> bool:
+    """Whether this is a ``try`` that imports torch."""
+    if not isinstance(statement, cst.Try):
+        return False
+    lines = (line for line in statement.body.body if isinstance(line, cst.SimpleStatementLine))
+    return any(_binds_torch(small) for line in lines for small in line.body)
 
 
 def _binds_torch(node: cst.BaseSmallStatement) -> bool:

@@ -124,5 +124,8 @@ def _kept(function: Callable[..., T]) -> Callable[..., T]:
     return kept
 
 
-def test_the_page_of_the_documentation_lists_what_is_here() -> None:
-    assert PAGE.read_text() == page(), "python -m tests.frontends.cuda.listing writes it"
+def test_the_page_of_the_documentation_says_what_is_broken() -> None:
+    """A program that breaks nothing may be missing there for a while."""
+    rows = [line for line in page().splitlines() if line.endswith("` |")]
+    missing = set(rows) - set(PAGE.read_text().splitlines())
+    assert not missing, "python -m tests.frontends.cuda.listing writes it"

@@ -146,8 +146,12 @@ def test_the_corpus_has_no_errors(name: str, tmp_path: Path) -> None:
     assert done.returncode == 0
 
 
+RACES = "without_syncwarp.cu"  # on purpose
+RIGHT = sorted(p for p in (HERE / "programs").rglob("*.cu") if p.name != RACES)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("source", sorted((HERE / "programs").rglob("*.cu")), ids=lambda p: p.stem)
+@pytest.mark.parametrize("source", RIGHT, ids=lambda p: p.stem)
 def test_the_whole_corpus_has_no_errors(source: Path, tmp_path: Path) -> None:
     done = run(built(source, tmp_path))
     assert "canopy check: no errors in " in done.stderr, done.stderr

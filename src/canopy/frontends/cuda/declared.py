@@ -22,12 +22,14 @@ __all__ = ["declared_names"]
 
 _COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.S)
 _NAME = re.compile(r"[A-Za-z_]\w*")
+_UNAVAILABLE = "__attribute__((unavailable("
+_FUNCTION = re.compile(r"([A-Za-z_]\w*)\s*\(")
 _MARKER = re.compile(r'# \d+ "([^"]*)"')
 
 
 @cache
 def declared_names() -> frozenset[str]:
-    """Functions, types, constants and macros, by name."""
+    """Functions, types, constants and macros, by name; none whose use is refused."""
     try:
         key = f"cuda-names {compiler_stamp()}"
         store = DiskCache(config.cache_dir())
@@ -51,6 +53,7 @@ def _by_clang() -> set[str]:
         command = [str(find_zig()), "clang", "-cc1", *flags, "-E", "-dD", str(source)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     found: set[str] = set()
+    refused: set[str] = set()
     is_ours = False
     for line in done.stdout.splitlines():
         if marker := _MARKER.match(line):
@@ -59,7 +62,9 @@ def _by_clang() -> set[str]:
             found.update(_NAME.findall(line.split()[1])[:1])
         elif is_ours and not line.startswith("#"):
             found.update(_NAME.findall(line))
-    return found or _by_words()
+            if _UNAVAILABLE in line:  # it is declared so that its use is an error that says why
+                refused.update(_FUNCTION.findall(line.rpartition(_UNAVAILABLE)[2]))
+    return (found - refused) or _by_words()
 
 
 def _by_words() -> set[str]:

@@ -9,6 +9,7 @@ from canopy import ir
 from canopy.frontends.cuda.call_rules import calls
 from canopy.frontends.cuda.llvm_values import Instruction
 from canopy.frontends.cuda.native_calls import as_generic, call_native
+from canopy.frontends.cuda.returned import THREAD_EXIT
 from canopy.frontends.cuda.translator import Mask, Translator
 from canopy.ir.types import I32, I64, PTR
 
@@ -36,7 +37,7 @@ def _trap(t: Translator, i: Instruction, mask: Mask) -> None:
     call_native(t, "canopy_cuda_trap", [t.thread_index(axis) for axis in range(3)], mask, I32)
 
 
-@calls("canopy_exit")
+@calls(THREAD_EXIT)
 def _exit(t: Translator, i: Instruction, mask: Mask) -> None:
     """The threads go to no other block."""
 

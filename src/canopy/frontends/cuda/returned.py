@@ -11,7 +11,9 @@ from canopy.frontends.cuda.llvm_values import Block
 from canopy.frontends.cuda.translator import Mask, Translator
 from canopy.ir.types import I8
 
-__all__ = ["keep_returned", "not_returned", "note_return", "only_returns"]
+__all__ = ["THREAD_EXIT", "keep_returned", "not_returned", "note_return", "only_returns"]
+
+THREAD_EXIT = "canopy_exit"  # what PTX's exit calls
 
 
 def keep_returned(t: Translator) -> None:
@@ -42,4 +44,5 @@ def not_returned(t: Translator, threads: ir.Value) -> ir.Value:
 
 def only_returns(block: Block) -> bool:
     """Whether threads that come to a block do nothing but end."""
-    return all(i.opcode in ("phi", "ret") for i in block.instructions)
+    done = [i for i in block.instructions if i.opcode != "phi"]
+    return done[0].callee == THREAD_EXIT or all(i.opcode == "ret" for i in done)

@@ -295,8 +295,8 @@ class ReadLane(Instruction):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class CopyIn(Instruction):
-    """A block of global memory into a buffer; lanes outside the limits are left, or zero with
-    ``pad``; ``strides`` are bytes. ``onto`` says which pipe: MTE2, or C_MTE2 for L1."""
+    """A block of global memory into the unified buffer; lanes outside the limits are left;
+    ``strides`` are bytes."""
 
     target: View
     address: Poly
@@ -306,12 +306,10 @@ class CopyIn(Instruction):
     source: View | None = None  # a block of the workspace instead of an address
     pointer: ir.Value | None = None
     group: str = ALL_GLOBAL
-    onto: Pipe = Pipe.MTE2
-    pad: bool = False
 
     @property
     def pipe(self) -> Pipe:
-        return self.onto
+        return Pipe.MTE2
 
     def reads(self) -> tuple[Any, ...]:
         return (self.source,)

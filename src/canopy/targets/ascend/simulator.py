@@ -493,8 +493,6 @@ class Simulator:
         if copy.source is not None:
             target[...] = self._view(copy.source).reshape(target.shape)
             return
-        if copy.pad:
-            target[...] = 0
         within = box(target.shape, copy.limits, copy.conditions, self._registers)
         if within is None:
             return

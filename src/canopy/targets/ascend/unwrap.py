@@ -6,7 +6,8 @@
 
 GPU kernels wrap to keep addresses inside the array. A copy of a block wants plain indices: lanes
 that every store drops are masked off instead. A lane is followed through ops that keep lanes
-apart: elementwise ones, shapes, loads, the free axes of products, loops.
+apart: elementwise ones, shapes, loads, the free axes of products, loops. Indices below zero, of
+which the mask drops none, are taken not to be: a store there would be outside its array, too.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 // Threads that wait for each other: through flags and locks, inside a warp, a block and the grid.
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
 #include <ctime>
 #include <vector>
 
@@ -223,31 +222,6 @@ __global__ void for_later_blocks(volatile int* values, int n) {
   }
 }
 
-// Lanes poll for values of earlier rows, each going on where it has found one, and then add up in
-// shared memory as a warp that moves together may: without __syncwarp.
-__global__ void rows_in_order(const int* first, const int* need, int* ready, int* x, int rows) {
-  __shared__ int parts[96];
-  int row = (blockIdx.x * blockDim.x + threadIdx.x) / 32, lane = threadIdx.x % 32, sum = 0;
-  if (row >= rows) return;
-  int at = first[row] + lane;
-  while (at < first[row + 1]) {
-    const volatile int* flag = ready + need[at];
-    if (*flag == 1) {
-      __threadfence();
-      sum += x[need[at]];
-      at += 32;
-    }
-  }
-  parts[threadIdx.x] = sum;
-  for (int step = 16; step > 0; step /= 2)
-    if (lane < step) parts[threadIdx.x] += parts[threadIdx.x + step];
-  if (lane == 0) {
-    x[row] = parts[threadIdx.x] % 1000 + row;
-    __threadfence();
-    *(volatile int*)(ready + row) = 1;
-  }
-}
-
 int main() {
   srand(time(nullptr));
   int *a, *b;
@@ -333,19 +307,6 @@ int main() {
     int want = (i + 70 < 700 ? a[i + 70] : 1) + i % 3;
     CHECK(a[i] == want, "for later blocks %d: %d, not %d", i, a[i], want);
   }
-  int rows = 250, first[251] = {0}, want_x[250];
-  for (int i = 0; i < rows; i++) {
-    int sum = 0, at = first[i];
-    for (int j = i - 1; j >= 0 && j > i - 60; j--) a[at++] = j, sum += want_x[j];
-    first[i + 1] = at, want_x[i] = sum % 1000 + i;
-  }
-  int *starts, *x;
-  cudaMallocManaged(&starts, sizeof first), cudaMallocManaged(&x, sizeof want_x);
-  memcpy(starts, first, sizeof first);
-  for (int i = 0; i < rows; i++) b[i] = 0;
-  rows_in_order<<<(rows + 2) / 3, 96>>>(starts, a, b, x, rows);
-  finish();
-  for (int i = 0; i < rows; i++) CHECK(x[i] == want_x[i], "row %d: %d, not %d", i, x[i], want_x[i]);
   puts(failures ? "FAIL" : "PASS");
   return failures != 0;
 }

@@ -534,7 +534,7 @@ class _Printer:
         inside = copy.target if isinstance(copy, CopyIn) else copy.source
         outside = copy.source if isinstance(copy, CopyIn) else copy.target
         assert isinstance(inside, View)
-        if inside.buffer.space is not Space.UB or (isinstance(copy, CopyIn) and copy.pad):
+        if inside.buffer.space is not Space.UB:
             raise self.unsupported(copy)
         conditions = [self.value(c) for c in copy.conditions]
         conditions += [

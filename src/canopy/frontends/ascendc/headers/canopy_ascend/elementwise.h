@@ -34,12 +34,12 @@ constexpr bool is_whole = std::is_integral_v<T>;
 template <typename T>
 inline T greater(T a, T b) {
     if constexpr (is_whole<T>) return a > b ? a : b;
-    else return a != a ? a : b != b ? b : a > b ? a : b;
+    else return a != a ? b : b != b ? a : a > b ? a : b;  // as the simulator: the number
 }
 template <typename T>
 inline T lesser(T a, T b) {
     if constexpr (is_whole<T>) return a < b ? a : b;
-    else return a != a ? a : b != b ? b : a < b ? a : b;
+    else return a != a ? b : b != b ? a : a < b ? a : b;
 }
 template <typename T>
 inline T sum_of(T a, T b) {
