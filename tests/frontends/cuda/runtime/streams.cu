@@ -141,6 +141,13 @@ static void events() {
   OK(cudaEventRecord(middle, a));
   OK(cudaEventSynchronize(middle));
   CHECK(*word == 9);
+  int late = 0;  // who waited for the last event of a stream finds the stream idle
+  for (int i = 0; i < 500; i++) {
+    OK(cudaEventRecord(silent, a));
+    OK(cudaEventSynchronize(silent));
+    late += cudaStreamQuery(a) != cudaSuccess;
+  }
+  CHECK(late == 0);
   OK(cudaEventDestroy(start));
   OK(cudaEventDestroy(middle));
   OK(cudaEventDestroy(silent));

@@ -61,7 +61,8 @@ static cudaError_t submit(cudaStream_t stream, cudaEvent_t event, bool waits) {
     event->references++;
     uint64_t wanted = waits ? event->recorded : ++event->recorded;
     pthread_mutex_unlock(&event->lock);
-    *task = (event_task){{.run = run, .release = release}, event, wanted, waits};
+    canopy_cuda_task base = {.run = run, .release = release, .tells_others = !waits};
+    *task = (event_task){base, event, wanted, waits};
     return canopy_cuda_submit(stream, &task->task);
 }
 

@@ -27,6 +27,7 @@ typedef struct canopy_cuda_task {
     void (*run)(struct canopy_cuda_task *task);
     void (*release)(struct canopy_cuda_task *task); /* frees it */
     bool skip_after_failure;
+    bool tells_others; /* wakes threads, which must find the stream past it; never waits itself */
     enum cudaGraphNodeType type; /* of the node that it becomes in a graph */
     uint32_t owners;             /* beyond the first: graphs share tasks with what is made of them */
 } canopy_cuda_task;

@@ -74,9 +74,10 @@ static void *work(void *argument) {
         if (!task) break;
         stream->first = task->next;
         if (!stream->first) stream->last = NULL;
-        pthread_mutex_unlock(&stream->lock);
+        bool keeps_lock = task->tells_others;
+        if (!keeps_lock) pthread_mutex_unlock(&stream->lock);
         run_task(task);
-        pthread_mutex_lock(&stream->lock);
+        if (!keeps_lock) pthread_mutex_lock(&stream->lock);
         stream->finished++;
         pthread_cond_broadcast(&stream->changed);
     }
