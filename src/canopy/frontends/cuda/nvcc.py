@@ -214,18 +214,21 @@ def _is_whole(line: CommandLine) -> bool:
 def compile_inputs(line: CommandLine, folder: Path) -> list[Path | str]:
     """The objects and libraries to link, in the order of the command line."""
     sources = [name for name in line.inputs if _kind(line, name) != "linked"]
+    sources = list(dict.fromkeys(sources))
+    # While one thread forks, no other may compile: its copy would wait for that one's locks.
+    processes = config.num_threads() if len(sources) == 1 else 1
     with ThreadPoolExecutor(2) as pool:
-        jobs = {name: pool.submit(_compile, line, name, folder) for name in dict.fromkeys(sources)}
+        jobs = {name: pool.submit(_compile, line, name, folder, processes) for name in sources}
         return [jobs[name].result() if name in jobs else name for name in line.inputs]
 
 
-def _compile(line: CommandLine, name: str, folder: Path) -> Path:
+def _compile(line: CommandLine, name: str, folder: Path, processes: int) -> Path:
     made = _object_path(line, name, folder)
     made.parent.mkdir(parents=True, exist_ok=True)
     if _kind(line, name) == "host":
         _compile_host(line, name, made)
     else:
-        compiled = object_of(Path(name), _options(line))
+        compiled = object_of(Path(name), _options(line), processes)
         sys.stderr.write(_without_counts(compiled.warnings))
         _replace(made, compiled.code)
     if line.write_dependencies:

@@ -34,8 +34,9 @@ class CachedObject:
     warnings: str
 
 
-def object_of(source: Path, options: Options) -> CachedObject:
-    """The object of a source, compiled if it has changed. Raises ClangError in clang's words."""
+def object_of(source: Path, options: Options, processes: int = 1) -> CachedObject:
+    """The object of a source, compiled if it has changed, by so many processes. Raises ClangError
+    in clang's words."""
     cache = DiskCache()
     key = _source_key(source, options)
     variants = _variants(cache, key)
@@ -46,7 +47,7 @@ def object_of(source: Path, options: Options) -> CachedObject:
                 return CachedObject(code, variant["warnings"])
     from canopy.frontends.cuda.build import compile_object
 
-    made = compile_object(source, options, config.num_threads())
+    made = compile_object(source, options, processes)
     included = [(str(path), hash_of(path)) for path in made.included if not is_ours(path)]
     name = f"cuda-object {key} {hashlib.sha256(repr(included).encode()).hexdigest()}"
     fresh = {"included": included, "object": name, "warnings": made.warnings}
