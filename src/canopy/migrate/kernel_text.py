@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import ast
 import re
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from canopy.frontends.cuda.host_functions import without_comments
+from canopy.migrate.python_text import parsed
 
 __all__ = ["KernelText", "StringSource", "kernels_in", "sources_in_strings"]
 
@@ -91,11 +91,8 @@ def sources_in_strings(data: bytes) -> list[StringSource]:
     """The strings of a Python file in which ``__global__`` marks a kernel."""
     if b"__global__" not in data:
         return []
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            tree = ast.parse(data)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+    tree = parsed(data)
+    if tree is None:
         return []
     texts = list(_texts(tree))
     named = [text for node, text in texts if _INSTANTIATION.fullmatch(text)]

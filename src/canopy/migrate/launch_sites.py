@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import ast
 import operator
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+from canopy.migrate.python_text import parsed
 
 __all__ = ["Launch", "TritonKernel", "triton_kernels"]
 
@@ -64,11 +65,8 @@ def triton_kernels(data: bytes) -> list[TritonKernel]:
     """The kernels of a file that imports Triton."""
     if b"triton" not in data:
         return []
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            tree = ast.parse(data)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+    tree = parsed(data)
+    if tree is None:
         return []
     module = _Module(tree)
     called = {name for node in module.kernels.values() for name in _called_in(node)}

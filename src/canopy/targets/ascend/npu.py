@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import Any
+from typing import Any, ClassVar
 
 from canopy import ir
 from canopy.errors import UNKNOWN_LOCATION, Location
@@ -294,22 +294,25 @@ class ReadLane(Instruction):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class CopyIn(Instruction):
-    """A block of global memory into the unified buffer; lanes outside the limits are left;
-    ``strides`` are bytes."""
+class FromMemory(Instruction):
+    """A block of global memory or, with ``source``, of the workspace into a buffer of the core;
+    ``strides`` are bytes, ``limits`` and ``conditions`` say which lanes are copied."""
 
-    target: View
+    name: ClassVar[str]
+    unit: ClassVar[Pipe]
+
+    target: Any
     address: Poly
     strides: tuple[Poly, ...]
     limits: tuple[Limit, ...] = ()
     conditions: tuple[Scalar, ...] = ()
-    source: View | None = None  # a block of the workspace instead of an address
+    source: View | None = None
     pointer: ir.Value | None = None
     group: str = ALL_GLOBAL
 
     @property
     def pipe(self) -> Pipe:
-        return Pipe.MTE2
+        return self.unit
 
     def reads(self) -> tuple[Any, ...]:
         return (self.source,)
@@ -323,7 +326,17 @@ class CopyIn(Instruction):
 
     def __str__(self) -> str:
         bounds = f" where {'; '.join(map(str, self.limits))}" if self.limits else ""
-        return f"copy_in {self.target} <- {self.source or self.address}{bounds}"
+        return f"{self.name} {self.target} <- {self.source or self.address}{bounds}"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class CopyIn(FromMemory):
+    """Into the unified buffer; lanes outside the limits are left."""
+
+    name = "copy_in"
+    unit = Pipe.MTE2
+
+    target: View
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -553,38 +566,17 @@ class LaneMemory(Instruction):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class CopyMatrix(Instruction):
-    """A block of rows in global memory into L1 as fractals: DataCopy with Nd2NzParams. ``address``,
-    ``strides`` (bytes, per row and per column; columns are adjacent) and limits as in CopyIn;
-    ``source``: a block of the workspace instead. What lies outside the limits becomes zero
-    (InitConstValue before the copy)."""
+class CopyMatrix(FromMemory):
+    """A block of rows into L1 as fractals: DataCopy with Nd2NzParams. ``strides`` are per row and
+    per column, columns are adjacent. What lies outside the limits becomes zero (InitConstValue
+    before the copy)."""
+
+    name = "copy_matrix"
+    unit = Pipe.C_MTE2
 
     target: Matrix
     address: Poly = ZERO
     strides: tuple[Poly, ...] = ()
-    limits: tuple[Limit, ...] = ()
-    conditions: tuple[Scalar, ...] = ()
-    source: View | None = None
-    pointer: ir.Value | None = None
-    group: str = ALL_GLOBAL
-
-    @property
-    def pipe(self) -> Pipe:
-        return Pipe.C_MTE2
-
-    def reads(self) -> tuple[Any, ...]:
-        return (self.source,)
-
-    def written(self) -> tuple[Any, ...]:
-        return (self.target,)
-
-    def groups(self) -> Iterator[tuple[str, bool]]:
-        if self.source is None:
-            yield self.group, False
-
-    def __str__(self) -> str:
-        bounds = f" where {'; '.join(map(str, self.limits))}" if self.limits else ""
-        return f"copy_matrix {self.target} <- {self.source or self.address}{bounds}"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
