@@ -163,6 +163,9 @@ def _compare(program: Program, args: Sequence[Any], copies: Sequence[Copy | None
     for parameter, argument, copy in zip(program.kernel.parameters, args, copies, strict=True):
         if copy is None or not (copy.allocation.nbytes or 0):
             continue
+        if _compared is not None and parameter.name not in _compared:
+            _left[parameter.name] = copy.bytes
+            continue
         dtype = _dtype(argument)
         expected, actual = _memory(copy.allocation), copy.bytes
         if dtype in TOLERANCES:
@@ -180,6 +183,23 @@ def _compare(program: Program, args: Sequence[Any], copies: Sequence[Copy | None
             )
         else:
             np.testing.assert_array_equal(actual, expected, err_msg=parameter.name)
+
+
+_compared: tuple[str, ...] | None = None
+_left: dict[str, Array] = {}
+
+
+@contextmanager
+def comparing_only(*names: str) -> Iterator[dict[str, Array]]:
+    """Inside, these parameters alone are compared; of others, what the text left is in the
+    dictionary, as bytes."""
+    global _compared
+    _left.clear()
+    _compared = names
+    try:
+        yield _left
+    finally:
+        _compared = None
 
 
 @contextmanager

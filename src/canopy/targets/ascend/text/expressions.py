@@ -190,6 +190,11 @@ def _expression(op: ir.Op, operands: Sequence[str]) -> str | None:
         case ir.Min() | ir.Max():
             sign = "<" if isinstance(op, ir.Min) else ">"
             return f"({args[0]} {sign} {args[1]} ? {args[0]} : {args[1]})"
+        case ir.Clamp():
+            source, low, high = args
+            if op.propagate_nan:
+                return f"({source} < {low} ? {low} : {source} > {high} ? {high} : {source})"
+            return f"({source} > {low} ? ({source} < {high} ? {source} : {high}) : {low})"
         case ir.Rem() if is_float(element_type(op.lhs.type)):
             return None
         case ir.Binary() if type(op) in _INFIX:

@@ -158,9 +158,9 @@ inline void wait_cross_core(int flag, Place place) {
     pthread_mutex_lock(&exchange.lock);
     FlagWait wait = {&exchange.flags[group][member_of(self)][flag]};
     const bool came = wait_until(FlagWait::over, &wait);
-    if (came) {  // scalar code waits: all that it issues from here on knows
+    if (came) {  // all that is issued from here on waits
         --wait.flag->count;
-        self.known[static_cast<int>(Pipe::S)].learn(wait.flag->told[wait.flag->next]);
+        for (Knowledge& known : self.known) known.learn(wait.flag->told[wait.flag->next]);
         wait.flag->next = (wait.flag->next + 1) % (kMostPending + 1);
     }
     pthread_mutex_unlock(&exchange.lock);
