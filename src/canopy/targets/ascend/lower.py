@@ -30,7 +30,8 @@ from canopy.ir.types import (
     is_pointer,
 )
 from canopy.passes import pipeline
-from canopy.targets.ascend import cube, epilogue, hardware, moves
+from canopy.targets.ascend import cube, epilogue, hardware, moves, resident
+from canopy.targets.ascend.addends import add_on_vector_cores
 from canopy.targets.ascend.buffers import Allocator, OutOfSpaceError
 from canopy.targets.ascend.chip import Chip
 from canopy.targets.ascend.contraction import contraction
@@ -85,7 +86,7 @@ def lower_kernel(
     if prepare:
         kernel = pipeline.run(kernel)
     _check_types(kernel, chip)
-    kernel = unwrap(kernel)
+    kernel = add_on_vector_cores(unwrap(kernel))
     limits = [chip.ub_bytes // part for part in (2, 4, 8, 16, 32, 64, 256)] + [0]
     for limit in limits:
         try:
@@ -130,6 +131,8 @@ class Emitter:
         self.chip = chip
         self.memory = Allocator(chip)
         self.homes: dict[ir.Value, Buffer] = {}
+        self.residents: dict[ir.Value, cube.Loaded] = {}  # operands of products that stay in L1
+        self._dying: set[ir.Value] = set()  # what the op that is emitted reads as the last one
         self.temporaries: dict[tuple[Space, int], Buffer] = {}
         self.multiples: dict[Register, int] = {}  # what registers always are multiples of
         self.notes: list[str] = []
@@ -270,6 +273,7 @@ class Emitter:
         return buffer
 
     def free_home(self, value: ir.Value) -> None:
+        self.residents.pop(value, None)
         self.memory.free(self.homes.pop(value))
 
     def slice(self, value: ir.Value, box: Box) -> View:
@@ -388,6 +392,7 @@ class Emitter:
                 last[value] = position
         for position, op in enumerate(region.ops):
             before = set(self.homes)
+            self._dying = {v for v in made_here if last.get(v) == position}
             if op.is_terminator:
                 end()
             else:
@@ -458,6 +463,8 @@ class Emitter:
 
     def _keep(self, value: ir.Value, op: ir.Op) -> None:
         """Computes an inline value into a home."""
+        if resident.keep(self, value):
+            return
         home = self.memory.allocate(
             self.plan.home(value),
             math.prod(value.shape),
@@ -834,6 +841,9 @@ class Emitter:
             if not arg.is_tile:
                 self._copy_scalar(self.scalar(source), self.target_register(arg), op)
                 continue
+            if self._takes_over(op, source):
+                self.homes[arg] = self.homes.pop(source)
+                continue
             large = tile_bytes(arg) > self.plan.limit
             space = Space.WORKSPACE if large else Space.UB
             home = self.memory.allocate(
@@ -841,6 +851,14 @@ class Emitter:
             )
             self.compute_into(source, home, op)
             self.homes[arg] = home
+
+    def _takes_over(self, op: ir.Op, source: ir.Value) -> bool:
+        """Whether nobody reads an initial value but as what the loop carries."""
+        if source not in self._dying or source not in self.homes or source in self.residents:
+            return False
+        inside = [inner.operands for region in op.regions for inner in ir.walk(region.ops)]
+        read = self.plan.deps_of(value for operands in inside for value in operands)
+        return source not in read and op.operands.count(source) == 1
 
     def _copy_scalar(self, source: Scalar, target: Register, op: ir.Op) -> None:
         if source != target:
