@@ -21,11 +21,9 @@ from canopy.errors import Location, UnsupportedError
 from canopy.ir.interpreter.origins import pointer_origins
 from canopy.ir.types import (
     BOOL,
-    F64,
     I32,
     I64,
     ElementType,
-    ScalarType,
     element_type,
     is_pointer,
 )
@@ -65,6 +63,7 @@ from canopy.targets.ascend.pull import (
     box_of,
     dense_strides,
 )
+from canopy.targets.ascend.refused import refuse_unsupported
 from canopy.targets.ascend.scalars import Number, Poly, Register, Scalar, constant, poly_of
 from canopy.targets.ascend.unit import Unit
 from canopy.targets.ascend.unwrap import unwrap
@@ -84,7 +83,7 @@ def lower_kernel(
     """
     if prepare:
         kernel = pipeline.run(kernel)
-    _check_types(kernel, chip)
+    refuse_unsupported(kernel, chip)
     kernel = unwrap(kernel)
     limits = [chip.ub_bytes // part for part in (2, 4, 8, 16, 32, 64, 256)] + [0]
     for limit in limits:
@@ -99,27 +98,6 @@ def lower_kernel(
         location=kernel.location,
         hint="use smaller blocks",
     )
-
-
-def _check_types(kernel: ir.Kernel, chip: Chip) -> None:
-    values = [(p.value, kernel.location) for p in kernel.parameters]
-    for op in ir.walk(kernel.body.ops):
-        values += [(result, op.location) for result in op.results]
-    for value, location in values:
-        element = element_type(value.type)
-        if element == F64:
-            raise UnsupportedError(
-                f"{chip.name} has no float64",
-                location=location,
-                hint="compute in float32, or run this kernel with --target cpu",
-            )
-        is_float8 = isinstance(element, ScalarType) and (element.kind, element.bits) == ("float", 8)
-        if is_float8 and chip.architecture < 3510:
-            raise UnsupportedError(
-                f"{chip.name} has no 8-bit floats ({element})",
-                location=location,
-                hint="use float16 or bfloat16",
-            )
 
 
 class Emitter:
