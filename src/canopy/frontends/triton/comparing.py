@@ -22,7 +22,16 @@ from canopy.ir.interpreter import Interpreter
 from canopy.ir.interpreter.memory import Allocation, allocation_of
 from canopy.ir.types import BF16, ScalarType, is_pointer
 
-__all__ = ["TARGETS", "ComparedKernel", "Row", "check_targets", "kernel_for", "run", "table"]
+__all__ = [
+    "TARGETS",
+    "ComparedKernel",
+    "Host",
+    "Row",
+    "check_targets",
+    "kernel_for",
+    "run",
+    "table",
+]
 
 Array = np.ndarray[Any, Any]
 Run = Callable[[Sequence[Any], tuple[int, int, int]], None]
@@ -66,9 +75,20 @@ def run(targets: Sequence[str], script: Callable[[], int]) -> int:
     return status or int(any(row.failed for row in _rows.values()))
 
 
-def kernel_for(kernel: ir.Kernel, block: Block = (1, 1, 1)) -> SimulatedKernel | ComparedKernel:
+@dataclass(frozen=True)
+class Host:
+    """A compiled program around a kernel: ``run`` is its own code on the processor, ``memory`` all
+    that kernels may reach."""
+
+    run: Run
+    memory: Callable[[], Sequence[Allocation]]
+
+
+def kernel_for(
+    kernel: ir.Kernel, block: Block = (1, 1, 1), host: Host | None = None
+) -> SimulatedKernel | ComparedKernel:
     """What launches a kernel that is kept as IR; ``block``: of CUDA C++."""
-    return ComparedKernel(kernel, _targets, block) if _targets else SimulatedKernel(kernel)
+    return ComparedKernel(kernel, _targets, block, host) if _targets else SimulatedKernel(kernel)
 
 
 class ComparedKernel:
@@ -79,14 +99,16 @@ class ComparedKernel:
         kernel: ir.Kernel,
         targets: Sequence[str],
         block: Block = (1, 1, 1),
+        host: Host | None = None,
     ) -> None:
         self._kernel = kernel
         self._block = block
+        self._host = host
         self._targets = tuple(targets)
-        self._runs: dict[str, Run] = {}
+        self._runs: dict[str, Run] = {"cpu": host.run} if host else {}
 
     def launch(self, args: Sequence[Any], grid: tuple[int, int, int]) -> None:
-        memory = _Memory(self._kernel, args)
+        memory = _Memory(self._kernel, args, self._host.memory() if self._host else ())
         before = memory.contents()
         first, *others = self._targets
         self._run(first)(args, grid)
@@ -112,7 +134,9 @@ class ComparedKernel:
 class _Memory:
     """The arrays of a launch, by their allocations."""
 
-    def __init__(self, kernel: ir.Kernel, args: Sequence[Any]) -> None:
+    def __init__(
+        self, kernel: ir.Kernel, args: Sequence[Any], others: Sequence[Allocation] = ()
+    ) -> None:
         self._parts: list[tuple[str, str, Array]] = []
         seen: set[int] = set()
         for parameter, argument in zip(kernel.parameters, args, strict=True):
@@ -124,6 +148,9 @@ class _Memory:
             seen.add(allocation.base)
             dtype = str(getattr(argument, "dtype", "uint8")).rpartition(".")[2]
             self._parts.append((parameter.name, dtype, _bytes_of(allocation)))
+        for allocation in others:
+            if allocation.base not in seen:
+                self._parts.append((allocation.name, "uint8", _bytes_of(allocation)))
 
     def contents(self) -> list[Array]:
         return [part.copy() for _, _, part in self._parts]
