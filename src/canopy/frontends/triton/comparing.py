@@ -6,20 +6,18 @@ dropped, so that differences do not add up from kernel to kernel.
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-import numpy as np
-
 from canopy import config, ir
 from canopy.compiler import compile_kernel
 from canopy.errors import CanopyError, UnsupportedError
-from canopy.frontends.triton.differences import Difference, difference, dtype_named
+from canopy.frontends.triton.differences import Difference
+from canopy.frontends.triton.launch_memory import LaunchMemory
 from canopy.frontends.triton.simulated import SimulatedKernel
 from canopy.ir.interpreter import Interpreter
-from canopy.ir.interpreter.memory import Allocation, allocation_of
+from canopy.ir.interpreter.memory import Allocation
 from canopy.ir.types import BF16, ScalarType, is_pointer
 
 __all__ = [
@@ -33,7 +31,6 @@ __all__ = [
     "table",
 ]
 
-Array = np.ndarray[Any, Any]
 Run = Callable[[Sequence[Any], tuple[int, int, int]], None]
 Block: TypeAlias = tuple[int, int, int]
 TARGETS = ("cpu", "ascend-sim", "ascend-text", "interpreter")
@@ -108,7 +105,7 @@ class ComparedKernel:
         self._runs: dict[str, Run] = {"cpu": host.run} if host else {}
 
     def launch(self, args: Sequence[Any], grid: tuple[int, int, int]) -> None:
-        memory = _Memory(self._kernel, args, self._host.memory() if self._host else ())
+        memory = LaunchMemory(self._kernel, args, self._host.memory() if self._host else ())
         before = memory.contents()
         first, *others = self._targets
         self._run(first)(args, grid)
@@ -129,49 +126,6 @@ class ComparedKernel:
         if target not in self._runs:
             self._runs[target] = _MAKERS[target](self._kernel, self._block)
         return self._runs[target]
-
-
-class _Memory:
-    """The arrays of a launch, by their allocations."""
-
-    def __init__(
-        self, kernel: ir.Kernel, args: Sequence[Any], others: Sequence[Allocation] = ()
-    ) -> None:
-        self._parts: list[tuple[str, str, Array]] = []
-        seen: set[int] = set()
-        for parameter, argument in zip(kernel.parameters, args, strict=True):
-            if not is_pointer(parameter.value.type) or argument is None:
-                continue
-            allocation = allocation_of(parameter.name, argument)
-            if not allocation.nbytes or allocation.base in seen:
-                continue
-            seen.add(allocation.base)
-            dtype = str(getattr(argument, "dtype", "uint8")).rpartition(".")[2]
-            self._parts.append((parameter.name, dtype, _bytes_of(allocation)))
-        for allocation in others:
-            if allocation.base not in seen:
-                self._parts.append((allocation.name, "uint8", _bytes_of(allocation)))
-
-    def contents(self) -> list[Array]:
-        return [part.copy() for _, _, part in self._parts]
-
-    def restore(self, contents: Sequence[Array]) -> None:
-        for (_, _, part), content in zip(self._parts, contents, strict=True):
-            part[...] = content
-
-    def difference(self, expected: Sequence[Array], launch: int) -> Difference:
-        worst = Difference()
-        for (name, dtype, part), content in zip(self._parts, expected, strict=True):
-            kind = dtype_named(dtype) or np.dtype(np.uint8)
-            whole = len(part) // kind.itemsize * kind.itemsize
-            found = difference(content[:whole].view(kind), part[:whole].view(kind), launch, name)
-            worst = worst.joined(found)
-        return worst
-
-
-def _bytes_of(allocation: Allocation) -> Array:
-    raw = (ctypes.c_uint8 * (allocation.nbytes or 0)).from_address(allocation.base)
-    return np.frombuffer(memoryview(raw).cast("B"), np.uint8)
 
 
 # ---- the targets
