@@ -208,8 +208,8 @@ class Emitter:
 
     def is_aligned(self, view: View) -> bool:
         """Whether a view of the unified buffer starts at a block of 32 bytes."""
-        offset = view.offset.scaled(view.type.bytes)
-        return hardware.multiple(offset, self.multiples) % self.chip.ub_block_bytes == 0
+        start = view.offset.scaled(view.type.bytes) + constant(view.buffer.address)
+        return hardware.multiple(start, self.multiples) % self.chip.ub_block_bytes == 0
 
     def scalar_loop(self, op: ir.Op | Instruction) -> None:
         """Notes that lanes go one by one."""

@@ -104,8 +104,8 @@ class Plan:
                 found.add(place)
         last = max(found, default=position)
         if isinstance(op, ir.Load):
-            between = [e for place, e in effects.items() if position < place <= last]
-            is_kept |= any(self._may_overwrite(effect, op) for effect in between)
+            between = [(p, effect) for p, effect in effects.items() if position < p <= last]
+            is_kept |= any(self._may_overwrite(effect, op, p == last) for p, effect in between)
         if len(found) > 1 and not is_kept:
             is_kept = tile_bytes(value) <= self.limit or isinstance(op, _COSTLY)
         if is_kept and found:
@@ -113,14 +113,15 @@ class Plan:
         if value not in self.kept:
             roots[value] = found
 
-    def _may_overwrite(self, effect: ir.Op, load: ir.Load) -> bool:
-        """Whether an op may write what the load reads; a store of a strip to its own place comes
-        behind the load of that strip."""
+    def _may_overwrite(self, effect: ir.Op, load: ir.Load, is_last: bool) -> bool:
+        """Whether an op may write what the load reads before its last use; a store that is this
+        use comes, strip by strip, behind the load from its own place."""
         for op in ir.walk([effect]):
             if isinstance(op, ir.Store | ir.AtomicRmw | ir.AtomicCas):
                 groups = {self._group(op.pointer), self._group(load.pointer)}
                 is_apart = len(groups) == 2 and ALL_GLOBAL not in groups
-                if not is_apart and not (op is effect and self._is_same_place(op, load)):
+                is_own = op is effect and is_last and self._is_same_place(op, load)
+                if not is_apart and not is_own:
                     return True
             elif isinstance(op, _EFFECTS):
                 return True
@@ -131,7 +132,10 @@ class Plan:
             return False
         forms = [self._forms.affine(pointer) for pointer in (op.pointer, load.pointer)]
         is_one_width = element_type(op.value.type).bytes == load.type.bytes
-        return forms[0] is not None and forms[0] == forms[1] and is_one_width
+        if forms[0] is None or forms[0] != forms[1] or not is_one_width:
+            return False
+        steps = zip(forms[0].steps, op.pointer.shape, strict=True)
+        return all(step.terms or extent == 1 for step, extent in steps)  # a place for each lane
 
     # ---- what the emitter asks
 

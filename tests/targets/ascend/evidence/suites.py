@@ -30,11 +30,14 @@ class Suite:
 
 _TUTORIALS = ("tests/triton/test_tutorials.py",)
 _LIGER = ("tests/triton/test_liger.py",)
+_PACKAGES = ("tests/triton/packages/test_packages.py",)
+_ALL = {"CANOPY_TEST_PACKAGES": "1"}
 _PRINTED = ("tests.targets.ascend.printed",)
 
 SUITES = (
     Suite("tutorials", "Triton tutorials", _TUTORIALS, measured=True),
     Suite("liger", "liger-kernel", _LIGER, measured=True),
+    Suite("packages", "Other packages' kernels", _PACKAGES, measured=True, environment=_ALL),
     Suite(
         "tutorials-text",
         "Triton tutorials, printed",
