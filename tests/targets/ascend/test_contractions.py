@@ -126,6 +126,41 @@ def test_products_of_bytes_are_exact() -> None:
 
 
 @triton.jit
+def gated(x, gate, up, out, M, N, K, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
+    """Two sums in one loop, of products with one left operand."""
+    rows = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    columns = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
+    inside = (rows[:, None] < M) & (columns[None, :] < N)
+    one = tl.zeros((BLOCK, BLOCK), dtype=tl.float32)
+    other = tl.zeros((BLOCK, BLOCK), dtype=tl.float32)
+    for start in range(0, K, BLOCK):
+        depth = start + tl.arange(0, BLOCK)
+        left = tl.load(
+            x + rows[:, None] * K + depth[None, :],
+            mask=(rows[:, None] < M) & (depth[None, :] < K),
+            other=0.0,
+        )
+        places = depth[:, None] * N + columns[None, :]
+        held = (depth[:, None] < K) & (columns[None, :] < N)
+        one = tl.dot(left, tl.load(gate + places, mask=held, other=0.0), one)
+        other = tl.dot(left, tl.load(up + places, mask=held, other=0.0), other)
+    tl.store(out + rows[:, None] * N + columns[None, :], one * tl.sigmoid(one) * other, mask=inside)
+
+
+def test_sums_of_one_loop_share_blocks() -> None:
+    m, n, k = 70, 40, 100
+    x, gate, up = torch.randn(m, k), torch.randn(k, n), torch.randn(k, n)
+    x /= math.sqrt(k)
+    out = torch.full((m, n), float("nan"))
+    report = canopy.simulate(gated, (3, 2), (x, gate, up, out, m, n, k), {"BLOCK": 32})
+    assert report.hazards == ()
+    expected = torch.nn.functional.silu(x.double() @ gate.double()) * (x.double() @ up.double())
+    torch.testing.assert_close(out.double(), expected, atol=1e-5, rtol=1e-5)
+    pairs = next(i for i in report.program.body if isinstance(i, Loop)).body
+    assert sum(isinstance(i, CopyMatrix) for i in pairs) == 6  # three operands, twice
+
+
+@triton.jit
 def wrapped_and_kept(x, out, n, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
     """The lanes that wrap are stored: the remainder must stay."""
     places = tl.arange(0, BLOCK)

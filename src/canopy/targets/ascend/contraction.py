@@ -22,6 +22,7 @@ from canopy.ir.types import I64, element_type
 from canopy.targets.ascend import cube
 from canopy.targets.ascend.forms import Affine, Mask
 from canopy.targets.ascend.npu import Assign, Branch, Limit, Loop
+from canopy.targets.ascend.plan import tile_bytes
 from canopy.targets.ascend.scalars import Poly, Register, constant, poly_of
 
 if TYPE_CHECKING:
@@ -69,6 +70,8 @@ class _Evolution:
         self._known: dict[ir.Value, _Moving | None] = {}
 
     def of(self, value: ir.Value) -> _Moving | None:
+        if value.is_tile:
+            return None
         if value not in self._inside:
             return _Moving(poly_of(self._e.scalar(value)), Poly())
         if value not in self._known:
@@ -197,44 +200,66 @@ def _scaled(moving: _Moving | None, factor: int) -> _Moving | None:
 # ---- recognition
 
 
+@dataclass(frozen=True, slots=True)
+class _Sum:
+    """A carried tile that products are added to, and where their operands come from."""
+
+    product: ir.Dot
+    left: _Block
+    right: _Block
+    held: cube.Accumulator
+
+
 def contraction(e: Emitter, op: ir.For) -> bool:
     """Emits the loop if it is a contraction; False if it is not, and nothing was emitted."""
     tiles = [n for n, initial in enumerate(op.initial) if initial.is_tile]
-    if len(tiles) != 1:
+    if not tiles:
         return False
     accumulators = cube.accumulators(e, op)
-    if list(accumulators) != tiles:
-        cube.give_back(e, op, accumulators)
-        return False
-    (product,) = e.plan.users(op.body.args[1 + tiles[0]])
-    assert isinstance(product, ir.Dot)
     evolution = _Evolution(e, op)
-    blocks = [
-        _block(e, evolution, product, value, axis)
-        for value, axis in ((product.lhs, 1), (product.rhs, 0))
-    ]
+    sums = _sums(e, evolution, accumulators) if list(accumulators) == tiles else None
     scalars = {
         n: evolution.of(arg) for n, arg in enumerate(op.body.args[1:]) if n not in accumulators
     }
     moving = {n: found for n, found in scalars.items() if found is not None}
-    left, right = blocks
-    if (
-        left is None
-        or right is None
-        or len(moving) < len(scalars)
-        or not _only(op, product, blocks)
-    ):
+    if sums is None or len(moving) < len(scalars) or not _only(op, sums):
         cube.give_back(e, op, accumulators)
         return False
-    _Emission(e, op, product, left, right, accumulators[tiles[0]]).emit(moving)
+    _Emission(e, op, sums).emit(moving)
     return True
 
 
-def _only(op: ir.For, product: ir.Dot, blocks: list[_Block | None]) -> bool:
-    """Whether the body does nothing but what the product needs."""
-    loads = {block.load for block in blocks if block is not None}
+def _sums(
+    e: Emitter, evolution: _Evolution, accumulators: dict[int, cube.Accumulator]
+) -> list[_Sum] | None:
+    """What each accumulator adds up; None unless all take steps of one depth in tiles of one
+    shape. Products of one operand share its block."""
+    blocks: dict[tuple[ir.Value, int], _Block | None] = {}
+    found = []
+    for number, held in accumulators.items():
+        (product,) = e.plan.users(evolution.loop.body.args[1 + number])
+        assert isinstance(product, ir.Dot)
+        for value, axis in ((product.lhs, 1), (product.rhs, 0)):
+            if (value, axis) not in blocks:
+                blocks[value, axis] = _block(e, evolution, value, axis)
+        left, right = blocks[product.lhs, 1], blocks[product.rhs, 0]
+        if left is None or right is None:
+            return None
+        found.append(_Sum(product, left, right, held))
+    kinds = {(s.product.lhs.type, s.product.rhs.type) for s in found}
+    made = {
+        (id(block), tile_bytes(block.load.result)) for s in found for block in (s.left, s.right)
+    }
+    fits = 2 * sum(bytes_ for _, bytes_ in made) <= e.chip.l1_bytes
+    return found if len(kinds) == 1 and fits else None
+
+
+def _only(op: ir.For, sums: list[_Sum]) -> bool:
+    """Whether the body does nothing but what the products need."""
+    needed: set[ir.Op] = {s.product for s in sums}
+    needed |= {block.load for s in sums for block in (s.left, s.right)}
     for inner in op.body.ops:
-        if inner is product or inner in loads or inner.is_terminator:
+        if inner in needed or inner.is_terminator:
             continue
         if inner.has_side_effects or inner.regions or isinstance(inner, ir.Load):
             return False
@@ -245,9 +270,7 @@ def _only(op: ir.For, product: ir.Dot, blocks: list[_Block | None]) -> bool:
     return True
 
 
-def _block(
-    e: Emitter, evolution: _Evolution, op: ir.Dot, value: ir.Value, depth_axis: int
-) -> _Block | None:
+def _block(e: Emitter, evolution: _Evolution, value: ir.Value, depth_axis: int) -> _Block | None:
     load = cube.direct_load(e, value)
     if load is None or load not in evolution.loop.body.ops:
         return None
@@ -281,25 +304,19 @@ def _block(
 
 
 class _Emission:
-    def __init__(
-        self,
-        e: Emitter,
-        op: ir.For,
-        product: ir.Dot,
-        left: _Block,
-        right: _Block,
-        held: cube.Accumulator,
-    ) -> None:
-        self._e, self._op, self._product = e, op, product
-        self._left, self._right, self._held = left, right, held
+    def __init__(self, e: Emitter, op: ir.For, sums: list[_Sum]) -> None:
+        self._e, self._op, self._sums = e, op, sums
+        self._lefts = list(dict.fromkeys(s.left for s in sums))
+        self._rights = list(dict.fromkeys(s.right for s in sums))
+        product = sums[0].product
         m, self._depth = product.lhs.shape
-        n = product.rhs.shape[1]
+        lanes = m * len(self._lefts) + product.rhs.shape[1] * len(self._rights)
         width = element_type(product.lhs.type).bytes
         half = e.chip.l1_bytes // 2
         self._trips = 1
         while (
             self._depth * self._trips * 2 <= _MOST_DEPTH
-            and (m + n) * self._depth * self._trips * 2 * width <= half
+            and lanes * self._depth * self._trips * 2 * width <= half
         ):
             self._trips *= 2
         tiles = cube.choose_tiles(e.chip, product)
@@ -342,7 +359,8 @@ class _Emission:
         )
         for number, found in moving.items():
             self._end(op.results[number], found)
-        self._held.finish(e)
+        for one in self._sums:
+            one.held.finish(e)
 
     def _computed(self, kind: type[ir.Binary], left: Poly, right: Poly) -> Poly:
         if kind is ir.Div and right == constant(1):
@@ -368,13 +386,16 @@ class _Emission:
         )
 
     def _one(self, block: Poly) -> None:
-        """A block of trips: two copies, and its products."""
+        """A block of trips: a copy per operand, and the products."""
         e = self._e
-        left = self._load(self._left, block)
-        right = self._load(self._right, block)
-        cube.multiply(e, self._tiles, self._held.pieces, left, right, block, self._product)
-        e.memory.free(left.matrix.buffer)
-        e.memory.free(right.matrix.buffer)
+        lefts = {operand: self._load(operand, block) for operand in self._lefts}
+        rights = {operand: self._load(operand, block) for operand in self._rights}
+        parts = [
+            cube.Part(s.held.pieces, lefts[s.left], rights[s.right], s.product) for s in self._sums
+        ]
+        cube.multiply(e, self._tiles, parts, block)
+        for loaded in (*lefts.values(), *rights.values()):
+            e.memory.free(loaded.matrix.buffer)
 
     def _load(self, operand: _Block, block: Poly) -> cube.Loaded:
         trip = block.scaled(self._trips)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from canopy import ir
 from canopy.errors import Location
@@ -26,7 +26,7 @@ from canopy.ir.types import (
     element_type,
     is_integer,
 )
-from canopy.targets.ascend import epilogue
+from canopy.targets.ascend import epilogue, resident
 from canopy.targets.ascend.buffers import OutOfSpaceError
 from canopy.targets.ascend.chip import Chip
 from canopy.targets.ascend.forms import Affine, Mask
@@ -56,6 +56,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Accumulator",
     "Loaded",
+    "Part",
     "accumulators",
     "choose_tiles",
     "deeper",
@@ -63,6 +64,7 @@ __all__ = [
     "dot",
     "give_back",
     "load_block",
+    "load_of",
     "multiply",
 ]
 
@@ -325,8 +327,9 @@ def _cycles(chip: Chip, tiles: Tiles, m: int, n: int, k: int, width: int) -> flo
     rate = chip.cube_macs_per_cycle_f16 * (2 / width if width < 4 else 1 / 4)
     macs = _up(tiles.rows) * _up(tiles.columns) * (-(-tiles.depth // unit) * unit)
     multiplying = rows * columns * depth * (chip.cube_start_cycles + macs / rate)
-    loads = rows * depth * (1 + columns)
-    bytes_ = (m + rows * n) * k * width
+    is_by_rows = m + rows * n <= n + columns * m  # as `multiply` decides
+    loads = depth * (rows * (1 + columns) if is_by_rows else columns * (1 + rows))
+    bytes_ = min(m + rows * n, n + columns * m) * k * width
     loading = loads * chip.cube_start_cycles + bytes_ / chip.l1_to_l0_bytes_per_cycle
     return max(multiplying, loading) + min(multiplying, loading) / 16
 
@@ -376,9 +379,10 @@ class _Product:
         for k in range(0, self._k, depth):
             left = lhs.load(((*outer, Poly(), constant(k)), (*ones, self._m, depth)))
             right = rhs.load(((*outer, constant(k), Poly()), (*ones, depth, self._n)))
-            multiply(self._e, self._tiles, pieces, left, right, trip + constant(k), self._op)
-            self._e.memory.free(left.matrix.buffer)
-            self._e.memory.free(right.matrix.buffer)
+            part = Part(pieces, left, right, self._op)
+            multiply(self._e, self._tiles, [part], trip + constant(k))
+            lhs.release(left)
+            rhs.release(right)
 
 
 @dataclass(frozen=True, slots=True)
@@ -394,46 +398,84 @@ class Loaded:
         return self.matrix.part(row, column, rows, columns)
 
 
-def multiply(
-    e: Emitter,
-    tiles: Tiles,
-    pieces: Pieces,
-    left: Loaded,
-    right: Loaded,
-    first: Poly,
-    op: ir.Dot,
-) -> None:
-    """The product of two blocks in L1, tile by tile through L0."""
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What two blocks in L1 add to the pieces of one product."""
+
+    pieces: Pieces
+    left: Loaded
+    right: Loaded
+    op: ir.Dot
+
+
+class _Stripe(NamedTuple):
+    """Rows (or columns) of a block in L1 that go through L0 at once."""
+
+    block: Loaded
+    start: int
+    extent: int
+    is_right: bool
+
+
+def multiply(e: Emitter, tiles: Tiles, parts: Sequence[Part], first: Poly) -> None:
+    """The products of blocks in L1, tile by tile through L0; parts that share a block share its
+    loads to L0 on the side that is loaded less often."""
+    left = parts[0].left
     depths = left.matrix.rows if left.is_turned else left.matrix.columns
-    columns = sorted({column for _, column in pieces.blocks})
-    rows = sorted({row for row, _ in pieces.blocks})
+    by_pair = {(part.left, part.right): part for part in parts}
+    rows, columns = _stripes(parts, False), _stripes(parts, True)
+    heights, widths = (sum(s.extent for s in stripes) for stripes in (rows, columns))
+    is_by_rows = heights + len(rows) * widths <= widths + len(columns) * heights
+    outer, inner = (rows, columns) if is_by_rows else (columns, rows)
     for k in range(0, depths, tiles.depth):
-        depth = min(tiles.depth, depths - k)
-        for row in rows:
-            height = pieces.blocks[row, columns[0]].rows
-            lhs = _to_l0(e, Space.L0A, left.part(row, k, height, depth), left.is_turned, op)
-            for column in columns:
-                target = pieces.blocks[row, column]
-                part = right.part(k, column, depth, target.columns)
-                rhs = _to_l0(e, Space.L0B, part, right.is_turned, op)
+        span = k, min(tiles.depth, depths - k)
+        for one in outer:
+            held = _to_l0(e, one, span, parts[0].op)
+            for other in inner:
+                row, column = (one, other) if is_by_rows else (other, one)
+                part = by_pair.get((row.block, column.block))
+                if part is None:
+                    continue
+                loaded = _to_l0(e, other, span, part.op)
                 e.emit(
                     Mmad(
-                        target=target,
-                        lhs=lhs,
-                        rhs=rhs,
+                        target=part.pieces.blocks[row.start, column.start],
+                        lhs=held if is_by_rows else loaded,
+                        rhs=loaded if is_by_rows else held,
                         first=first + constant(k),
-                        location=op.location,
+                        location=part.op.location,
                     )
                 )
-                e.memory.free(rhs.buffer)
-            e.memory.free(lhs.buffer)
+                e.memory.free(loaded.buffer)
+            e.memory.free(held.buffer)
 
 
-def _to_l0(e: Emitter, space: Space, source: Matrix, is_turned: bool, op: ir.Dot) -> Matrix:
-    shape = (source.columns, source.rows) if is_turned else (source.rows, source.columns)
-    layout = "zZ" if space is Space.L0A else "nZ"
+def _stripes(parts: Sequence[Part], is_right: bool) -> list[_Stripe]:
+    """What all parts need of one side, each once."""
+    found: dict[_Stripe, None] = {}
+    for part in parts:
+        for (row, column), target in part.pieces.blocks.items():
+            stripe = (
+                _Stripe(part.right, column, target.columns, True)
+                if is_right
+                else _Stripe(part.left, row, target.rows, False)
+            )
+            found[stripe] = None
+    return list(found)
+
+
+def _to_l0(e: Emitter, stripe: _Stripe, span: tuple[int, int], op: ir.Dot) -> Matrix:
+    """A stripe's lanes of depth ``span`` (first, number) to L0A, or to L0B."""
+    block, (k, depth) = stripe.block, span
+    if stripe.is_right:
+        space, layout, shape = Space.L0B, "nZ", (depth, stripe.extent)
+        source = block.part(k, stripe.start, *shape)
+    else:
+        space, layout, shape = Space.L0A, "zZ", (stripe.extent, depth)
+        source = block.part(stripe.start, k, *shape)
     target = new_matrix(e, space, layout, *shape, source.type)
-    e.emit(LoadMatrix(target=target, source=source, transpose=is_turned, location=op.location))
+    turned = block.is_turned
+    e.emit(LoadMatrix(target=target, source=source, transpose=turned, location=op.location))
     return target
 
 
@@ -477,7 +519,7 @@ def _nest(
 
 
 class _Operand:
-    """Where blocks of an operand come from: the user's array, or the workspace."""
+    """Where blocks of an operand come from: the user's array, the workspace, or L1."""
 
     def __init__(
         self, e: Emitter, op: ir.Dot, value: ir.Value, home: Buffer | None, is_own: bool
@@ -487,7 +529,7 @@ class _Operand:
 
     @classmethod
     def of(cls, e: Emitter, op: ir.Dot, value: ir.Value) -> _Operand:
-        if direct_load(e, value) is not None:
+        if resident.find(e, value) is not None or direct_load(e, value) is not None:
             return cls(e, op, value, None, False)
         if value in e.homes and e.homes[value].space is Space.WORKSPACE:
             return cls(e, op, value, e.homes[value], False)
@@ -505,13 +547,21 @@ class _Operand:
             source = e.slice_of(self._home, self._value.shape, box)
             e.emit(CopyMatrix(target=matrix, source=source, location=op.location))
             return Loaded(matrix)
-        load = _load_of(self._value)
+        held = resident.find(e, self._value)
+        if held is not None:
+            row, column = (start.number or 0 for start in box[0])
+            return Loaded(held.part(row, column, rows, columns), held.is_turned)
+        load = load_of(self._value)
         assert load is not None
         if load.result is not self._value:
             turned = _turned(box)
             found = load_block(e, load, turned)
             return replace(found, is_turned=not found.is_turned)
         return load_block(e, load, box)
+
+    def release(self, block: Loaded) -> None:
+        if resident.find(self._e, self._value) is None:
+            self._e.memory.free(block.matrix.buffer)
 
     def finish(self) -> None:
         if self._is_own and self._home is not None:
@@ -520,7 +570,7 @@ class _Operand:
 
 def direct_load(e: Emitter, value: ir.Value) -> ir.Load | None:
     """The load whose blocks can be copied to L1 as they stand in memory."""
-    load = _load_of(value)
+    load = load_of(value)
     if load is None or value in e.homes or load.result in e.homes:
         return None
     if load.mask is not None and e.forms.mask(load.mask) is None:
@@ -531,7 +581,7 @@ def direct_load(e: Emitter, value: ir.Value) -> ir.Load | None:
     return load if form is not None and adjacent_axis(form, load) is not None else None
 
 
-def _load_of(value: ir.Value) -> ir.Load | None:
+def load_of(value: ir.Value) -> ir.Load | None:
     """The load that an operand is, or of which it is the transpose."""
     op = value.op
     if isinstance(op, ir.Transpose):

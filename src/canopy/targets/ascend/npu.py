@@ -231,11 +231,15 @@ class Access:
         return self.space is other.space and self.first < other.end and other.first < self.end
 
 
+_BLOCK = 32  # bytes; pipes that write different bytes of a block are ordered, too
+
+
 def _touch(pipe: Pipe, views: tuple[Any, ...], writes: bool) -> Iterator[Access]:
     for view in views:
         if isinstance(view, View | Local | Matrix):
             buffer = view.buffer
-            yield Access(pipe, buffer.space, buffer.address, buffer.end, writes)
+            first, end = buffer.address // _BLOCK * _BLOCK, -(-buffer.end // _BLOCK) * _BLOCK
+            yield Access(pipe, buffer.space, first, end, writes)
 
 
 # ---- instructions

@@ -444,8 +444,14 @@ class _Printer:
                 self.value(s, ir.types.element_type(v.type))
                 for v, s in zip(assign.op.operands, assign.sources, strict=True)
             ]
-            text = self.operation(assign.op, texts)
+            is_scratch = isinstance(assign.op, ir.Scratch)
+            text = self._own_memory(assign.op) if is_scratch else self.operation(assign.op, texts)
         self._set(assign.target, assign, text)
+
+    def _own_memory(self, op: ir.Op) -> str:
+        """Where a core has memory of a program, such as __shared__ arrays."""
+        start = f"reinterpret_cast<int64_t>(workspace) + {self._group()} * {self._workspace_bytes}"
+        return f"{start} + {self._program.scratch[op].address}"
 
     def operation(self, op: ir.Op, operands: Sequence[str]) -> str:
         """The expression of a scalar op, with the helpers it calls."""
