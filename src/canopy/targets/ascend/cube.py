@@ -58,16 +58,22 @@ __all__ = [
     "Loaded",
     "Part",
     "accumulators",
+    "adjacent_axis",
     "choose_tiles",
+    "cycles",
     "deeper",
     "direct_load",
     "dot",
     "give_back",
     "load_block",
     "multiply",
+    "new_matrix",
+    "stored_shape",
+    "trips_of_a_copy",
 ]
 
 _TYPES = (F16, BF16, F32, I8)
+_MOST_DEPTH = 512  # lanes of one copy: rows of 1 KB of f16
 
 
 @dataclass(slots=True)
@@ -296,7 +302,7 @@ def _best_tiles(chip: Chip, m: int, n: int, k: int, width: int) -> Tiles:
             if not depth:
                 continue
             tiles = Tiles(rows, columns, depth, l1_depth)
-            found = _cycles(chip, tiles, m, n, k, width)
+            found = cycles(chip, tiles, m, n, k, width)
             if best is None or found < best[0]:
                 best = found, tiles
     if best is None:
@@ -319,7 +325,18 @@ def deeper(chip: Chip, tiles: Tiles, depth: int, width: int) -> Tiles:
     return Tiles(tiles.rows, tiles.columns, fitting, depth)
 
 
-def _cycles(chip: Chip, tiles: Tiles, m: int, n: int, k: int, width: int) -> float:
+def trips_of_a_copy(chip: Chip, lanes: int, depth: int, width: int) -> int:
+    """How many trips of a loop make one copy, where L1 holds two of each: ``lanes`` are the rows
+    and columns of all operands together."""
+    trips = 1
+    while (
+        depth * trips * 2 <= _MOST_DEPTH and lanes * depth * trips * 2 * width <= chip.l1_bytes // 2
+    ):
+        trips *= 2
+    return trips
+
+
+def cycles(chip: Chip, tiles: Tiles, m: int, n: int, k: int, width: int) -> float:
     """Of one product in these tiles: the busier of the cube and the copies to L0."""
     rows, columns, depth = m // tiles.rows, n // tiles.columns, k // tiles.depth
     unit = max(32 // width, 1)
@@ -600,10 +617,22 @@ def adjacent_axis(form: Affine, load: ir.Load) -> int | None:
     return None
 
 
+def stored_shape(form: Affine, load: ir.Load, shape: tuple[int, ...]) -> tuple[int, int]:
+    """Rows and columns of a block of an operand in L1, which has them in the order of memory."""
+    rows, columns = shape[-2:]
+    return (columns, rows) if adjacent_axis(form, load) == -2 else (rows, columns)
+
+
 def load_block(
-    e: Emitter, load: ir.Load, box: Box, form: Affine | None = None, mask: Mask | None = None
+    e: Emitter,
+    load: ir.Load,
+    box: Box,
+    form: Affine | None = None,
+    mask: Mask | None = None,
+    into: Matrix | None = None,
 ) -> Loaded:
-    """A block of the user's array to L1, its rows in the order of memory."""
+    """A block of the user's array to L1, its rows in the order of memory; ``into`` a part of a
+    matrix there, or a matrix of its own."""
     form = form or e.forms.affine(load.pointer)
     assert form is not None
     if mask is None:
@@ -612,7 +641,6 @@ def load_block(
     is_turned = adjacent_axis(form, load) == -2
     outer = len(box[1]) - 2
     order = (outer + 1, outer) if is_turned else (outer, outer + 1)
-    rows, columns = (box[1][axis] for axis in order)
     places = {axis: number for number, axis in enumerate(order)}
     limits = tuple(
         Limit(places[limit.axis], limit.factor, limit.base)
@@ -620,7 +648,8 @@ def load_block(
         else Limit(None, 0, limit.base)
         for limit in shifted_limits(mask, box[0])
     )
-    matrix = new_matrix(e, Space.L1, "NZ", rows, columns, load.type)
+    rows, columns = stored_shape(form, load, box[1])
+    matrix = into or new_matrix(e, Space.L1, "NZ", rows, columns, load.type)
     e.emit(
         CopyMatrix(
             target=matrix,

@@ -36,6 +36,8 @@ from canopy.targets.ascend.chip import Chip
 from canopy.targets.ascend.contraction import contraction
 from canopy.targets.ascend.events import add_events
 from canopy.targets.ascend.forms import Affine, Forms, Mask
+from canopy.targets.ascend.merging import Merging, merge_programs
+from canopy.targets.ascend.merging_costs import ONE
 from canopy.targets.ascend.npu import (
     ALL_GLOBAL,
     Assign,
@@ -48,6 +50,7 @@ from canopy.targets.ascend.npu import (
     LaneMemory,
     Limit,
     Loop,
+    Merged,
     Move,
     Program,
     ReadLane,
@@ -86,10 +89,20 @@ def lower_kernel(
         kernel = pipeline.run(kernel)
     _check_types(kernel, chip)
     kernel = unwrap(kernel)
+    program = _lowered(kernel, chip, dict(groups or {}))
+    merging = merge_programs(kernel, chip)
+    if merging is not None:
+        program.merged = _merged(merging, chip, dict(groups or {}))
+    return program
+
+
+def _lowered(
+    kernel: ir.Kernel, chip: Chip, groups: dict[str, str], rare: frozenset[ir.Op] = frozenset()
+) -> Program:
     limits = [chip.ub_bytes // part for part in (2, 4, 8, 16, 32, 64, 256)] + [0]
     for limit in limits:
         try:
-            program = Emitter(kernel, chip, limit, dict(groups or {})).program()
+            program = Emitter(kernel, chip, limit, groups, rare).program()
             hardware.check(program, chip)
             return program
         except OutOfSpaceError as error:
@@ -99,6 +112,19 @@ def lower_kernel(
         location=kernel.location,
         hint="use smaller blocks",
     )
+
+
+def _merged(merging: Merging, chip: Chip, groups: dict[str, str]) -> Merged | None:
+    """The program of a unit; None where its sums do not stay on the cube after all."""
+    ops = merging.kernel.body.ops
+    rare = frozenset(op for op in ops if isinstance(op, ir.If))
+    try:
+        program = _lowered(merging.kernel, chip, groups, rare)
+    except UnsupportedError:
+        return None
+    if not all(op in program.contractions for op in ops if isinstance(op, ir.For)):
+        return None
+    return Merged(program, merging.unit, merging.cost, ONE)
 
 
 def _check_types(kernel: ir.Kernel, chip: Chip) -> None:
@@ -125,8 +151,17 @@ def _check_types(kernel: ir.Kernel, chip: Chip) -> None:
 class Emitter:
     """One attempt at a program: kept tiles up to ``limit`` bytes live in the unified buffer."""
 
-    def __init__(self, kernel: ir.Kernel, chip: Chip, limit: int, groups: dict[str, str]) -> None:
+    def __init__(
+        self,
+        kernel: ir.Kernel,
+        chip: Chip,
+        limit: int,
+        groups: dict[str, str],
+        rare: frozenset[ir.Op] = frozenset(),
+    ) -> None:
         self.kernel = kernel
+        self._rare = rare  # branches whose second arm seldom runs
+        self._contractions: set[ir.Op] = set()
         self.chip = chip
         self.memory = Allocator(chip)
         self.homes: dict[ir.Value, Buffer] = {}
@@ -166,6 +201,7 @@ class Emitter:
                 scalars=dict(self.scalars),
                 scratch=self._scratch,
                 multiples=self.multiples,
+                contractions=frozenset(self._contractions),
             ),
             self.chip,
         )
@@ -804,6 +840,7 @@ class Emitter:
 
     def _for(self, op: ir.For) -> None:
         if contraction(self, op):
+            self._contractions.add(op)
             return
         index = self.target_register(op.body.args[0])
         lower, upper, step = (self.scalar(v) for v in (op.lower, op.upper, op.step))
@@ -983,6 +1020,7 @@ class Emitter:
                 condition=self.scalar(op.condition),
                 then_body=bodies[0],
                 else_body=bodies[1],
+                is_rare=op in self._rare,
                 location=op.location,
             )
         )
