@@ -377,10 +377,16 @@ class _Emission:
         )
 
     def _one(self, block: Poly) -> None:
-        """A block of trips: a copy per operand, and the products."""
-        e = self._e
+        """A block of trips: copies of the operands, and the products. What goes to L0 again and
+        again is copied first: it is free last, and waiting for that waits for all."""
+        e, product = self._e, self._sums[0].product
         held: list[Buffer] = []
-        lefts, rights = (self._load_all(side, block, held) for side in (self._lefts, self._rights))
+        m, n = product.result.shape
+        sides = [self._lefts, self._rights]
+        if cube.goes_by_rows(self._tiles, m * len(self._lefts), n * len(self._rights)):
+            sides.reverse()
+        loaded = {side[0]: self._load_all(side, block, held) for side in sides}
+        lefts, rights = loaded[self._lefts[0]], loaded[self._rights[0]]
         parts = [
             cube.Part(s.held.pieces, lefts[s.left], rights[s.right], s.product) for s in self._sums
         ]

@@ -65,6 +65,7 @@ __all__ = [
     "direct_load",
     "dot",
     "give_back",
+    "goes_by_rows",
     "load_block",
     "multiply",
     "new_matrix",
@@ -146,12 +147,22 @@ class Pieces:
 
 
 def new_matrix(
-    e: Emitter, space: Space, layout: str, rows: int, columns: int, kind: ElementType
+    e: Emitter,
+    space: Space,
+    layout: str,
+    rows: int,
+    columns: int,
+    kind: ElementType,
+    halves: bool = False,
 ) -> Matrix:
+    """``halves``: it begins at one of the two halves of its memory, which take turns: more parts
+    would need more events."""
     buffer = Buffer(space, 0, rows * columns, kind, "")
     matrix = Matrix(buffer, layout, rows, columns, rows, columns)
     lanes = matrix.padded[0] * matrix.padded[1]
-    return replace(matrix, buffer=e.memory.allocate(space, lanes, kind, space.value.lower()))
+    half = e.memory.size(space) // 2 // kind.bytes if halves else lanes
+    made = e.memory.allocate(space, max(lanes, half), kind, space.value.lower())
+    return replace(matrix, buffer=replace(made, lanes=lanes))
 
 
 def accumulators(e: Emitter, op: ir.For) -> dict[int, Accumulator]:
@@ -343,8 +354,7 @@ def cycles(chip: Chip, tiles: Tiles, m: int, n: int, k: int, width: int) -> floa
     rate = chip.cube_macs_per_cycle_f16 * (2 / width if width < 4 else 1 / 4)
     macs = _up(tiles.rows) * _up(tiles.columns) * (-(-tiles.depth // unit) * unit)
     multiplying = rows * columns * depth * (chip.cube_start_cycles + macs / rate)
-    is_by_rows = m + rows * n <= n + columns * m  # as `multiply` decides
-    loads = depth * (rows * (1 + columns) if is_by_rows else columns * (1 + rows))
+    loads = depth * (rows if goes_by_rows(tiles, m, n) else columns) + depth * rows * columns
     bytes_ = min(m + rows * n, n + columns * m) * k * width
     loading = loads * chip.cube_start_cycles + bytes_ / chip.l1_to_l0_bytes_per_cycle
     return max(multiplying, loading) + min(multiplying, loading) / 16
@@ -424,6 +434,11 @@ class Part:
     op: ir.Dot
 
 
+def goes_by_rows(tiles: Tiles, m: int, n: int) -> bool:
+    """Whether rows go to L0 once and columns again for each of them; else the other way round."""
+    return m + m // tiles.rows * n <= n + n // tiles.columns * m
+
+
 class _Stripe(NamedTuple):
     """Rows (or columns) of a block in L1 that go through L0 at once."""
 
@@ -441,7 +456,7 @@ def multiply(e: Emitter, tiles: Tiles, parts: Sequence[Part], first: Poly) -> No
     by_pair = {(part.left, part.right): part for part in parts}
     rows, columns = _stripes(parts, False), _stripes(parts, True)
     heights, widths = (sum(s.extent for s in stripes) for stripes in (rows, columns))
-    is_by_rows = heights + len(rows) * widths <= widths + len(columns) * heights
+    is_by_rows = goes_by_rows(tiles, heights, widths)
     outer, inner = (rows, columns) if is_by_rows else (columns, rows)
     for k in range(0, depths, tiles.depth):
         span = k, min(tiles.depth, depths - k)
@@ -489,7 +504,7 @@ def _to_l0(e: Emitter, stripe: _Stripe, span: tuple[int, int], op: ir.Dot) -> Ma
     else:
         space, layout, shape = Space.L0A, "zZ", (stripe.extent, depth)
         source = block.part(stripe.start, k, *shape)
-    target = new_matrix(e, space, layout, *shape, source.type)
+    target = new_matrix(e, space, layout, *shape, source.type, halves=True)
     turned = block.is_turned
     e.emit(LoadMatrix(target=target, source=source, transpose=turned, location=op.location))
     return target

@@ -350,16 +350,24 @@ class _Writer:
         return self._b.add(ir.Add, lhs=whole, rhs=part)
 
     def _ids(self, member: _Member) -> list[ir.Value]:
-        """A program's place; those beyond the grid, which do not run, count as the last one."""
+        offsets = [self._pattern.offset(member, axis) for axis in range(3)]
+        return self._clamped(
+            [
+                self._computed(ir.Add, start, offset) if offset else start
+                for start, offset in zip(self._starts, offsets, strict=True)
+            ]
+        )
+
+    def _clamped(self, ids: Sequence[ir.Value]) -> list[ir.Value]:
+        """Places in the grid: a program beyond it, which does nothing, counts as the last one."""
         found = []
-        for axis, start in enumerate(self._starts):
-            offset = self._pattern.offset(member, axis)
-            place = self._computed(ir.Add, start, offset) if offset else start
-            if self._pattern.unit.block[axis] > 1:
-                extent = self._b.add(ir.NumPrograms, axis=axis)
-                last = self._computed(ir.Sub, extent, 1)
-                place = self._b.add(ir.Min, lhs=place, rhs=last)
-            found.append(place)
+        for axis, place in enumerate(ids):
+            if self._pattern.unit.block[axis] == 1:
+                found.append(place)
+                continue
+            extent = self._b.add(ir.NumPrograms, axis=axis)
+            last = self._computed(ir.Sub, extent, 1)
+            found.append(self._b.add(ir.Min, lhs=place, rhs=last))
         return found
 
     def _inside(self) -> Iterator[ir.Value]:
@@ -419,13 +427,10 @@ class _Writer:
         results = _Loop(self._b, parts, self._maps).results(self._is_alike)
         for member, made in self._maps.items():
             made[parts.loop.results[parts.carried]] = results[member]
-            masked = _Masked(self._is_alike, made)
-            masked.regions.append(self._b.region)
-            for op in parts.behind:
-                made.update(zip(op.results, masked.op(op), strict=True))
+            self._behind(made, self._is_alike)
 
     def _one_by_one(self) -> None:
-        """The programs of the unit that are in the grid."""
+        """The programs of the unit, of which those beyond the grid do nothing."""
         count = len(self._pattern.members)
         lower, upper, step = (self._number(value) for value in (0, count, 1))
         index = ir.Value(I32, "member")
@@ -437,17 +442,27 @@ class _Writer:
                 for axis, place in enumerate(ids)
                 if self._pattern.unit.block[axis] > 1
             ]
-            condition = reduce(self._and, held)
-            program = ir.Region()
-            with self._within(program):
-                made = self._front(ids, self._parts.front)
-                for op in (self._parts.loop, *self._parts.behind):
-                    self._copy(op, made)
-            nothing = ir.Region()
-            with self._within(nothing):
-                pass
-            self._b.effect(ir.If, condition=condition, then_region=program, else_region=nothing)
+            runs = reduce(self._and, held)
+            made = self._front(self._clamped(ids), self._parts.front)
+            self._copy_loop(made, runs)
+            self._behind(made, runs)
         self._b.effect(ir.For, lower=lower, upper=upper, step=step, initial=(), body=body)
+
+    def _copy_loop(self, made: _Map, runs: ir.Value) -> None:
+        """A program's own loop, without a trip unless ``runs`` holds."""
+        loop = self._parts.loop
+        copied = loop.rebuilt(lambda value: made.get(value, value))
+        assert isinstance(copied, ir.For)
+        upper = self._b.add(ir.Select, condition=runs, if_true=copied.upper, if_false=copied.lower)
+        self._b.insert(replace(copied, upper=upper))
+        made.update(zip(loop.results, copied.results, strict=True))
+
+    def _behind(self, made: _Map, runs: ir.Value) -> None:
+        """What follows a program's loop; nothing is stored unless ``runs`` holds."""
+        masked = _Masked(runs, made)
+        masked.regions.append(self._b.region)
+        for op in self._parts.behind:
+            made.update(zip(op.results, masked.op(op), strict=True))
 
     def _ids_of(self, index: ir.Value) -> list[ir.Value]:
         """The place of the program with this number in the unit."""

@@ -785,9 +785,9 @@ class Merged:
     one: int
 
     def pays(self, grid: tuple[int, int, int], cores: int) -> bool:
-        """Whether the core with the most to do is done sooner by units than by programs."""
+        """Whether the core with the most to do is clearly done sooner by units than by programs."""
         units, programs = math.prod(self.unit.grid(grid)), math.prod(grid)
-        return -(-units // cores) * self.cost < -(-programs // cores) * self.one
+        return -(-units // cores) * self.cost * 10 < -(-programs // cores) * self.one * 9
 
 
 @dataclass(slots=True)
