@@ -10,18 +10,24 @@ The arguments come from the seed and the parameters' names and types (see `progr
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import TypeAlias
 
 from canopy.errors import CanopyError
 from canopy.ir import Kernel
 from canopy.ir.parser import parse_kernel
 from canopy.ir.printer import print_kernel
 from canopy.ir.verifier import verify
+from tests.fuzz import ascend
 from tests.fuzz.engine import Case, aliasing_of, case_of_seed, run_cases
 from tests.fuzz.programs.arguments import make_arguments
 from tests.fuzz.shrink import shrink
 
-__all__ = ["as_text", "failure_of", "minimal", "run_file", "run_text"]
+__all__ = ["CHECKS", "as_text", "failure_of", "minimal", "run_file", "run_text"]
+
+Check: TypeAlias = Callable[[Kernel, int], str]
 
 
 def _case(kernel: Kernel, data_seed: int) -> Case:
@@ -42,18 +48,25 @@ def failure_of(kernel: Kernel, data_seed: int, *, optimized: bool) -> str:
         return f"{type(error).__name__}: {error}"
 
 
-def minimal(seed: int, *, optimized: bool, attempts: int = 1500) -> tuple[Kernel, str]:
+# per target, what compares a program on the data of a seed with the interpreter
+CHECKS: dict[str, tuple[Check, ...]] = {
+    "cpu": (partial(failure_of, optimized=False), partial(failure_of, optimized=True)),
+    "ascend-sim": (ascend.failure_of,),
+}
+
+
+def minimal(seed: int, target: str, check: Check, attempts: int = 1500) -> tuple[Kernel, str]:
     """The program of a failing seed made small, and its failure; of the same kind as at first."""
-    kernel = case_of_seed(seed).kernel
-    first = failure_of(kernel, seed, optimized=optimized)
+    kernel = ascend.kernel_of_seed(seed) if target == "ascend-sim" else case_of_seed(seed).kernel
+    first = check(kernel, seed)
     kind = first.partition(":")[0]
 
     def still_fails(candidate: Kernel) -> bool:
-        found = failure_of(candidate, seed, optimized=optimized)
+        found = check(candidate, seed)
         return bool(found) and found.startswith(kind)
 
     small = shrink(kernel, still_fails, attempts) if first else kernel
-    return small, failure_of(small, seed, optimized=optimized)
+    return small, check(small, seed)
 
 
 def as_text(kernel: Kernel, data_seed: int, failure: str) -> str:
@@ -61,18 +74,16 @@ def as_text(kernel: Kernel, data_seed: int, failure: str) -> str:
     return f"# data seed {data_seed}\n# {failure}\n{print_kernel(kernel)}"
 
 
-def run_text(text: str, *, optimized: bool) -> str:
-    """Runs a reproduction; empty where CPU and interpreter agree."""
+def run_text(text: str, check: Check) -> str:
+    """Runs a reproduction; empty where the target and the interpreter agree."""
     found = re.search(r"# data seed (\d+)", text)
     assert found is not None, "a reproduction names its data seed"
     kernel = parse_kernel(text)
     verify(kernel)
-    case = _case(kernel, int(found[1]))
-    case.interpret()
-    return run_cases({0: case}, optimized=optimized).get(0, "")
+    return check(kernel, int(found[1]))
 
 
-def run_file(path: Path) -> str:
-    """The failure of a reproduction, without and with LLVM's optimisation."""
+def run_file(path: Path, target: str = "cpu") -> str:
+    """The first failure of a reproduction; on the CPU without and with LLVM's optimisation."""
     text = path.read_text("utf-8")
-    return run_text(text, optimized=False) or run_text(text, optimized=True)
+    return next(filter(None, (run_text(text, check) for check in CHECKS[target])), "")

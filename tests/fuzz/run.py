@@ -1,10 +1,11 @@
-"""Open-ended differential fuzzing of the CPU target: ``python -m tests.fuzz.run --seconds 600``.
+"""Open-ended differential fuzzing of a target: ``python -m tests.fuzz.run --seconds 600``.
 
 Every seed gives a random program, run by the interpreter and by the CPU target, with arguments
-known to be disjoint and not. Many programs share one compilation unit. Worker processes take units
-of seeds; one that crashes or hangs is replaced, and its unit is tried again program by program. A
-state file keeps the next seed, the counts and the coverage, so that a later run goes on where this
-one ends. A failing program is made small and printed as IR text, which ``--file`` runs.
+known to be disjoint and not, or by the simulator of Ascend chips (``--target ascend-sim``). Many
+programs share one compilation unit. Worker processes take units of seeds; one that crashes or hangs
+is replaced, and its unit is tried again program by program. A state file keeps the next seed, the
+counts and the coverage, so that a later run goes on where this one ends. A failing program is made
+small and printed as IR text, which ``--file`` runs.
 
     python -m tests.fuzz.run --seconds 3600 --workers 2     goes on from the last run
     python -m tests.fuzz.run --seed 17                      one program: its failure, made small
@@ -21,14 +22,15 @@ import os
 import time
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
+from tests.fuzz import ascend
 from tests.fuzz.coverage import Coverage
 from tests.fuzz.engine import failures_of, is_optimized
-from tests.fuzz.repro import as_text, minimal, run_file
+from tests.fuzz.repro import CHECKS, as_text, minimal, run_file
 
 __all__ = ["State", "main"]
 
@@ -42,6 +44,7 @@ class State:
 
     next_seed: int = 0
     passed: int = 0
+    refused: int = 0  # with an UnsupportedError
     seconds: float = 0.0
     failures: dict[str, str] = field(default_factory=dict)
     coverage: Coverage = field(default_factory=Coverage)
@@ -68,6 +71,12 @@ class _Task:
 
     seeds: tuple[int, ...]
     optimized: bool
+    target: str = "cpu"
+
+    def failures(self, coverage: Coverage) -> dict[int, str]:
+        if self.target == "ascend-sim":
+            return ascend.failures_of(self.seeds, coverage)
+        return failures_of(self.seeds, optimized=self.optimized, coverage=coverage)
 
 
 def _work(connection: Connection) -> None:
@@ -75,7 +84,7 @@ def _work(connection: Connection) -> None:
     warnings.simplefilter("ignore", RuntimeWarning)  # NumPy's, of overflow and NaN
     while (task := connection.recv()) is not None:
         coverage = Coverage()
-        failures = failures_of(task.seeds, optimized=task.optimized, coverage=coverage)
+        failures = task.failures(coverage)
         connection.send((failures, coverage))
 
 
@@ -114,8 +123,11 @@ class _Worker:
 class _Fuzzer:
     """Hands out seeds until the time or the count is used up, and collects what comes back."""
 
-    def __init__(self, state: State, first: int, count: int | None, seconds: float) -> None:
+    def __init__(
+        self, state: State, first: int, count: int | None, seconds: float, target: str
+    ) -> None:
         self.state = state
+        self._target = target
         self.failures: dict[int, str] = {}
         self.programs = 0
         self._end = time.monotonic() + seconds if count is None else None
@@ -128,7 +140,7 @@ class _Fuzzer:
             if self._end is not None and time.monotonic() >= self._end:
                 return
             last = first + UNIT if self._last is None else min(first + UNIT, self._last)
-            yield _Task(tuple(range(first, last)), is_optimized(first, UNIT))
+            yield _Task(tuple(range(first, last)), is_optimized(first, UNIT), self._target)
             first = last
 
     def run(self, workers: int, path: Path) -> None:
@@ -164,7 +176,7 @@ class _Fuzzer:
         except (EOFError, OSError):
             ending = worker.stop()
             if len(task.seeds) > 1:
-                self._again += [_Task((seed,), task.optimized) for seed in task.seeds]
+                self._again += [replace(task, seeds=(seed,)) for seed in task.seeds]
             else:
                 self._note(task, {task.seeds[0]: ending}, Coverage())
             return [w for w in active if w is not worker] + [_Worker()]
@@ -174,11 +186,14 @@ class _Fuzzer:
 
     def _note(self, task: _Task, failures: dict[int, str], coverage: Coverage) -> None:
         state = self.state
+        refused = {seed for seed, text in failures.items() if text.startswith("refused")}
+        failures = {seed: text for seed, text in failures.items() if seed not in refused}
         self.programs += len(task.seeds)
         self.failures.update(failures)
         state.coverage.add(coverage)
         state.next_seed = max(state.next_seed, task.seeds[-1] + 1)
-        state.passed += len(task.seeds) - len(failures)
+        state.passed += len(task.seeds) - len(failures) - len(refused)
+        state.refused += len(refused)
         for seed in task.seeds:
             state.failures.pop(str(seed), None)
         for seed, text in failures.items():
@@ -186,20 +201,21 @@ class _Fuzzer:
             print(f"seed {seed}: {text}", flush=True)
 
 
-def _show(seed: int, attempts: int) -> bool:
+def _show(seed: int, target: str, attempts: int) -> bool:
     """Prints the program of a seed, made small, if it fails."""
-    for optimized in (False, True):
-        kernel, failure = minimal(seed, optimized=optimized, attempts=attempts)
+    for check in CHECKS[target]:
+        kernel, failure = minimal(seed, target, check, attempts)
         if failure:
             print(as_text(kernel, seed, failure), flush=True)
             return True
-    print(f"seed {seed}: CPU and interpreter agree")
+    print(f"seed {seed}: {target} and interpreter agree")
     return False
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Fuzzes; the exit status is 1 if a program of this run failed."""
     parser = argparse.ArgumentParser(description=__doc__, prog="python -m tests.fuzz.run")
+    parser.add_argument("--target", choices=list(CHECKS), default="cpu")
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--count", type=int, help="programs to run, instead of for a time")
     parser.add_argument("--start", type=int, help="first seed (default: where the last run ended)")
@@ -208,16 +224,17 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--file", type=Path, help="run a reproduction")
     parser.add_argument("--coverage", action="store_true", help="show what was generated so far")
     parser.add_argument("--shrink", type=int, default=3, help="how many failures to make small")
-    parser.add_argument(
-        "--state", type=Path, default=Path(os.environ.get("CANOPY_FUZZ_STATE", ".fuzz/cpu.json"))
-    )
+    parser.add_argument("--state", type=Path, help="default: .fuzz/TARGET.json")
     options = parser.parse_args(arguments)
+    if options.state is None:
+        default = f".fuzz/{options.target}.json"
+        options.state = Path(os.environ.get("CANOPY_FUZZ_STATE", default))
     warnings.simplefilter("ignore", RuntimeWarning)
     if options.seed is not None:
-        return int(_show(options.seed, attempts=5000))
+        return int(_show(options.seed, options.target, attempts=5000))
     if options.file is not None:
-        failure = run_file(options.file)
-        print(failure or "CPU and interpreter agree")
+        failure = run_file(options.file, options.target)
+        print(failure or f"{options.target} and interpreter agree")
         return int(bool(failure))
     state = State.load(options.state)
     if options.coverage:
@@ -228,16 +245,16 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _fuzz(state: State, options: argparse.Namespace) -> int:
     first = state.next_seed if options.start is None else options.start
-    fuzzer = _Fuzzer(state, first, options.count, options.seconds)
+    fuzzer = _Fuzzer(state, first, options.count, options.seconds, options.target)
     started = time.monotonic()
     fuzzer.run(options.workers, options.state)
     elapsed = time.monotonic() - started
     differing = [s for s, text in fuzzer.failures.items() if not text.startswith(("the", "hangs"))]
     for seed in differing[: options.shrink]:
-        _show(seed, attempts=1500)
+        _show(seed, options.target, attempts=1500)
     print(
         f"{fuzzer.programs} programs in {elapsed:.0f} s ({fuzzer.programs / elapsed:.1f}/s), "
-        f"{len(fuzzer.failures)} failed; in all {state.passed} passed, "
+        f"{len(fuzzer.failures)} failed; in all {state.passed} passed, {state.refused} refused, "
         f"{len(state.failures)} failing, {state.seconds:.0f} s"
     )
     return int(bool(fuzzer.failures))

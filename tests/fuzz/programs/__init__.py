@@ -26,7 +26,10 @@ _FAMILIES = (contraction, control, elementwise, memory, shape)  # imported for t
 MakeArguments: TypeAlias = Callable[[int], tuple[list[Any], tuple[int, int, int]]]
 
 
-def random_kernel(seed: int, size: int = 20) -> tuple[Kernel, MakeArguments]:
-    """A kernel of about ``size`` steps, and a function from a seed to fresh (args, grid)."""
-    kernel = Generator(random.Random(seed), size).kernel(f"random_{seed}")
+def random_kernel(
+    seed: int, size: int = 20, without: frozenset[Any] = frozenset()
+) -> tuple[Kernel, MakeArguments]:
+    """A kernel of about ``size`` steps that does ``without`` these element types, and ops on
+    floats, and a function from a seed to fresh (args, grid)."""
+    kernel = Generator(random.Random(seed), size, without).kernel(f"random_{seed}")
     return kernel, lambda data_seed: make_arguments(kernel, data_seed)

@@ -179,7 +179,7 @@ def dot(g: Generator) -> None:
     while m * k > 512 or k * n > 512 or m * n > 512:
         m, k, n = max(m // 2, 1), max(k // 2, 1), max(n // 2, 1)
     batch = (2,) if g.chance(0.15) and max(m * k, k * n, m * n) <= 128 else ()
-    left, right, total = g.rng.choice(_PRODUCTS)
+    left, right, total = g.rng.choice([p for p in _PRODUCTS if len(g.known(p)) == len(p)])
     lhs = _factor(g, (*batch, m, k), left)
     rhs = _factor(g, (*batch, k, n), right)
     if g.chance(0.3):

@@ -11,7 +11,6 @@ from canopy.ir.types import (
     F32,
     F64,
     I32,
-    ScalarType,
     element_type,
     is_float,
     is_integer,
@@ -133,9 +132,9 @@ def float_function(g: Generator) -> None:
     """Functions whose result is one rounding of the exact one."""
     type_ = g.type(WIDE_FLOATS)
     choice = g.rng.randrange(10)
-    if choice == 0:
+    if choice == 0 and g.may_use(ir.Fma):
         g.keep(ir.Fma, a=g.pick(type_), b=g.pick(type_), c=g.pick(type_))
-    elif choice == 1:
+    elif choice <= 1:
         _clamp(g)
     elif choice == 2:
         function = g.rng.choice(_PREDICATES)
@@ -168,7 +167,7 @@ def cast(g: Generator) -> None:
 def bitcast(g: Generator) -> None:
     source = g.pick(g.type((*INTEGERS, *FLOATS)))
     bits = element_type(source.type).bits
-    alike = [t for t in (*INTEGERS, *FLOATS) if t.bits == bits]
+    alike = [t for t in g.known((*INTEGERS, *FLOATS)) if t.bits == bits]
     target = g.element(alike)
     if is_float(source.type):
         source = g.without_nan(source)
@@ -226,7 +225,7 @@ def approximate(g: Generator) -> None:
 
     shape = g.shape()
     element = g.elements[next(name for name in g.elements if name.startswith("near"))]
-    computed: ScalarType = g.rng.choice([F32, F32, F64, F16]) if element == F16 else element
+    computed = g.rng.choice(g.known((F32, F32, F64, F16))) if element == F16 else element
     type_ = g.type_like(shape, computed)
     near = _function(g, _between(g, g.pick(type_), -1.0, 1.0))
     for _ in range(g.rng.randrange(3)):

@@ -90,10 +90,14 @@ def step(weight: int) -> Callable[[StepT], StepT]:
 
 
 class Generator:
-    """Grows one kernel. ``pool``: the values in scope; ``palette``: the element types in use."""
+    """Grows one kernel. ``pool``: the values in scope; ``palette``: the element types in use;
+    ``without``: element types, and ops on floats, that the program must do without."""
 
-    def __init__(self, rng: random.Random, size: int) -> None:
+    def __init__(
+        self, rng: random.Random, size: int, without: frozenset[Any] = frozenset()
+    ) -> None:
         self.rng = rng
+        self._without = without
         self.builder = Builder(Region())
         self.pool: list[Value] = []
         self.depth = 0  # of control flow
@@ -104,9 +108,10 @@ class Generator:
 
     def _palette(self) -> list[ScalarType]:
         rng = self.rng
-        chosen = {I32, rng.choice(WIDE_FLOATS), *rng.sample(INTEGERS, rng.randrange(3))}
+        floats = self.known(WIDE_FLOATS)
+        chosen = {I32, rng.choice(floats), *rng.sample(INTEGERS, rng.randrange(3))}
         chosen |= {F32} if rng.random() < 0.6 else set()
-        chosen |= {rng.choice(FLOATS8)} if rng.random() < 0.25 else set()
+        chosen |= {rng.choice(self.known(FLOATS8) or floats)} if rng.random() < 0.25 else set()
         chosen |= {BOOL} if rng.random() < 0.3 else set()
         return sorted(chosen, key=str)
 
@@ -118,10 +123,10 @@ class Generator:
         twice = self.rng.choice([e for e in self.palette if not is_bool(e)])
         parameters.append(self._buffer(f"{twice}_again", twice))
         for prefix, choices in (("near_", (F16, F32, F32, F64)), ("atomic_", self._atomic_types())):
-            element = self.rng.choice(choices)
+            element = self.rng.choice(self.known(choices))
             parameters.append(self._buffer(f"{prefix}{element}", element))
         parameters.append(self._buffer("counters_i32", I32))
-        parameters += [self._buffer(f"log_{element}", element) for element in (I64, F64)]
+        parameters += [self._buffer(f"log_{element}", element) for element in (I64, self.widest)]
         scalars = [self._scalar("n", I32), self._scalar("k", I32), self._scalar("f", F32)]
         body = self.builder.region
         self._place()
@@ -221,8 +226,21 @@ class Generator:
         shapes += [(2, n // 4, 2)] if n % 4 == 0 else []
         return rng.choice(shapes)
 
+    @property
+    def widest(self) -> ScalarType:
+        """A float type that holds all others."""
+        return self.known((F64, F32))[0]
+
+    def may_use(self, op: type[ir.Op]) -> bool:
+        return op not in self._without
+
+    def known(self, among: Sequence[ScalarType]) -> Sequence[ScalarType]:
+        """Those of the types that the program may use."""
+        return [element for element in among if element not in self._without]
+
     def element(self, among: Sequence[ScalarType] = ALL) -> ScalarType:
         """An element type of that kind: mostly one of the palette."""
+        among = self.known(among)
         known = [e for e in self.palette if e in among]
         return self.rng.choice(known if known and self.chance(0.85) else list(among))
 

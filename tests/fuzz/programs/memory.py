@@ -230,19 +230,21 @@ def store_near(g: Generator, value: Value) -> None:
 
 
 def log(g: Generator, value: Value) -> None:
-    """Stores a value as i64 or f64, which hold every other type, at a place of its own."""
+    """Stores a value as i64 or the widest float, which hold every other type, at a place of its
+    own."""
     if is_pointer(value.type):
         return
-    name = "log_f64" if is_float(value.type) else "log_i64"
+    name = f"log_{g.widest if is_float(value.type) else I64}"
+    width = g.elements[name].bytes
     size, place = math.prod(value.shape), g.logged[name]
     if place + size > LOG:
         return
     g.logged[name] += size
     index = g.index(value.shape, I32) if value.shape else g.constant(0, I32)
     start = g.add(ir.Add, lhs=g.log_base, rhs=g.constant(place, I32))
-    pointer = g.add(ir.Offset, pointer=g.buffers[name], index=start, scale=8)
+    pointer = g.add(ir.Offset, pointer=g.buffers[name], index=start, scale=width)
     pointer = g.splat(pointer, value.shape)
-    pointer = g.add(ir.Offset, pointer=pointer, index=index, scale=8)
+    pointer = g.add(ir.Offset, pointer=pointer, index=index, scale=width)
     if element_type(value.type) == U64:
         value = g.add(ir.Bitcast, source=value, type=I64)
     value = g.converted_exactly(value, g.elements[name])

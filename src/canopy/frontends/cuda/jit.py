@@ -39,7 +39,7 @@ from canopy.runtime.cache import DiskCache
 
 if TYPE_CHECKING:  # a warm start does without the compiler
     from canopy.frontends.cuda.llvm_values import Global
-    from canopy.frontends.cuda.module import CudaModule
+    from canopy.frontends.cuda.module import CudaModule, LoweredKernel
 
 __all__ = ["DeviceVariable", "JitModule", "KernelInfo", "Source", "Variant", "jit_module"]
 
@@ -341,16 +341,20 @@ class JitModule:
             executable,
         )
 
-    def _built(self, kernel: KernelInfo, block: Shape, shared_bytes: int) -> bytes:
-        """The cache entry: a line of JSON, and the object code."""
-        from canopy.compiler import compile_kernel
-
+    def lowered(self, kernel: KernelInfo, block: Shape, shared_bytes: int) -> LoweredKernel:
+        """The kernel as tile IR, for what `variant` compiles it for."""
         try:
-            lowered = self._compiled_module().lower(kernel.name, block, shared_bytes)
+            return self._compiled_module().lower(kernel.name, block, _rounded(shared_bytes))
         except LaunchError as error:
             if not shared_bytes and "__shared__" in error.fact:
                 error.hint = "give the launch shared_mem=, in bytes"
             raise
+
+    def _built(self, kernel: KernelInfo, block: Shape, shared_bytes: int) -> bytes:
+        """The cache entry: a line of JSON, and the object code."""
+        from canopy.compiler import compile_kernel
+
+        lowered = self.lowered(kernel, block, shared_bytes)
         executable = compile_kernel(lowered.kernel)
         about = {
             "name": kernel.display,

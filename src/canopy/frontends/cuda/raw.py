@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -68,37 +69,19 @@ def _options(words: Sequence[str], check: bool = False) -> Options:
 
 
 class _Launcher:
-    """A kernel for one block shape and one amount of dynamic shared memory."""
+    """A kernel for one block shape and one amount of dynamic shared memory; ``native(x, y, z,
+    *values)`` launches it."""
 
-    def __init__(self, function: Function, block: Shape, shared_bytes: int) -> None:
-        from canopy.runtime.launch import make_launcher
-        from canopy.runtime.native_library import native
+    native: Callable[..., None]
 
-        module, info = function.module, function.info
-        self.variant = module.variant(info, block, shared_bytes)
-        self.memory = tuple(module.memory[name] for name in self.variant.variables)
+    def __init__(
+        self, function: Function, variables: Sequence[str], by_value: Sequence[bool]
+    ) -> None:
+        self.memory = tuple(function.module.memory[name] for name in variables)
         self.packers = tuple(
             packer_for(parameter, is_copied, function.check_layout)
-            for parameter, is_copied in zip(info.parameters, self.variant.by_value, strict=True)
+            for parameter, is_copied in zip(function.info.parameters, by_value, strict=True)
         )
-        written = self.variant.written
-        by_value = self.variant.by_value
-        kinds = [
-            "P" if by_value[at] else kind_of(parameter.type, written[at])
-            for at, parameter in enumerate(info.parameters)
-        ]
-        kinds += ["W" if flag else "P" for flag in written[len(kinds) :]]
-        native.set_timing(True)
-        self.native = make_launcher(
-            self.variant.address,
-            self.variant.scratch_bytes,
-            "".join(kinds).encode(),
-            name=info.display,
-            block=block,
-            keep=self.variant.keep,
-            checked_shared=shared_bytes if module.source.options.checked else -1,
-        )
-        _native_launchers.append((info.display, self.native))
 
     def values(self, args: Sequence[Any], info: KernelInfo) -> list[Any]:
         """What the native launcher takes; LaunchError that names the parameter otherwise."""
@@ -121,6 +104,52 @@ class _Launcher:
                 raise _argument_error(info, len(values), str(refusal), refusal.hint) from None
         values.extend(self.memory)
         return values
+
+
+class _NativeLauncher(_Launcher):
+    """On the processor at hand."""
+
+    def __init__(self, function: Function, block: Shape, shared_bytes: int) -> None:
+        from canopy.runtime.launch import make_launcher
+        from canopy.runtime.native_library import native
+
+        module, info = function.module, function.info
+        variant = module.variant(info, block, shared_bytes)
+        super().__init__(function, variant.variables, variant.by_value)
+        written = variant.written
+        kinds = [
+            "P" if variant.by_value[at] else kind_of(parameter.type, written[at])
+            for at, parameter in enumerate(info.parameters)
+        ]
+        kinds += ["W" if flag else "P" for flag in written[len(kinds) :]]
+        native.set_timing(True)
+        made = make_launcher(
+            variant.address,
+            variant.scratch_bytes,
+            "".join(kinds).encode(),
+            name=info.display,
+            block=block,
+            keep=variant.keep,
+            checked_shared=shared_bytes if module.source.options.checked else -1,
+        )
+        self.native = made
+        _native_launchers.append((info.display, made))
+
+
+class _SimulatedLauncher(_Launcher):
+    """On the Ascend simulator, or on all targets that `canopy compare` compares."""
+
+    def __init__(self, function: Function, block: Shape, shared_bytes: int) -> None:
+        from canopy.frontends.triton.comparing import kernel_for
+
+        lowered = function.module.lowered(function.info, block, shared_bytes)
+        variables = [variable.name for variable in lowered.variables]
+        super().__init__(function, variables, [a.is_by_value for a in lowered.arguments])
+        self._kernel = kernel_for(lowered.kernel, block)
+        self.native = self._launch
+
+    def _launch(self, x: int, y: int, z: int, *values: Any) -> None:
+        self._kernel.launch(values, (x, y, z))
 
 
 def _argument_error(info: KernelInfo, position: int, fact: str, hint: str) -> LaunchError:
@@ -159,6 +188,7 @@ class Function:
         self.info = info
         self.check_layout = check_layout
         self._launchers: dict[tuple[Any, int], _Launcher] = {}
+        self._own_launchers: dict[tuple[Any, int], _Launcher] = {}  # of `canopy.simulate`
         self._max_dynamic_shared: int | None = None
         self._carveout = -1
 
@@ -195,6 +225,15 @@ class Function:
         except (TypeError, ValueError, RuntimeError) as error:
             raise _explained(error, self.info) from None
 
+    @contextmanager
+    def own_launchers(self) -> Iterator[None]:
+        """Inside, launches know nothing of those outside: the target is another one."""
+        outer, self._launchers = self._launchers, self._own_launchers
+        try:
+            yield
+        finally:
+            self._launchers = outer
+
     def _is_taken(self, launcher: _Launcher, grid: Shape, values: list[Any]) -> bool:
         """Whether somebody who watches launches (a graph's capture) has taken this one over."""
 
@@ -213,7 +252,8 @@ class Function:
         self._check_shared(shared_bytes)
         launcher = self._launchers.get((shape, shared_bytes))
         if launcher is None:
-            launcher = _Launcher(self, shape, shared_bytes)
+            kind = _SimulatedLauncher if config.simulates() else _NativeLauncher
+            launcher = kind(self, shape, shared_bytes)
         self._launchers[shape, shared_bytes] = launcher
         if type(block) is tuple:
             self._launchers[block, shared_mem] = launcher

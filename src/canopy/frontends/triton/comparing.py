@@ -6,26 +6,33 @@ dropped, so that differences do not add up from kernel to kernel.
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
-
-import numpy as np
+from typing import Any, TypeAlias
 
 from canopy import config, ir
 from canopy.compiler import compile_kernel
 from canopy.errors import CanopyError, UnsupportedError
-from canopy.frontends.triton.differences import Difference, difference, dtype_named
+from canopy.frontends.triton.differences import Difference
+from canopy.frontends.triton.launch_memory import LaunchMemory
 from canopy.frontends.triton.simulated import SimulatedKernel
 from canopy.ir.interpreter import Interpreter
-from canopy.ir.interpreter.memory import Allocation, allocation_of
+from canopy.ir.interpreter.memory import Allocation
 from canopy.ir.types import BF16, ScalarType, is_pointer
 
-__all__ = ["TARGETS", "ComparedKernel", "Row", "check_targets", "kernel_for", "run", "table"]
+__all__ = [
+    "TARGETS",
+    "ComparedKernel",
+    "Host",
+    "Row",
+    "check_targets",
+    "kernel_for",
+    "run",
+    "table",
+]
 
-Array = np.ndarray[Any, Any]
 Run = Callable[[Sequence[Any], tuple[int, int, int]], None]
+Block: TypeAlias = tuple[int, int, int]
 TARGETS = ("cpu", "ascend-sim", "ascend-text", "interpreter")
 
 _targets: tuple[str, ...] = ()
@@ -65,21 +72,40 @@ def run(targets: Sequence[str], script: Callable[[], int]) -> int:
     return status or int(any(row.failed for row in _rows.values()))
 
 
-def kernel_for(kernel: ir.Kernel) -> SimulatedKernel | ComparedKernel:
-    """What launches a kernel that is kept as IR."""
-    return ComparedKernel(kernel, _targets) if _targets else SimulatedKernel(kernel)
+@dataclass(frozen=True)
+class Host:
+    """A compiled program around a kernel: ``run`` is its own code on the processor, ``memory`` all
+    that kernels may reach."""
+
+    run: Run
+    memory: Callable[[], Sequence[Allocation]]
+
+
+def kernel_for(
+    kernel: ir.Kernel, block: Block = (1, 1, 1), host: Host | None = None
+) -> SimulatedKernel | ComparedKernel:
+    """What launches a kernel that is kept as IR; ``block``: of CUDA C++."""
+    return ComparedKernel(kernel, _targets, block, host) if _targets else SimulatedKernel(kernel)
 
 
 class ComparedKernel:
     """One kernel on several targets."""
 
-    def __init__(self, kernel: ir.Kernel, targets: Sequence[str]) -> None:
+    def __init__(
+        self,
+        kernel: ir.Kernel,
+        targets: Sequence[str],
+        block: Block = (1, 1, 1),
+        host: Host | None = None,
+    ) -> None:
         self._kernel = kernel
+        self._block = block
+        self._host = host
         self._targets = tuple(targets)
-        self._runs: dict[str, Run] = {}
+        self._runs: dict[str, Run] = {"cpu": host.run} if host else {}
 
     def launch(self, args: Sequence[Any], grid: tuple[int, int, int]) -> None:
-        memory = _Memory(self._kernel, args)
+        memory = LaunchMemory(self._kernel, args, self._host.memory() if self._host else ())
         before = memory.contents()
         first, *others = self._targets
         self._run(first)(args, grid)
@@ -98,52 +124,14 @@ class ComparedKernel:
 
     def _run(self, target: str) -> Run:
         if target not in self._runs:
-            self._runs[target] = _MAKERS[target](self._kernel)
+            self._runs[target] = _MAKERS[target](self._kernel, self._block)
         return self._runs[target]
-
-
-class _Memory:
-    """The arrays of a launch, by their allocations."""
-
-    def __init__(self, kernel: ir.Kernel, args: Sequence[Any]) -> None:
-        self._parts: list[tuple[str, str, Array]] = []
-        seen: set[int] = set()
-        for parameter, argument in zip(kernel.parameters, args, strict=True):
-            if not is_pointer(parameter.value.type) or argument is None:
-                continue
-            allocation = allocation_of(parameter.name, argument)
-            if not allocation.nbytes or allocation.base in seen:
-                continue
-            seen.add(allocation.base)
-            dtype = str(getattr(argument, "dtype", "uint8")).rpartition(".")[2]
-            self._parts.append((parameter.name, dtype, _bytes_of(allocation)))
-
-    def contents(self) -> list[Array]:
-        return [part.copy() for _, _, part in self._parts]
-
-    def restore(self, contents: Sequence[Array]) -> None:
-        for (_, _, part), content in zip(self._parts, contents, strict=True):
-            part[...] = content
-
-    def difference(self, expected: Sequence[Array], launch: int) -> Difference:
-        worst = Difference()
-        for (name, dtype, part), content in zip(self._parts, expected, strict=True):
-            kind = dtype_named(dtype) or np.dtype(np.uint8)
-            whole = len(part) // kind.itemsize * kind.itemsize
-            found = difference(content[:whole].view(kind), part[:whole].view(kind), launch, name)
-            worst = worst.joined(found)
-        return worst
-
-
-def _bytes_of(allocation: Allocation) -> Array:
-    raw = (ctypes.c_uint8 * (allocation.nbytes or 0)).from_address(allocation.base)
-    return np.frombuffer(memoryview(raw).cast("B"), np.uint8)
 
 
 # ---- the targets
 
 
-def _on_cpu(kernel: ir.Kernel) -> Run:
+def _on_cpu(kernel: ir.Kernel, block: Block) -> Run:
     from canopy.runtime.launch import launch_errors, make_launcher
 
     executable = compile_kernel(kernel)
@@ -152,7 +140,12 @@ def _on_cpu(kernel: ir.Kernel) -> Run:
         for parameter, is_written in zip(kernel.parameters, executable.written, strict=True)
     )
     native = make_launcher(
-        executable.load(), executable.scratch_bytes, kinds, name=kernel.name, keep=executable
+        executable.load(),
+        executable.scratch_bytes,
+        kinds,
+        name=kernel.name,
+        block=block,
+        keep=executable,
     )
 
     def run(args: Sequence[Any], grid: tuple[int, int, int]) -> None:
@@ -175,22 +168,22 @@ def _kind(type_: ir.types.Type, is_written: bool) -> bytes:
     return letter.upper() if type_.kind == "uint" else letter
 
 
-def _simulated(kernel: ir.Kernel) -> Run:
+def _simulated(kernel: ir.Kernel, block: Block) -> Run:
     return SimulatedKernel(kernel).launch  # type: ignore[return-value]
 
 
-def _interpreted(kernel: ir.Kernel) -> Run:
+def _interpreted(kernel: ir.Kernel, block: Block) -> Run:
     return lambda args, grid: Interpreter(kernel, args, grid).run()
 
 
-def _as_text(kernel: ir.Kernel) -> Run:
+def _as_text(kernel: ir.Kernel, block: Block) -> Run:
     from canopy.frontends.ascendc.printed import PrintedKernel
     from canopy.targets.ascend.chip import load_chip
 
     return PrintedKernel(kernel, load_chip(config.chip())).launch
 
 
-_MAKERS: dict[str, Callable[[ir.Kernel], Run]] = {
+_MAKERS: dict[str, Callable[[ir.Kernel, Block], Run]] = {
     "cpu": _on_cpu,
     "ascend-sim": _simulated,
     "ascend-text": _as_text,
@@ -204,7 +197,7 @@ _MAKERS: dict[str, Callable[[ir.Kernel], Run]] = {
 def table(rows: Sequence[Row], targets: Sequence[str]) -> str:
     """Per kernel and target: launches, the largest differences, and the first element."""
     if not rows:
-        return "canopy compare: no Triton kernel was launched"
+        return "canopy compare: no kernel was launched"
     head = ("kernel", "target", "launches", "absolute", "relative", "ULP", "elements")
     lines = [head]
     for row in rows:

@@ -35,14 +35,19 @@ def simulate_launch(
     kwargs: dict[str, Any] | None = None,
     chip: str = "910b2",
     mode: str = "functional",
+    *,
+    block: Sequence[int] | None = None,
+    shared_mem: int = 0,
 ) -> Report:
-    """`canopy.simulate`: launches a Triton kernel once on the simulator.
+    """`canopy.simulate`: launches a kernel once on the simulator.
 
     ``kernel`` is what ``@triton.jit`` (or ``autotune``, ``heuristics``) made, ``grid`` a tuple or
     a function of the constants, ``args`` and ``kwargs`` what a launch is given; tensors are in CPU
-    memory and hold the results afterwards. With ``mode="timing"`` nothing is computed and tensors
-    stay as they are: one representative of equal programs is timed, which takes seconds for the
-    largest launches. Raises UnsupportedError for what the chip cannot run.
+    memory and hold the results afterwards. A kernel of `canopy.cuda` (RawKernel, or a RawModule's
+    function) also takes the ``block`` and ``shared_mem`` of its launch. With ``mode="timing"``
+    nothing is computed and tensors stay as they are: one representative of equal programs is timed,
+    which takes seconds for the largest launches. Raises UnsupportedError for what the chip cannot
+    run.
     """
     if mode not in _MODES:
         raise UnsupportedError(f"there is no mode {mode!r}", hint=f"modes: {', '.join(_MODES)}")
@@ -53,8 +58,10 @@ def simulate_launch(
     listeners.append(found.append)
     token = _mode.set(mode)
     try:
-        with _own_variants(kernel):
-            kernel[grid](*args, **(kwargs or {}))
+        if hasattr(kernel, "own_launchers"):
+            _launch_cuda(kernel, grid, args, kwargs, block, shared_mem)
+        else:
+            _launch_triton(kernel, grid, args, kwargs, block)
     finally:
         listeners.remove(found.append)
         _mode.reset(token)
@@ -65,9 +72,43 @@ def simulate_launch(
                 os.environ[name] = value
     if not found:
         raise LaunchError(
-            "nothing was simulated: the grid is empty, or the kernel is not a Triton kernel"
+            "nothing was simulated: the grid is empty, or the kernel is neither Triton's nor "
+            "one of canopy.cuda"
         )
     return found[-1]
+
+
+def _launch_triton(
+    kernel: Any,
+    grid: Any,
+    args: Sequence[Any],
+    kwargs: dict[str, Any] | None,
+    block: Sequence[int] | None,
+) -> None:
+    if block is not None:
+        raise LaunchError(
+            "a Triton kernel has no thread block", hint="block= is for kernels of canopy.cuda"
+        )
+    with _own_variants(kernel):
+        kernel[grid](*args, **(kwargs or {}))
+
+
+def _launch_cuda(
+    kernel: Any,
+    grid: Sequence[int],
+    args: Sequence[Any],
+    kwargs: dict[str, Any] | None,
+    block: Sequence[int] | None,
+    shared_mem: int,
+) -> None:
+    if block is None or kwargs:
+        what = "no argument by name" if kwargs else "a block"
+        raise LaunchError(
+            f"a launch of CUDA C++ needs {what}",
+            hint="canopy.simulate(kernel, grid=(8,), args=(n, x, y), block=(256,))",
+        )
+    with kernel.own_launchers():
+        kernel(grid, tuple(block), args, shared_mem=shared_mem)
 
 
 @contextmanager

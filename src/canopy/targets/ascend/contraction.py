@@ -69,6 +69,8 @@ class _Evolution:
         self._known: dict[ir.Value, _Moving | None] = {}
 
     def of(self, value: ir.Value) -> _Moving | None:
+        if value.is_tile:
+            return None
         if value not in self._inside:
             return _Moving(poly_of(self._e.scalar(value)), Poly())
         if value not in self._known:

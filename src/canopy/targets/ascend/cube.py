@@ -26,7 +26,7 @@ from canopy.ir.types import (
     element_type,
     is_integer,
 )
-from canopy.targets.ascend import epilogue
+from canopy.targets.ascend import epilogue, resident
 from canopy.targets.ascend.buffers import OutOfSpaceError
 from canopy.targets.ascend.chip import Chip
 from canopy.targets.ascend.forms import Affine, Mask
@@ -67,6 +67,7 @@ __all__ = [
     "give_back",
     "goes_by_rows",
     "load_block",
+    "load_of",
     "multiply",
     "new_matrix",
     "stored_shape",
@@ -407,8 +408,8 @@ class _Product:
             right = rhs.load(((*outer, constant(k), Poly()), (*ones, depth, self._n)))
             part = Part(pieces, left, right, self._op)
             multiply(self._e, self._tiles, [part], trip + constant(k))
-            self._e.memory.free(left.matrix.buffer)
-            self._e.memory.free(right.matrix.buffer)
+            lhs.release(left)
+            rhs.release(right)
 
 
 @dataclass(frozen=True, slots=True)
@@ -550,7 +551,7 @@ def _nest(
 
 
 class _Operand:
-    """Where blocks of an operand come from: the user's array, or the workspace."""
+    """Where blocks of an operand come from: the user's array, the workspace, or L1."""
 
     def __init__(
         self, e: Emitter, op: ir.Dot, value: ir.Value, home: Buffer | None, is_own: bool
@@ -560,7 +561,7 @@ class _Operand:
 
     @classmethod
     def of(cls, e: Emitter, op: ir.Dot, value: ir.Value) -> _Operand:
-        if direct_load(e, value) is not None:
+        if resident.find(e, value) is not None or direct_load(e, value) is not None:
             return cls(e, op, value, None, False)
         if value in e.homes and e.homes[value].space is Space.WORKSPACE:
             return cls(e, op, value, e.homes[value], False)
@@ -578,13 +579,21 @@ class _Operand:
             source = e.slice_of(self._home, self._value.shape, box)
             e.emit(CopyMatrix(target=matrix, source=source, location=op.location))
             return Loaded(matrix)
-        load = _load_of(self._value)
+        held = resident.find(e, self._value)
+        if held is not None:
+            row, column = (start.number or 0 for start in box[0])
+            return Loaded(held.part(row, column, rows, columns), held.is_turned)
+        load = load_of(self._value)
         assert load is not None
         if load.result is not self._value:
             turned = _turned(box)
             found = load_block(e, load, turned)
             return replace(found, is_turned=not found.is_turned)
         return load_block(e, load, box)
+
+    def release(self, block: Loaded) -> None:
+        if resident.find(self._e, self._value) is None:
+            self._e.memory.free(block.matrix.buffer)
 
     def finish(self) -> None:
         if self._is_own and self._home is not None:
@@ -593,7 +602,7 @@ class _Operand:
 
 def direct_load(e: Emitter, value: ir.Value) -> ir.Load | None:
     """The load whose blocks can be copied to L1 as they stand in memory."""
-    load = _load_of(value)
+    load = load_of(value)
     if load is None or value in e.homes or load.result in e.homes:
         return None
     if load.mask is not None and e.forms.mask(load.mask) is None:
@@ -604,7 +613,7 @@ def direct_load(e: Emitter, value: ir.Value) -> ir.Load | None:
     return load if form is not None and adjacent_axis(form, load) is not None else None
 
 
-def _load_of(value: ir.Value) -> ir.Load | None:
+def load_of(value: ir.Value) -> ir.Load | None:
     """The load that an operand is, or of which it is the transpose."""
     op = value.op
     if isinstance(op, ir.Transpose):

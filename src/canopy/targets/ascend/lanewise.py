@@ -62,19 +62,59 @@ def elementwise(u: Unit, op: ir.Op, target: View, sources: Sequence[Operand]) ->
         case ir.MathCall():
             _math(u, op, target, sources)
         case ir.Fma():
-            product = u.temporary(target.shape, target.type)
-            kind = element_type(op.a.type)
-            _binary(u, ir.Mul, kind, product, sources[0], sources[1])
-            _binary(u, ir.Add, kind, target, product, sources[2])
+            _fma(u, element_type(op.a.type), target, sources)
         case ir.Clamp():
-            low = u.temporary(target.shape, target.type)
-            kind = element_type(op.source.type)
-            _binary(u, ir.Max, kind, low, sources[0], sources[1])
-            _binary(u, ir.Min, kind, target, low, sources[2])
+            _clamp(u, op, target, sources)
+        case ir.Min() | ir.Max() if op.propagate_nan and _is_float(target.type):
+            _extreme_or_nan(u, type(op), target, sources)
         case ir.Binary():
             _binary(u, type(op), element_type(op.lhs.type), target, *sources)
         case _:
             raise AwkwardError
+
+
+def _fma(u: Unit, kind: ElementType, target: View, sources: Sequence[Operand]) -> None:
+    """Narrow floats are multiplied exactly in f32; f32 itself rounds the product, too."""
+    wide = F32 if kind in (F16, BF16) else kind
+    assert isinstance(wide, ScalarType)
+    if wide != kind:
+        sources = [cast(u, source, wide) for source in sources]
+    product = u.temporary(target.shape, wide)
+    found = target if wide == kind else u.temporary(target.shape, wide)
+    _binary(u, ir.Mul, wide, product, sources[0], sources[1])
+    _binary(u, ir.Add, wide, found, product, sources[2])
+    if found is not target:
+        _cast_into(u, target, found)
+
+
+def _clamp(u: Unit, op: ir.Clamp, target: View, sources: Sequence[Operand]) -> None:
+    kind = element_type(op.source.type)
+    low = u.temporary(target.shape, target.type)
+    extreme = _extreme_or_nan if op.propagate_nan and _is_float(kind) else _extreme
+    extreme(u, ir.Max, low, sources[:2])
+    extreme(u, ir.Min, target, (low, sources[2]))
+
+
+def _is_float(type_: ElementType) -> bool:
+    return isinstance(type_, ScalarType) and type_.kind == "float"
+
+
+def _extreme(u: Unit, kind: type[ir.Op], target: View, sources: Sequence[Operand]) -> None:
+    _binary(u, kind, target.type, target, *sources)
+
+
+def _extreme_or_nan(u: Unit, kind: type[ir.Op], target: View, sources: Sequence[Operand]) -> None:
+    """The unit prefers numbers: lanes in which an operand is NaN take that operand."""
+    found = u.temporary(target.shape, target.type)
+    _extreme(u, kind, found, sources)
+    for source in sources:
+        if isinstance(source, Number) and not math.isnan(source.value):
+            continue
+        lanes = _lanes(u, source, target)
+        kept = u.temporary(target.shape, target.type)
+        select_by_bits(u, kept, _compared(u, "eq", lanes, lanes), found, lanes)
+        found = kept
+    u.e.move(u, target, found)
 
 
 def _view(operand: Operand) -> View:
@@ -356,10 +396,16 @@ def _arithmetic(u: Unit, name: str, target: View, left: Operand, right: Operand)
 
 def _quotient(u: Unit, target: View, left: Operand, right: Operand) -> None:
     """By a number whose inverse is exact: times the inverse. Else a block of it divides."""
-    if isinstance(right, Number) and right.value and math.frexp(abs(right.value))[0] == 0.5:
+    if isinstance(right, Number) and _has_inverse(right.value, target.type):
         u.call("Muls", target, [_view(left)], [Number(1.0 / right.value, right.type)])
         return
     u.call("Div", target, [_block(u, left, target), _block(u, right, target)])
+
+
+def _has_inverse(value: float, type_: ElementType) -> bool:
+    """Whether a number is a power of two, and it and its inverse are normal."""
+    mantissa, exponent = math.frexp(abs(value))
+    return mantissa == 0.5 and abs(exponent - 1) <= (14 if type_ == F16 else 126)
 
 
 def _block(u: Unit, operand: Operand, like: View) -> View:

@@ -18,19 +18,18 @@ from typing import Any
 
 from canopy import ir
 from canopy.errors import Location, UnsupportedError
-from canopy.ir.interpreter.origins import pointer_origins
 from canopy.ir.types import (
     BOOL,
-    F64,
     I32,
     I64,
     ElementType,
-    ScalarType,
     element_type,
     is_pointer,
 )
 from canopy.passes import pipeline
-from canopy.targets.ascend import cube, epilogue, hardware, moves
+from canopy.targets.ascend import cube, epilogue, hardware, moves, resident
+from canopy.targets.ascend.addends import add_on_vector_cores
+from canopy.targets.ascend.arrays import array_groups
 from canopy.targets.ascend.buffers import Allocator, OutOfSpaceError
 from canopy.targets.ascend.chip import Chip
 from canopy.targets.ascend.contraction import contraction
@@ -39,7 +38,6 @@ from canopy.targets.ascend.forms import Affine, Forms, Mask
 from canopy.targets.ascend.merging import Merging, merge_programs
 from canopy.targets.ascend.merging_costs import ONE
 from canopy.targets.ascend.npu import (
-    ALL_GLOBAL,
     Assign,
     Branch,
     Buffer,
@@ -60,6 +58,7 @@ from canopy.targets.ascend.npu import (
     WhileLoop,
     walk,
 )
+from canopy.targets.ascend.own_ops import Unwritten
 from canopy.targets.ascend.plan import Plan, tile_bytes
 from canopy.targets.ascend.pull import (
     ELEMENTWISE,
@@ -68,7 +67,9 @@ from canopy.targets.ascend.pull import (
     box_of,
     dense_strides,
 )
+from canopy.targets.ascend.refused import refuse_unsupported
 from canopy.targets.ascend.scalars import Number, Poly, Register, Scalar, constant, poly_of
+from canopy.targets.ascend.turns import take_turns
 from canopy.targets.ascend.unit import Unit
 from canopy.targets.ascend.unwrap import unwrap
 
@@ -87,12 +88,13 @@ def lower_kernel(
     """
     if prepare:
         kernel = pipeline.run(kernel)
-    _check_types(kernel, chip)
-    kernel = unwrap(kernel)
-    program = _lowered(kernel, chip, dict(groups or {}))
-    merging = merge_programs(kernel, chip)
+    refuse_unsupported(kernel, chip)
+    kernel = add_on_vector_cores(unwrap(kernel))
+    given = dict(groups or {})
+    program = _lowered(take_turns(kernel, array_groups(kernel, given)), chip, given)
+    merging = merge_programs(kernel, chip) if program.contractions else None
     if merging is not None:
-        program.merged = _merged(merging, chip, dict(groups or {}))
+        program.merged = _merged(merging, chip, given)
     return program
 
 
@@ -117,35 +119,15 @@ def _lowered(
 def _merged(merging: Merging, chip: Chip, groups: dict[str, str]) -> Merged | None:
     """The program of a unit; None where its sums do not stay on the cube after all."""
     ops = merging.kernel.body.ops
-    rare = frozenset(op for op in ops if isinstance(op, ir.If))
+    edges = next(op for op in ops if isinstance(op, ir.If))
+    sums = next(op for op in ops if isinstance(op, ir.For))
     try:
-        program = _lowered(merging.kernel, chip, groups, rare)
+        program = _lowered(merging.kernel, chip, groups, frozenset({edges}))
     except UnsupportedError:
         return None
-    if not all(op in program.contractions for op in ops if isinstance(op, ir.For)):
+    if sums not in program.contractions:
         return None
     return Merged(program, merging.unit, merging.cost, ONE)
-
-
-def _check_types(kernel: ir.Kernel, chip: Chip) -> None:
-    values = [(p.value, kernel.location) for p in kernel.parameters]
-    for op in ir.walk(kernel.body.ops):
-        values += [(result, op.location) for result in op.results]
-    for value, location in values:
-        element = element_type(value.type)
-        if element == F64:
-            raise UnsupportedError(
-                f"{chip.name} has no float64",
-                location=location,
-                hint="compute in float32, or run this kernel with --target cpu",
-            )
-        is_float8 = isinstance(element, ScalarType) and (element.kind, element.bits) == ("float", 8)
-        if is_float8 and chip.architecture < 3510:
-            raise UnsupportedError(
-                f"{chip.name} has no 8-bit floats ({element})",
-                location=location,
-                hint="use float16 or bfloat16",
-            )
 
 
 class Emitter:
@@ -165,6 +147,8 @@ class Emitter:
         self.chip = chip
         self.memory = Allocator(chip)
         self.homes: dict[ir.Value, Buffer] = {}
+        self.residents: dict[ir.Value, cube.Loaded] = {}  # operands of products that stay in L1
+        self._dying: set[ir.Value] = set()  # what the op that is emitted reads as the last one
         self.temporaries: dict[tuple[Space, int], Buffer] = {}
         self.multiples: dict[Register, int] = {}  # what registers always are multiples of
         self.notes: list[str] = []
@@ -172,8 +156,7 @@ class Emitter:
         self.scalars: dict[ir.Value, Scalar] = {}
         self._list: list[Instruction] = []
         self._scratch: dict[ir.Op, Buffer] = {}
-        self._groups = groups
-        self._origins = pointer_origins(kernel)
+        self.group = array_groups(kernel, groups)  # the user's array that a pointer points into
         self.accumulators: dict[ir.Value, cube.Accumulator] = {}
         self.products: dict[ir.Store, cube.Accumulator] = {}  # in L0C until they are stored
         self._parameters = tuple(self.register(p.value.type, p.name) for p in kernel.parameters)
@@ -240,17 +223,6 @@ class Emitter:
         assert isinstance(register, Register)
         return register
 
-    def group(self, pointer: ir.Value) -> str:
-        """The user's array that a pointer points into."""
-        origins = self._origins.get(pointer, frozenset({None}))
-        if len(origins) != 1:
-            return ALL_GLOBAL
-        (origin,) = origins
-        if origin is None:
-            return ALL_GLOBAL
-        names = [p.name for p in self.kernel.parameters if p.value is origin]
-        return self._groups.get(names[0], names[0]) if names else f"scratch {id(origin)}"
-
     # ---- emission
 
     def unsupported(self, op: ir.Op, what: str, hint: str = "") -> UnsupportedError:
@@ -273,8 +245,8 @@ class Emitter:
 
     def is_aligned(self, view: View) -> bool:
         """Whether a view of the unified buffer starts at a block of 32 bytes."""
-        offset = view.offset.scaled(view.type.bytes)
-        return hardware.multiple(offset, self.multiples) % self.chip.ub_block_bytes == 0
+        start = view.offset.scaled(view.type.bytes) + constant(view.buffer.address)
+        return hardware.multiple(start, self.multiples) % self.chip.ub_block_bytes == 0
 
     def scalar_loop(self, op: ir.Op | Instruction) -> None:
         """Notes that lanes go one by one."""
@@ -306,7 +278,10 @@ class Emitter:
         return buffer
 
     def free_home(self, value: ir.Value) -> None:
-        self.memory.free(self.homes.pop(value))
+        self.residents.pop(value, None)
+        home = self.homes.pop(value)
+        if home not in self.homes.values():
+            self.memory.free(home)
 
     def slice(self, value: ir.Value, box: Box) -> View:
         """A box of a kept value in its home."""
@@ -424,6 +399,7 @@ class Emitter:
                 last[value] = position
         for position, op in enumerate(region.ops):
             before = set(self.homes)
+            self._dying = {v for v in made_here if last.get(v) == position}
             if op.is_terminator:
                 end()
             else:
@@ -464,6 +440,8 @@ class Emitter:
                 self._scratch_memory(op)
             case ir.Barrier() | ir.Fence() | ir.ProgramId() | ir.NumPrograms():
                 pass  # one program is one thread of execution
+            case Unwritten():
+                pass
             case ir.Split() if not op.results[0].is_tile:
                 self._split_pair(op)
             case ir.Load() if not op.result.is_tile:
@@ -494,14 +472,35 @@ class Emitter:
 
     def _keep(self, value: ir.Value, op: ir.Op) -> None:
         """Computes an inline value into a home."""
-        home = self.memory.allocate(
-            self.plan.home(value),
-            math.prod(value.shape),
-            element_type(value.type),
-            value.name or "v",
-        )
+        if resident.keep(self, value):
+            return
+        home = self._place_of_next(value, op)
+        if home is None:
+            home = self.memory.allocate(
+                self.plan.home(value),
+                math.prod(value.shape),
+                element_type(value.type),
+                value.name or "v",
+            )
         self.compute_into(value, home, op)
         self.homes[value] = home
+
+    def _place_of_next(self, value: ir.Value, op: ir.Op) -> Buffer | None:
+        """The home of what a loop carries, for the value that the next trip is given: where ``op``,
+        which makes it, and all behind it do not read that of this trip."""
+        loop, number = self.plan.carried.get(value, (None, 0))
+        arg = loop.body.args[1 + number] if loop is not None else None
+        if loop is None or arg is None or op not in loop.body.ops:
+            return None
+        home = self.homes.get(arg)
+        if home is None or home.space is not self.plan.home_carried(loop, number):
+            return None
+        behind = loop.body.ops[loop.body.ops.index(op) + 1 :]
+        given = loop.body.terminator.operands
+        others = [v for n, v in enumerate(given) if n != number and v.is_tile]
+        read = self.plan.deps_of((*op.operands, *others))
+        is_read = arg in read or any(arg in self.plan.reads(later) for later in behind[:-1])
+        return None if is_read else home
 
     def compute_into(self, value: ir.Value, home: Buffer, op: ir.Op) -> None:
         """All lanes of ``value`` into a buffer, strip by strip."""
@@ -871,13 +870,27 @@ class Emitter:
             if not arg.is_tile:
                 self._copy_scalar(self.scalar(source), self.target_register(arg), op)
                 continue
-            large = tile_bytes(arg) > self.plan.limit
-            space = Space.WORKSPACE if large else Space.UB
+            if self._takes_over(op, source):
+                self.homes[arg] = self.homes.pop(source)
+                continue
+            in_loop = self.plan.home_carried(op, number) if isinstance(op, ir.For) else None
             home = self.memory.allocate(
-                space, math.prod(arg.shape), element_type(arg.type), arg.name or "carried"
+                in_loop or self.plan.home(arg),
+                math.prod(arg.shape),
+                element_type(arg.type),
+                arg.name or "carried",
             )
-            self.compute_into(source, home, op)
+            if not isinstance(source.op, Unwritten):
+                self.compute_into(source, home, op)
             self.homes[arg] = home
+
+    def _takes_over(self, op: ir.Op, source: ir.Value) -> bool:
+        """Whether nobody reads an initial value but as what the loop carries."""
+        if source not in self._dying or source not in self.homes or source in self.residents:
+            return False
+        inside = [inner.operands for region in op.regions for inner in ir.walk(region.ops)]
+        read = self.plan.deps_of(value for operands in inside for value in operands)
+        return source not in read and op.operands.count(source) == 1
 
     def _copy_scalar(self, source: Scalar, target: Register, op: ir.Op) -> None:
         if source != target:
@@ -914,7 +927,7 @@ class Emitter:
         scalars: list[tuple[Scalar, Register]] = []
         for number in carried:
             value, arg = values[number], args[number]
-            if value is arg:
+            if value is arg or (arg.is_tile and self.homes.get(value) == self.homes[arg]):
                 continue
             if not arg.is_tile:
                 scalars.append((self.scalar(value), self.target_register(arg)))

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 from canopy import ir
@@ -108,11 +109,13 @@ def reduce(u: Unit, op: ir.Reduce, vector: Vector) -> None:
 
 
 def _simple(op: ir.Reduce) -> type[ir.Op] | None:
-    """The op of a region that is one op on both its arguments."""
+    """The op of a region that is one op on both its arguments, where a number beats a NaN."""
     if len(op.combine.ops) != 2 or len(op.sources) != 1:
         return None
     inner = op.combine.ops[0]
     if type(inner) not in _FOLDS and not isinstance(inner, ir.Mul | ir.And | ir.Or | ir.Xor):
+        return None
+    if getattr(inner, "propagate_nan", False):
         return None
     return type(inner) if {*inner.operands} == {*op.combine.args} else None
 
@@ -222,9 +225,14 @@ def _finish_inner(
     rows = math.prod(views[0].shape[:axis])
     lanes = views[0].shape[axis]
     if any(rows * v.type.bytes % _BLOCK for v in views) or any(v.type.bytes == 1 for v in views):
+        rest = replace(op, sources=tuple(_value_like(view) for view in views))
         u.e.append(
             LaneLoop(
-                op=op, targets=tuple(targets), sources=tuple(views), axis=axis, location=u.location
+                op=rest,
+                targets=tuple(targets),
+                sources=tuple(views),
+                axis=axis,
+                location=u.location,
             )
         )
         u.e.scalar_loop(op)
@@ -240,6 +248,10 @@ def _finish_inner(
     if not all(is_dense(target) for target in targets):
         raise AwkwardError
     _halved(u, op, _simple(op), flat, turned, 0, are_own=True)
+
+
+def _value_like(view: View) -> ir.Value:
+    return ir.Value(ir.types.TileType(view.shape, view.type))
 
 
 def _slice(view: View, axis: int, first: int, count: int, drop: bool = False) -> View:

@@ -43,6 +43,7 @@ class Plan:
         self._deps: dict[ir.Value, frozenset[ir.Value]] = {}
         self._block_of: dict[ir.Value, int] = {}
         self._users: dict[ir.Value, list[tuple[int, int, ir.Op]]] = {}
+        self.carried: dict[ir.Value, tuple[ir.For, int]] = {}  # what a trip yields, and as what
         self._blocks: list[list[ir.Op]] = []
         self._visit(kernel.body)
         for block in reversed(self._blocks):
@@ -56,6 +57,9 @@ class Plan:
                 self._block_of[result] = number
             for operand in op.operands:
                 self._users.setdefault(operand, []).append((number, position, op))
+            if isinstance(op, ir.For):
+                for place, value in enumerate(op.body.terminator.operands):
+                    self.carried[value] = op, place
             if isinstance(op, ir.For | ir.While | ir.If):
                 for inner in op.regions:
                     self._visit(inner)
@@ -92,6 +96,7 @@ class Plan:
                 found.add(place if number == here else -1)
                 continue
             is_kept |= _wants_whole(user, value)
+            is_kept |= value in self.carried and self._is_for_products(value)
             through = [r for r in user.results if r in roots]
             if through and not isinstance(user, _OWN_ROOTS):
                 found.update(*(roots[result] for result in through))
@@ -99,8 +104,8 @@ class Plan:
                 found.add(place)
         last = max(found, default=position)
         if isinstance(op, ir.Load):
-            between = [e for place, e in effects.items() if position < place <= last]
-            is_kept |= any(self._may_overwrite(effect, op) for effect in between)
+            between = [(p, effect) for p, effect in effects.items() if position < p <= last]
+            is_kept |= any(self._may_overwrite(effect, op, p == last) for p, effect in between)
         if len(found) > 1 and not is_kept:
             is_kept = tile_bytes(value) <= self.limit or isinstance(op, _COSTLY)
         if is_kept and found:
@@ -108,14 +113,15 @@ class Plan:
         if value not in self.kept:
             roots[value] = found
 
-    def _may_overwrite(self, effect: ir.Op, load: ir.Load) -> bool:
-        """Whether an op may write what the load reads; a store of a strip to its own place comes
-        behind the load of that strip."""
+    def _may_overwrite(self, effect: ir.Op, load: ir.Load, is_last: bool) -> bool:
+        """Whether an op may write what the load reads before its last use; a store that is this
+        use comes, strip by strip, behind the load from its own place."""
         for op in ir.walk([effect]):
             if isinstance(op, ir.Store | ir.AtomicRmw | ir.AtomicCas):
                 groups = {self._group(op.pointer), self._group(load.pointer)}
                 is_apart = len(groups) == 2 and ALL_GLOBAL not in groups
-                if not is_apart and not (op is effect and self._is_same_place(op, load)):
+                is_own = op is effect and is_last and self._is_same_place(op, load)
+                if not is_apart and not is_own:
                     return True
             elif isinstance(op, _EFFECTS):
                 return True
@@ -126,15 +132,50 @@ class Plan:
             return False
         forms = [self._forms.affine(pointer) for pointer in (op.pointer, load.pointer)]
         is_one_width = element_type(op.value.type).bytes == load.type.bytes
-        return forms[0] is not None and forms[0] == forms[1] and is_one_width
+        if forms[0] is None or forms[0] != forms[1] or not is_one_width:
+            return False
+        steps = zip(forms[0].steps, op.pointer.shape, strict=True)
+        return all(step.terms or extent == 1 for step, extent in steps)  # a place for each lane
 
     # ---- what the emitter asks
 
     def home(self, value: ir.Value) -> Space:
-        users = [user for _, _, user in self._users.get(value, ())]
-        only_dots = bool(users) and all(isinstance(u, ir.Dot) and u.acc is not value for u in users)
         is_large = tile_bytes(value) > self.limit
-        return Space.WORKSPACE if only_dots or is_large else Space.UB
+        return Space.WORKSPACE if is_large or self._is_for_products(value) else Space.UB
+
+    def home_carried(self, loop: ir.For, number: int) -> Space:
+        """Of what a loop carries."""
+        arg, result = loop.body.args[1 + number], loop.results[number]
+        is_large = tile_bytes(arg) > self.limit
+        for_products = self._is_for_products(arg, result)
+        return Space.WORKSPACE if is_large or for_products else Space.UB
+
+    def _is_for_products(self, *values: ir.Value) -> bool:
+        """Whether products alone read a value, also where loops carry it to them."""
+        pending, seen, is_read = [*values], {*values}, False
+        while pending:
+            current = pending.pop()
+            for user in self.users(current):
+                through = self._through_loop(user, current)
+                if through is None:
+                    is_read = True
+                    if not isinstance(user, ir.Dot) or user.acc is current:
+                        return False
+                for following in through or ():
+                    if following not in seen:
+                        seen.add(following)
+                        pending.append(following)
+        return is_read
+
+    def _through_loop(self, user: ir.Op, value: ir.Value) -> list[ir.Value] | None:
+        """What a value becomes where its user is a loop; None where it is another."""
+        if isinstance(user, ir.For):
+            places = [n for n, initial in enumerate(user.initial) if initial is value]
+            return [v for n in places for v in (user.body.args[1 + n], user.results[n])]
+        if isinstance(user, ir.Yield) and value in self.carried:
+            loop, place = self.carried[value]
+            return [loop.body.args[1 + place], loop.results[place]]
+        return None
 
     def is_used(self, value: ir.Value) -> bool:
         return bool(self._users.get(value))

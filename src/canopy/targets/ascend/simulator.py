@@ -129,7 +129,7 @@ class Simulator:
         program = self._program
         self._chip = chip
         opaque = any(
-            isinstance(op, ir.Bitcast) and ir.types.is_pointer(op.result.type)
+            isinstance(op, ir.Bitcast | ir.Load) and ir.types.is_pointer(op.result.type)
             for op in ir.walk(program.kernel.body.ops)
         )
         launch = Interpreter(program.kernel, args, grid, check=not opaque)  # binds the arguments
@@ -586,8 +586,10 @@ class Simulator:
             return
         sources, target = vector_unit.spans(call, shape, self._registers)
         step = self._order.step(Pipe.V)
+        pads = target[2] > target[0].buffer.end  # lanes behind the last one meet such lanes
         for local, first, end in sources:
-            self._touch_bytes(call, Pipe.V, step, local.buffer, first, end, False)
+            last = min(end, local.buffer.end) if pads else end
+            self._touch_bytes(call, Pipe.V, step, local.buffer, first, last, False)
         local, first, end = target
         self._touch_bytes(call, Pipe.V, step, local.buffer, first, end, True)
         kind = (call.sources[-1] if call.sources else call.target).type
