@@ -66,6 +66,9 @@ class Allocator:
                 return address
         raise OutOfSpaceError(space, size)
 
+    def size(self, space: Space) -> int:
+        return self._sizes[space]
+
     def room(self, space: Space) -> int:
         """Bytes that are free."""
         return self._sizes[space] - sum(end - first for first, end in self._live[space])

@@ -21,7 +21,7 @@ from canopy import ir
 from canopy.ir.types import I64, element_type
 from canopy.targets.ascend import cube
 from canopy.targets.ascend.forms import Affine, Mask
-from canopy.targets.ascend.npu import Assign, Branch, Limit, Loop
+from canopy.targets.ascend.npu import Assign, Branch, Buffer, Limit, Loop, Matrix, Space
 from canopy.targets.ascend.plan import tile_bytes
 from canopy.targets.ascend.scalars import Poly, Register, constant, poly_of
 
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 __all__ = ["contraction"]
 
-_MOST_DEPTH = 512  # lanes of one copy: rows of 1 KB of f16
 _SCALAR_OPS = (ir.Binary, ir.Cast, ir.Offset, ir.Constant, ir.Compare, ir.Select, ir.Clamp)
 
 
@@ -312,13 +311,7 @@ class _Emission:
         m, self._depth = product.lhs.shape
         lanes = m * len(self._lefts) + product.rhs.shape[1] * len(self._rights)
         width = element_type(product.lhs.type).bytes
-        half = e.chip.l1_bytes // 2
-        self._trips = 1
-        while (
-            self._depth * self._trips * 2 <= _MOST_DEPTH
-            and lanes * self._depth * self._trips * 2 * width <= half
-        ):
-            self._trips *= 2
+        self._trips = cube.trips_of_a_copy(e.chip, lanes, self._depth, width)
         tiles = cube.choose_tiles(e.chip, product)
         self._tiles = cube.deeper(e.chip, tiles, self._depth * self._trips, width)
 
@@ -386,30 +379,69 @@ class _Emission:
         )
 
     def _one(self, block: Poly) -> None:
-        """A block of trips: a copy per operand, and the products."""
-        e = self._e
-        lefts = {operand: self._load(operand, block) for operand in self._lefts}
-        rights = {operand: self._load(operand, block) for operand in self._rights}
+        """A block of trips: copies of the operands, and the products. What goes to L0 again and
+        again is copied first: it is free last, and waiting for that waits for all."""
+        e, product = self._e, self._sums[0].product
+        held: list[Buffer] = []
+        m, n = product.result.shape
+        sides = [self._lefts, self._rights]
+        if cube.goes_by_rows(self._tiles, m * len(self._lefts), n * len(self._rights)):
+            sides.reverse()
+        loaded = {side[0]: self._load_all(side, block, held) for side in sides}
+        lefts, rights = loaded[self._lefts[0]], loaded[self._rights[0]]
         parts = [
             cube.Part(s.held.pieces, lefts[s.left], rights[s.right], s.product) for s in self._sums
         ]
         cube.multiply(e, self._tiles, parts, block)
-        for loaded in (*lefts.values(), *rights.values()):
-            e.memory.free(loaded.matrix.buffer)
+        for buffer in held:
+            e.memory.free(buffer)
 
-    def _load(self, operand: _Block, block: Poly) -> cube.Loaded:
+    def _load_all(
+        self, operands: list[_Block], block: Poly, held: list[Buffer]
+    ) -> dict[_Block, cube.Loaded]:
+        """Left or right operands, side by side in one buffer of L1 where their fractals allow:
+        its events stand for all of them."""
+        shapes = {self._stored(operand) for operand in operands}
+        (rows, columns), is_down = next(iter(shapes))
+        kind = operands[0].load.type
+        is_whole = rows % 16 == 0 if is_down else columns * kind.bytes % 32 == 0
+        if len(operands) == 1 or len(shapes) > 1 or not is_whole:
+            loaded = {operand: self._load(operand, block) for operand in operands}
+            held += [one.matrix.buffer for one in loaded.values()]
+            return loaded
+        count = len(operands)
+        all_rows, all_columns = (rows * count, columns) if is_down else (rows, columns * count)
+        matrix = cube.new_matrix(self._e, Space.L1, "NZ", all_rows, all_columns, kind)
+        held.append(matrix.buffer)
+        places = [(rows * n, 0) if is_down else (0, columns * n) for n in range(count)]
+        return {
+            operand: self._load(operand, block, matrix.part(*place, rows, columns))
+            for operand, place in zip(operands, places, strict=True)
+        }
+
+    def _stored(self, operand: _Block) -> tuple[tuple[int, int], bool]:
+        """The shape of a block in L1, and whether others go below it; else beside it."""
+        stored = cube.stored_shape(operand.form, operand.load, self._shape(operand))
+        is_turned = cube.adjacent_axis(operand.form, operand.load) == -2
+        return stored, (operand.axis == 1) != is_turned
+
+    def _shape(self, operand: _Block) -> tuple[int, ...]:
+        shape = list(operand.load.pointer.shape)
+        shape[operand.axis] *= self._trips
+        return tuple(shape)
+
+    def _load(self, operand: _Block, block: Poly, into: Matrix | None = None) -> cube.Loaded:
         trip = block.scaled(self._trips)
         base = operand.form.base + trip * operand.step
         limits = [
             replace(limit, base=limit.base + trip * moved)
             for limit, moved in zip(operand.mask.limits, operand.bases, strict=True)
         ]
-        shape = list(operand.load.pointer.shape)
-        shape[operand.axis] *= self._trips
+        shape = self._shape(operand)
         if self._trips > 1:  # what lies behind the last trip
             end = self._count.scaled(self._depth)
             limits.append(Limit(operand.axis, 1, block.scaled(shape[operand.axis]) - end))
-        box = ((Poly(),) * 2, tuple(shape))
+        box = ((Poly(),) * 2, shape)
         form = replace(operand.form, base=base)
-        found = cube.load_block(self._e, operand.load, box, form, Mask(tuple(limits)))
+        found = cube.load_block(self._e, operand.load, box, form, Mask(tuple(limits)), into)
         return replace(found, is_turned=found.is_turned != operand.is_turned)

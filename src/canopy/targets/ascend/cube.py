@@ -58,17 +58,24 @@ __all__ = [
     "Loaded",
     "Part",
     "accumulators",
+    "adjacent_axis",
     "choose_tiles",
+    "cycles",
     "deeper",
     "direct_load",
     "dot",
     "give_back",
+    "goes_by_rows",
     "load_block",
     "load_of",
     "multiply",
+    "new_matrix",
+    "stored_shape",
+    "trips_of_a_copy",
 ]
 
 _TYPES = (F16, BF16, F32, I8)
+_MOST_DEPTH = 512  # lanes of one copy: rows of 1 KB of f16
 
 
 @dataclass(slots=True)
@@ -141,12 +148,22 @@ class Pieces:
 
 
 def new_matrix(
-    e: Emitter, space: Space, layout: str, rows: int, columns: int, kind: ElementType
+    e: Emitter,
+    space: Space,
+    layout: str,
+    rows: int,
+    columns: int,
+    kind: ElementType,
+    halves: bool = False,
 ) -> Matrix:
+    """``halves``: it begins at one of the two halves of its memory, which take turns: more parts
+    would need more events."""
     buffer = Buffer(space, 0, rows * columns, kind, "")
     matrix = Matrix(buffer, layout, rows, columns, rows, columns)
     lanes = matrix.padded[0] * matrix.padded[1]
-    return replace(matrix, buffer=e.memory.allocate(space, lanes, kind, space.value.lower()))
+    half = e.memory.size(space) // 2 // kind.bytes if halves else lanes
+    made = e.memory.allocate(space, max(lanes, half), kind, space.value.lower())
+    return replace(matrix, buffer=replace(made, lanes=lanes))
 
 
 def accumulators(e: Emitter, op: ir.For) -> dict[int, Accumulator]:
@@ -297,7 +314,7 @@ def _best_tiles(chip: Chip, m: int, n: int, k: int, width: int) -> Tiles:
             if not depth:
                 continue
             tiles = Tiles(rows, columns, depth, l1_depth)
-            found = _cycles(chip, tiles, m, n, k, width)
+            found = cycles(chip, tiles, m, n, k, width)
             if best is None or found < best[0]:
                 best = found, tiles
     if best is None:
@@ -320,15 +337,25 @@ def deeper(chip: Chip, tiles: Tiles, depth: int, width: int) -> Tiles:
     return Tiles(tiles.rows, tiles.columns, fitting, depth)
 
 
-def _cycles(chip: Chip, tiles: Tiles, m: int, n: int, k: int, width: int) -> float:
+def trips_of_a_copy(chip: Chip, lanes: int, depth: int, width: int) -> int:
+    """How many trips of a loop make one copy, where L1 holds two of each: ``lanes`` are the rows
+    and columns of all operands together."""
+    trips = 1
+    while (
+        depth * trips * 2 <= _MOST_DEPTH and lanes * depth * trips * 2 * width <= chip.l1_bytes // 2
+    ):
+        trips *= 2
+    return trips
+
+
+def cycles(chip: Chip, tiles: Tiles, m: int, n: int, k: int, width: int) -> float:
     """Of one product in these tiles: the busier of the cube and the copies to L0."""
     rows, columns, depth = m // tiles.rows, n // tiles.columns, k // tiles.depth
     unit = max(32 // width, 1)
     rate = chip.cube_macs_per_cycle_f16 * (2 / width if width < 4 else 1 / 4)
     macs = _up(tiles.rows) * _up(tiles.columns) * (-(-tiles.depth // unit) * unit)
     multiplying = rows * columns * depth * (chip.cube_start_cycles + macs / rate)
-    is_by_rows = m + rows * n <= n + columns * m  # as `multiply` decides
-    loads = depth * (rows * (1 + columns) if is_by_rows else columns * (1 + rows))
+    loads = depth * (rows if goes_by_rows(tiles, m, n) else columns) + depth * rows * columns
     bytes_ = min(m + rows * n, n + columns * m) * k * width
     loading = loads * chip.cube_start_cycles + bytes_ / chip.l1_to_l0_bytes_per_cycle
     return max(multiplying, loading) + min(multiplying, loading) / 16
@@ -408,6 +435,11 @@ class Part:
     op: ir.Dot
 
 
+def goes_by_rows(tiles: Tiles, m: int, n: int) -> bool:
+    """Whether rows go to L0 once and columns again for each of them; else the other way round."""
+    return m + m // tiles.rows * n <= n + n // tiles.columns * m
+
+
 class _Stripe(NamedTuple):
     """Rows (or columns) of a block in L1 that go through L0 at once."""
 
@@ -425,7 +457,7 @@ def multiply(e: Emitter, tiles: Tiles, parts: Sequence[Part], first: Poly) -> No
     by_pair = {(part.left, part.right): part for part in parts}
     rows, columns = _stripes(parts, False), _stripes(parts, True)
     heights, widths = (sum(s.extent for s in stripes) for stripes in (rows, columns))
-    is_by_rows = heights + len(rows) * widths <= widths + len(columns) * heights
+    is_by_rows = goes_by_rows(tiles, heights, widths)
     outer, inner = (rows, columns) if is_by_rows else (columns, rows)
     for k in range(0, depths, tiles.depth):
         span = k, min(tiles.depth, depths - k)
@@ -473,7 +505,7 @@ def _to_l0(e: Emitter, stripe: _Stripe, span: tuple[int, int], op: ir.Dot) -> Ma
     else:
         space, layout, shape = Space.L0A, "zZ", (stripe.extent, depth)
         source = block.part(stripe.start, k, *shape)
-    target = new_matrix(e, space, layout, *shape, source.type)
+    target = new_matrix(e, space, layout, *shape, source.type, halves=True)
     turned = block.is_turned
     e.emit(LoadMatrix(target=target, source=source, transpose=turned, location=op.location))
     return target
@@ -609,10 +641,22 @@ def adjacent_axis(form: Affine, load: ir.Load) -> int | None:
     return None
 
 
+def stored_shape(form: Affine, load: ir.Load, shape: tuple[int, ...]) -> tuple[int, int]:
+    """Rows and columns of a block of an operand in L1, which has them in the order of memory."""
+    rows, columns = shape[-2:]
+    return (columns, rows) if adjacent_axis(form, load) == -2 else (rows, columns)
+
+
 def load_block(
-    e: Emitter, load: ir.Load, box: Box, form: Affine | None = None, mask: Mask | None = None
+    e: Emitter,
+    load: ir.Load,
+    box: Box,
+    form: Affine | None = None,
+    mask: Mask | None = None,
+    into: Matrix | None = None,
 ) -> Loaded:
-    """A block of the user's array to L1, its rows in the order of memory."""
+    """A block of the user's array to L1, its rows in the order of memory; ``into`` a part of a
+    matrix there, or a matrix of its own."""
     form = form or e.forms.affine(load.pointer)
     assert form is not None
     if mask is None:
@@ -621,7 +665,6 @@ def load_block(
     is_turned = adjacent_axis(form, load) == -2
     outer = len(box[1]) - 2
     order = (outer + 1, outer) if is_turned else (outer, outer + 1)
-    rows, columns = (box[1][axis] for axis in order)
     places = {axis: number for number, axis in enumerate(order)}
     limits = tuple(
         Limit(places[limit.axis], limit.factor, limit.base)
@@ -629,7 +672,8 @@ def load_block(
         else Limit(None, 0, limit.base)
         for limit in shifted_limits(mask, box[0])
     )
-    matrix = new_matrix(e, Space.L1, "NZ", rows, columns, load.type)
+    rows, columns = stored_shape(form, load, box[1])
+    matrix = into or new_matrix(e, Space.L1, "NZ", rows, columns, load.type)
     e.emit(
         CopyMatrix(
             target=matrix,

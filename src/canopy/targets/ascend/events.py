@@ -268,7 +268,7 @@ class _Ordering:
                     return replace(made, body=body, seamless=made.used)
                 around = [*made.before, *body, *made.after]
                 late = _merged(made.late, lasting)
-                return _Ordered([], around, [], made.used, late, made.used)
+                return _Ordered([], around, [], made.used, late, made.used, made.passing)
             case Branch():
                 return self._arms(instruction, taken, is_lasting, never)
             case WhileLoop():
@@ -297,7 +297,8 @@ class _Ordering:
             if body:
                 body = [Barrier(location=branch.location), *body, Barrier(location=branch.location)]
             made: list[Instruction] = [replace(branch, then_body=one.body, else_body=body)]
-            return replace(one, body=made, passing=_merged(one.passing, rare.used))
+            over = _merged(rare.used, rare.passing)
+            return replace(one, body=made, passing=_merged(one.passing, over))
         other = self.block(branch.else_body, held, is_lasting=is_lasting, never=never)
         return _Ordered(
             [*one.before, *other.before],

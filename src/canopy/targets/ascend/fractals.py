@@ -44,11 +44,21 @@ def load(memory: Array, matrix: Matrix) -> Array:
 
 
 def store(memory: Array, matrix: Matrix, content: Array) -> None:
-    """Writes all of a matrix; what pads it to whole fractals becomes zero."""
+    """Writes a matrix, or a part of one that begins at a fractal; what pads it to whole fractals
+    becomes zero."""
     blocks = _blocks(memory, matrix)
-    if content.shape == matrix.padded:
+    padded = matrix.padded
+    if content.shape == padded:
         blocks[...] = content.reshape(blocks.shape)
         return
-    whole = np.zeros(matrix.padded, content.dtype)
-    whole[: content.shape[0], : content.shape[1]] = content
+    is_part = (matrix.stored_rows, matrix.stored_columns) != content.shape
+    whole = blocks.reshape(padded) if is_part else np.zeros(padded, content.dtype)
+    first = matrix.row, matrix.column
+    units = matrix.units
+    end = [
+        min(start + -(-extent // unit) * unit, most)
+        for start, extent, unit, most in zip(first, content.shape, units, padded, strict=True)
+    ]
+    whole[first[0] : end[0], first[1] : end[1]] = 0
+    whole[first[0] : first[0] + content.shape[0], first[1] : first[1] + content.shape[1]] = content
     blocks[...] = whole.reshape(blocks.shape)

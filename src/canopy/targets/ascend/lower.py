@@ -35,6 +35,8 @@ from canopy.targets.ascend.chip import Chip
 from canopy.targets.ascend.contraction import contraction
 from canopy.targets.ascend.events import add_events
 from canopy.targets.ascend.forms import Affine, Forms, Mask
+from canopy.targets.ascend.merging import Merging, merge_programs
+from canopy.targets.ascend.merging_costs import ONE
 from canopy.targets.ascend.npu import (
     Assign,
     Branch,
@@ -46,6 +48,7 @@ from canopy.targets.ascend.npu import (
     LaneMemory,
     Limit,
     Loop,
+    Merged,
     Move,
     Program,
     ReadLane,
@@ -87,11 +90,21 @@ def lower_kernel(
         kernel = pipeline.run(kernel)
     refuse_unsupported(kernel, chip)
     kernel = add_on_vector_cores(unwrap(kernel))
-    kernel = take_turns(kernel, array_groups(kernel, groups or {}))
+    given = dict(groups or {})
+    program = _lowered(take_turns(kernel, array_groups(kernel, given)), chip, given)
+    merging = merge_programs(kernel, chip) if program.contractions else None
+    if merging is not None:
+        program.merged = _merged(merging, chip, given)
+    return program
+
+
+def _lowered(
+    kernel: ir.Kernel, chip: Chip, groups: dict[str, str], rare: frozenset[ir.Op] = frozenset()
+) -> Program:
     limits = [chip.ub_bytes // part for part in (2, 4, 8, 16, 32, 64, 256)] + [0]
     for limit in limits:
         try:
-            program = Emitter(kernel, chip, limit, dict(groups or {})).program()
+            program = Emitter(kernel, chip, limit, groups, rare).program()
             hardware.check(program, chip)
             return program
         except OutOfSpaceError as error:
@@ -103,11 +116,34 @@ def lower_kernel(
     )
 
 
+def _merged(merging: Merging, chip: Chip, groups: dict[str, str]) -> Merged | None:
+    """The program of a unit; None where its sums do not stay on the cube after all."""
+    ops = merging.kernel.body.ops
+    edges = next(op for op in ops if isinstance(op, ir.If))
+    sums = next(op for op in ops if isinstance(op, ir.For))
+    try:
+        program = _lowered(merging.kernel, chip, groups, frozenset({edges}))
+    except UnsupportedError:
+        return None
+    if sums not in program.contractions:
+        return None
+    return Merged(program, merging.unit, merging.cost, ONE)
+
+
 class Emitter:
     """One attempt at a program: kept tiles up to ``limit`` bytes live in the unified buffer."""
 
-    def __init__(self, kernel: ir.Kernel, chip: Chip, limit: int, groups: dict[str, str]) -> None:
+    def __init__(
+        self,
+        kernel: ir.Kernel,
+        chip: Chip,
+        limit: int,
+        groups: dict[str, str],
+        rare: frozenset[ir.Op] = frozenset(),
+    ) -> None:
         self.kernel = kernel
+        self._rare = rare  # branches whose second arm seldom runs
+        self._contractions: set[ir.Op] = set()
         self.chip = chip
         self.memory = Allocator(chip)
         self.homes: dict[ir.Value, Buffer] = {}
@@ -148,6 +184,7 @@ class Emitter:
                 scalars=dict(self.scalars),
                 scratch=self._scratch,
                 multiples=self.multiples,
+                contractions=frozenset(self._contractions),
             ),
             self.chip,
         )
@@ -802,6 +839,7 @@ class Emitter:
 
     def _for(self, op: ir.For) -> None:
         if contraction(self, op):
+            self._contractions.add(op)
             return
         index = self.target_register(op.body.args[0])
         lower, upper, step = (self.scalar(v) for v in (op.lower, op.upper, op.step))
@@ -995,6 +1033,7 @@ class Emitter:
                 condition=self.scalar(op.condition),
                 then_body=bodies[0],
                 else_body=bodies[1],
+                is_rare=op in self._rare,
                 location=op.location,
             )
         )

@@ -11,6 +11,7 @@ addresses; operands are strided views of them. In printed form:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from enum import Enum
@@ -44,6 +45,7 @@ __all__ = [
     "Local",
     "Loop",
     "Matrix",
+    "Merged",
     "Mmad",
     "Move",
     "Pipe",
@@ -51,6 +53,7 @@ __all__ = [
     "ReadLane",
     "SetEvent",
     "Space",
+    "Unit",
     "Vector",
     "VectorCall",
     "View",
@@ -178,12 +181,16 @@ class Matrix:
         return 16 if self.buffer.space is Space.L0C else 32 // self.type.bytes
 
     @property
+    def units(self) -> tuple[int, int]:
+        """Rows and columns of a fractal."""
+        return (self.depth, 16) if self.layout == "nZ" else (16, self.depth)
+
+    @property
     def padded(self) -> tuple[int, int]:
         """The extents that are stored, in whole fractals."""
-        units = (self.depth, 16) if self.layout == "nZ" else (16, self.depth)
         rows, columns = (
             -(-n // unit) * unit
-            for n, unit in zip((self.stored_rows, self.stored_columns), units, strict=True)
+            for n, unit in zip((self.stored_rows, self.stored_columns), self.units, strict=True)
         )
         return rows, columns
 
@@ -756,10 +763,44 @@ class Branch(Instruction):
         return f"if {text}"
 
 
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """Programs that a core takes together: along each axis of the grid, ``block`` programs become
+    ``parts`` units."""
+
+    block: tuple[int, int, int]
+    parts: tuple[int, int, int]
+
+    def grid(self, grid: tuple[int, int, int]) -> tuple[int, int, int]:
+        """How many units a grid has along each axis."""
+        x, y, z = (
+            -(-extent // block) * parts
+            for extent, block, parts in zip(grid, self.block, self.parts, strict=True)
+        )
+        return x, y, z
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """A program that does what the programs of a unit do; its registers ``program`` are the place
+    of the unit. ``cost``: of a unit, where one program costs ``one``."""
+
+    program: Program
+    unit: Unit
+    cost: int
+    one: int
+
+    def pays(self, grid: tuple[int, int, int], cores: int) -> bool:
+        """Whether the core with the most to do is clearly done sooner by units than by programs."""
+        units, programs = math.prod(self.unit.grid(grid)), math.prod(grid)
+        return -(-units // cores) * self.cost * 10 < -(-programs // cores) * self.one * 9
+
+
 @dataclass(slots=True)
 class Program:
     """What a core runs for each program of the grid that it is given. ``parameters`` are the
-    registers of the arguments; ``program`` and ``grid`` those of the place in the grid."""
+    registers of the arguments; ``program`` and ``grid`` those of the place in the grid. ``merged``
+    is the same kernel for units of programs, for grids where that pays."""
 
     kernel: ir.Kernel
     parameters: tuple[Register, ...]
@@ -774,6 +815,8 @@ class Program:
     prologue: list[Instruction] = field(default_factory=list)
     epilogue: list[Instruction] = field(default_factory=list)
     multiples: dict[Register, int] = field(default_factory=dict)  # registers that count in steps
+    contractions: frozenset[ir.Op] = frozenset()  # loops that were given to the cube whole
+    merged: Merged | None = None
 
     @property
     def name(self) -> str:

@@ -11,6 +11,7 @@ would differ, is what the hazards say (`happens`). What was done is recorded for
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -87,6 +88,18 @@ class Core:
     programs: int = 0
 
 
+def _taken(
+    program: Program, grid: Sequence[int], cores: int
+) -> tuple[Program, tuple[int, int, int], tuple[int, int, int]]:
+    """What cores run, the grid, and the grid of what they are dealt."""
+    x, y, z = (*map(int, grid), 1, 1, 1)[:3]  # the launch says where these are not 1 to 3
+    whole = x, y, z
+    merged = program.merged
+    if merged is None or not merged.pays(whole, cores):
+        return program, whole, whole
+    return merged.program, whole, merged.unit.grid(whole)
+
+
 def simulate(
     program: Program,
     args: Sequence[Any],
@@ -111,7 +124,9 @@ class Simulator:
         chip: Chip,
         cores: int | None = None,
     ) -> None:
-        self._program = program
+        most = chip.cube_cores if program.uses_cube else chip.vector_cores
+        self._program, self._grid, self._units = _taken(program, grid, cores or most)
+        program = self._program
         self._chip = chip
         opaque = any(
             isinstance(op, ir.Bitcast | ir.Load) and ir.types.is_pointer(op.result.type)
@@ -119,11 +134,9 @@ class Simulator:
         )
         launch = Interpreter(program.kernel, args, grid, check=not opaque)  # binds the arguments
         self._launch = launch
-        self._grid = launch.grid
         self._lanes = Lanes(
             launch._memory, launch.grid, dict(launch._values), launch._origins, launch._sources
         )
-        most = chip.cube_cores if program.uses_cube else chip.vector_cores
         self.cores = min(cores or most, self.programs) or 1
         self._registers: list[Any] = [0] * program.registers
         self._arguments = [
@@ -148,8 +161,8 @@ class Simulator:
 
     @property
     def programs(self) -> int:
-        x, y, z = self._grid
-        return x * y * z
+        """What is dealt out over the cores: programs of the grid, or units of them."""
+        return math.prod(self._units)
 
     def run(self) -> Report:
         """Simulates the launch. Interrupted by Ctrl-C it prints what it has."""
@@ -188,7 +201,7 @@ class Simulator:
         return Report(
             self._program,
             self._chip,
-            self.programs,
+            math.prod(self._grid),
             self.cores,
             tuple(self.hazards),
             trace,
@@ -244,7 +257,7 @@ class Simulator:
 
     def _place(self, number: int) -> None:
         """The registers of the place in the grid."""
-        x, y, _ = self._grid
+        x, y, _ = self._units
         place = (number % x, number // x % y, number // (x * y))
         self._lanes.program = place
         for register, index in zip(self._program.program, place, strict=True):
