@@ -36,7 +36,6 @@ from canopy.targets.ascend.contraction import contraction
 from canopy.targets.ascend.events import add_events
 from canopy.targets.ascend.forms import Affine, Forms, Mask
 from canopy.targets.ascend.npu import (
-    ALL_GLOBAL,
     Assign,
     Branch,
     Buffer,
