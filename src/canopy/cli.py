@@ -139,12 +139,12 @@ def run(
         raise CanopyError(
             "there is nothing to run", hint="canopy run train.py, or canopy run -m package.module"
         )
-    if module is None and _run_program(words, check=check, is_command=ctx.meta[_IS_COMMAND]):
-        return
-    commands = _load("canopy.frontends.redirect.commands")
     chosen = target or config.target()
     if chosen == "ascend-sim":
         _choose_simulator(chip)
+    if module is None and _run_program(words, ctx.meta[_IS_COMMAND], check=check, quiet=quiet):
+        return
+    commands = _load("canopy.frontends.redirect.commands")
     _scripts.append(
         lambda: commands.run(
             module or words[0],
@@ -183,22 +183,29 @@ def compare(
     """
     chosen = [word.strip() for word in targets.split(",") if word.strip()]
     _choose_simulator(chip)
-    commands = _load("canopy.frontends.redirect.commands")
-    script, *words = arguments
     comparing = _load("canopy.frontends.triton.comparing")
     comparing.check_targets(chosen)
-    _scripts.append(
-        lambda: int(
-            comparing.run(
-                chosen, lambda: commands.run(script, words, target="ascend-sim", quiet=True)
-            )
-        )
-    )
+    start = _script_of(list(arguments))
+    _scripts.append(lambda: int(comparing.run(chosen, start)))
 
 
-def _run_program(words: list[str], *, check: bool, is_command: bool) -> bool:
+def _script_of(words: list[str]) -> Callable[[], int]:
+    """What runs a script, or a program of CUDA C++, whose kernels are compared."""
+    if _load("canopy.frontends.cuda.programs").is_cuda_program(words):
+        hosted = _load("canopy.frontends.cuda.in_process")
+        return lambda: int(hosted.run_in_process(words, is_compared=True))
+    commands = _load("canopy.frontends.redirect.commands")
+    script, *rest = words
+    return lambda: int(commands.run(script, rest, target="ascend-sim", quiet=True))
+
+
+def _run_program(words: list[str], is_command: bool, *, check: bool, quiet: bool) -> bool:
     """Puts CUDA C++ programs and commands in the place of a script; whether it was one."""
     programs = _load("canopy.frontends.cuda.programs")
+    if programs.is_cuda_program(words) and config.simulates():
+        hosted = _load("canopy.frontends.cuda.in_process")
+        _scripts.append(lambda: int(hosted.run_in_process(words, quiet)))
+        return True
     if programs.is_cuda_program(words):
         _scripts.append(lambda: int(programs.run_program(words, check)))
         return True

@@ -26,7 +26,7 @@ PLACED: set[type[Op]] = {
     *(ir.Assert, ir.Print, ir.NativeCall, ir.Clock),
     *(ir.Fence, ir.Pause, ir.GridBarrier, ir.MemberId, ir.BlockMemory, ir.Meet, ir.Arrive),
 }
-OPS = {kind for kind in all_ops().values() if kind.__module__.startswith("canopy.")}
+OPS = {kind for kind in all_ops().values() if kind.__module__.startswith("canopy.ir.")}
 
 
 def test_every_op_has_a_rule_or_is_a_gap() -> None:

@@ -27,15 +27,18 @@ class PrintedKernel:
         same = {p.name: "all" for p in kernel.parameters if is_pointer(p.value.type)}
         self._program = lower_kernel(kernel, chip, same)
         self.printed = print_program(self._program, chip)
-        self._cores = chip.vector_cores
         self._raw = RawKernel(
-            self.printed.source, kernel.name, chip=chip.name, filename=f"{kernel.name}.cpp"
+            self.printed.source,
+            kernel.name,
+            chip=chip.name,
+            anywhere=self.printed.anywhere,
+            filename=f"{kernel.name}.cpp",
         )
 
     def launch(self, args: Sequence[Any], grid: tuple[int, int, int]) -> None:
         """Runs the grid on the arguments' own memory."""
         x, y, z = grid
-        blocks = max(1, min(self._cores, x * y * z))
+        blocks = max(1, min(self.printed.cores, x * y * z))
         given = [
             _address(parameter, argument) if is_pointer(parameter.value.type) else argument
             for parameter, argument in zip(self._kernel.parameters, args, strict=True)

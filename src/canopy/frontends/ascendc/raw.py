@@ -67,6 +67,7 @@ class _Launch(ctypes.Structure):
         ("vector_cores", ctypes.c_uint32),
         ("sizes", ctypes.c_uint32 * _SPACES),
         ("check_order", ctypes.c_uint32),
+        ("anywhere", ctypes.c_uint32),
         ("argument_count", ctypes.c_uint32),
         ("arguments", ctypes.POINTER(_Argument)),
         ("values", ctypes.POINTER(ctypes.c_void_p)),
@@ -105,6 +106,7 @@ class RawKernel:
     ``source``: the text, ``name``: the kernel in it, a template's with its arguments.
     ``options``: macros and include folders (-D, -I). ``chip``: whose memories and cores there are.
     ``check_order``: accesses of two pipes that no queue or event orders are errors.
+    ``anywhere``: the kernel follows addresses that stand in memory; they are not checked.
     ``filename``: what messages call the source.
 
     Compiled at the first launch and kept on disk. Raises CompileError in clang's words, KernelError
@@ -120,6 +122,7 @@ class RawKernel:
         *,
         chip: str | None = None,
         check_order: bool = True,
+        anywhere: bool = False,
         filename: str | None = None,
     ) -> None:
         self.source = source
@@ -127,6 +130,7 @@ class RawKernel:
         self.options = tuple(options)
         self.chip: Chip = load_chip(chip or config.chip())
         self.check_order = check_order
+        self.anywhere = anywhere
         self.filename = filename or f"<RawKernel {name}>"
         self.notes: tuple[str, ...] = ()
         self._told: set[str] = set()
@@ -139,7 +143,8 @@ class RawKernel:
         """Compiles the source now."""
         if self._library is not None:
             return
-        data, number = build_library(self.source, self.name, self.filename, self.options)
+        options = (*self.options, f"-D__NPU_ARCH__={self.chip.architecture}")
+        data, number = build_library(self.source, self.name, self.filename, options)
         library = load_library(data)
         count = ctypes.c_uint32()
         parameters = library.code[f"canopy_parameters_{number}"]
@@ -192,6 +197,7 @@ class RawKernel:
             vector_cores=chip.vector_cores,
             sizes=(ctypes.c_uint32 * _SPACES)(*sizes),
             check_order=self.check_order,
+            anywhere=self.anywhere,
             argument_count=count,
             arguments=ctypes.cast(arguments, ctypes.POINTER(_Argument)),
             values=ctypes.cast(values, ctypes.POINTER(ctypes.c_void_p)),

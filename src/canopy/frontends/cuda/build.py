@@ -33,6 +33,7 @@ __all__ = [
     "compile_source",
     "included_files",
     "link",
+    "module_id_of",
     "recording",
 ]
 
@@ -110,6 +111,11 @@ def included_files(folder: Path, source: Path) -> tuple[Path, ...]:
         for name in names.replace("\\\n", " ").replace("\\ ", "\0").split():
             found[Path(name.replace("\0", " "))] = None
     return tuple(path for path in found if path.name != "unit.cu" and path != source)
+
+
+def module_id_of(path: Path, options: Options) -> str:
+    """What the host half of a source knows its device half by."""
+    return _module_id(path.read_text(encoding="utf-8", errors="replace"), path, options)
 
 
 def _module_id(source: str, path: Path, options: Options) -> str:

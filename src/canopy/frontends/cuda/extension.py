@@ -50,7 +50,8 @@ def build_extension(
     options: Sequence[str] = (),
     include_folders: Iterable[str | Path] = (),
 ) -> Path:
-    """Compiles the sources into a module of that name; the file is in the cache.
+    """Compiles the sources into a module of that name; the file is in the cache. Where kernels run
+    on the simulator, this process takes the module's launches over.
 
     ``options``: nvcc's and the host compiler's. Raises ClangError in clang's words,
     UnsupportedError for names of torch's C++ interface that Canopy's headers do not have.
@@ -61,9 +62,14 @@ def build_extension(
     words += [f"-DTORCH_EXTENSION_NAME={name}", "-DTORCH_API_INCLUDE_EXTENSION_H"]
     words += ["-Xlinker", "-z", "-Xlinker", "undefs"]
     try:
-        return compiled_program(words)
+        file = compiled_program(words)
     except ClangError as error:
         raise _explained(error) from None
+    if config.simulates():
+        from canopy.frontends.cuda.in_process import take_over_extension
+
+        take_over_extension(file, words)
+    return file
 
 
 def import_extension(name: str, file: Path) -> ModuleType:

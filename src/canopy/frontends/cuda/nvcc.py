@@ -49,6 +49,7 @@ __all__ = [
     "build",
     "check",
     "compile_inputs",
+    "device_sources",
     "link_objects",
     "main",
 ]
@@ -209,6 +210,16 @@ def _is_whole(line: CommandLine) -> bool:
 
 
 # ---- compiling
+
+
+def device_sources(line: CommandLine) -> dict[str, tuple[Path, Options]]:
+    """The CUDA sources of a command line and how they are compiled, by the id that the runtime
+    knows each by."""
+    from canopy.frontends.cuda.build import module_id_of
+
+    sources = [Path(name) for name in line.inputs if _kind(line, name) == "cuda"]
+    options = _options(line)
+    return {f"canopy:{module_id_of(path, options)}": (path, options) for path in sources}
 
 
 def compile_inputs(line: CommandLine, folder: Path) -> list[Path | str]:

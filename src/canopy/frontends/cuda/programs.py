@@ -17,7 +17,15 @@ from canopy.frontends.cuda.command_line import read_command_line
 from canopy.frontends.cuda.toolkit import environment
 from canopy.runtime.build import runtime_archive
 
-__all__ = ["compiled_program", "is_cuda_program", "run_command", "run_program", "shell"]
+__all__ = [
+    "compiled_program",
+    "is_cuda_program",
+    "run_command",
+    "run_program",
+    "shell",
+    "show_clang_error",
+    "split_words",
+]
 
 _SOURCES = nvcc.CUDA_SUFFIXES | nvcc.HOST_SUFFIXES | nvcc.LINKED_SUFFIXES
 
@@ -28,22 +36,27 @@ def is_cuda_program(words: Sequence[str]) -> bool:
 
 def run_program(words: Sequence[str], checked: bool = False) -> int:
     """``a.cu b.cu [nvcc's options] -- arguments``, or ``a.cu arguments``; returns on errors."""
-    build, arguments = _split(words)
+    build, arguments = split_words(words)
     build += ["--check"] if checked else []
     try:
         program = compiled_program(build)
     except ClangError as error:
-        sys.stderr.write(error.output)
-        if error.hint and "clang reports" not in error.hint:
-            print(f"canopy: hint: {error.hint}", file=sys.stderr)
-        return 2
+        return show_clang_error(error)
     sys.stdout.flush()
     sys.stderr.flush()
     os.execv(program, [str(program), *arguments])
     raise AssertionError("execv returns only by raising")
 
 
-def _split(words: Sequence[str]) -> tuple[list[str], list[str]]:
+def show_clang_error(error: ClangError) -> int:
+    """Prints what clang said; the exit status."""
+    sys.stderr.write(error.output)
+    if error.hint and "clang reports" not in error.hint:
+        print(f"canopy: hint: {error.hint}", file=sys.stderr)
+    return 2
+
+
+def split_words(words: Sequence[str]) -> tuple[list[str], list[str]]:
     """What is compiled, and what the program gets."""
     if "--" in words:
         at = words.index("--")
@@ -55,15 +68,19 @@ def _split(words: Sequence[str]) -> tuple[list[str], list[str]]:
     return list(words[:at]), list(words[at:])
 
 
-def compiled_program(words: Sequence[str]) -> Path:
-    """The executable in the cache, linked when one of its objects is new."""
+def compiled_program(words: Sequence[str], as_library: bool = False) -> Path:
+    """The executable in the cache, linked when one of its objects is new; ``as_library``: a shared
+    library that keeps to its own symbols, whose ``main`` can be called."""
     line = read_command_line(words)
     nvcc.check(line)
     programs = config.cache_dir() / "programs"
     programs.mkdir(mode=0o700, parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".new-", dir=programs) as folder:
         objects = nvcc.compile_inputs(line, Path(folder))
-        program = programs / _key(words, objects) / Path(words[0]).stem
+        if as_library:
+            line.shared = True
+            line.linker_flags += ["-Wl,-Bsymbolic"]
+        program = programs / _key([*words, str(as_library)], objects) / Path(words[0]).stem
         if not program.is_file():
             line.output = Path(folder) / program.name
             nvcc.link_objects(line, objects)

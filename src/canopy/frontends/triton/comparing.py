@@ -17,9 +17,19 @@ from canopy.frontends.triton.differences import Difference
 from canopy.frontends.triton.launch_memory import LaunchMemory
 from canopy.frontends.triton.simulated import SimulatedKernel
 from canopy.ir.interpreter import Interpreter
+from canopy.ir.interpreter.memory import Allocation
 from canopy.ir.types import BF16, ScalarType, is_pointer
 
-__all__ = ["TARGETS", "ComparedKernel", "Row", "check_targets", "kernel_for", "run", "table"]
+__all__ = [
+    "TARGETS",
+    "ComparedKernel",
+    "Host",
+    "Row",
+    "check_targets",
+    "kernel_for",
+    "run",
+    "table",
+]
 
 Run = Callable[[Sequence[Any], tuple[int, int, int]], None]
 Block: TypeAlias = tuple[int, int, int]
@@ -62,9 +72,20 @@ def run(targets: Sequence[str], script: Callable[[], int]) -> int:
     return status or int(any(row.failed for row in _rows.values()))
 
 
-def kernel_for(kernel: ir.Kernel, block: Block = (1, 1, 1)) -> SimulatedKernel | ComparedKernel:
+@dataclass(frozen=True)
+class Host:
+    """A compiled program around a kernel: ``run`` is its own code on the processor, ``memory`` all
+    that kernels may reach."""
+
+    run: Run
+    memory: Callable[[], Sequence[Allocation]]
+
+
+def kernel_for(
+    kernel: ir.Kernel, block: Block = (1, 1, 1), host: Host | None = None
+) -> SimulatedKernel | ComparedKernel:
     """What launches a kernel that is kept as IR; ``block``: of CUDA C++."""
-    return ComparedKernel(kernel, _targets, block) if _targets else SimulatedKernel(kernel)
+    return ComparedKernel(kernel, _targets, block, host) if _targets else SimulatedKernel(kernel)
 
 
 class ComparedKernel:
@@ -75,14 +96,16 @@ class ComparedKernel:
         kernel: ir.Kernel,
         targets: Sequence[str],
         block: Block = (1, 1, 1),
+        host: Host | None = None,
     ) -> None:
         self._kernel = kernel
         self._block = block
+        self._host = host
         self._targets = tuple(targets)
-        self._runs: dict[str, Run] = {}
+        self._runs: dict[str, Run] = {"cpu": host.run} if host else {}
 
     def launch(self, args: Sequence[Any], grid: tuple[int, int, int]) -> None:
-        memory = LaunchMemory(self._kernel, args)
+        memory = LaunchMemory(self._kernel, args, self._host.memory() if self._host else ())
         before = memory.contents()
         first, *others = self._targets
         self._run(first)(args, grid)

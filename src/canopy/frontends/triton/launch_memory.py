@@ -19,9 +19,12 @@ Array = np.ndarray[Any, Any]
 
 
 class LaunchMemory:
-    """The arrays that the arguments of a kernel point into, each allocation once."""
+    """The arrays that the arguments of a kernel point into, each allocation once, and ``others``
+    that it may reach."""
 
-    def __init__(self, kernel: ir.Kernel, args: Sequence[Any]) -> None:
+    def __init__(
+        self, kernel: ir.Kernel, args: Sequence[Any], others: Sequence[Allocation] = ()
+    ) -> None:
         self._parts: list[tuple[str, str, Array]] = []
         seen: set[int] = set()
         for parameter, argument in zip(kernel.parameters, args, strict=True):
@@ -33,6 +36,9 @@ class LaunchMemory:
             seen.add(allocation.base)
             dtype = str(getattr(argument, "dtype", "uint8")).rpartition(".")[2]
             self._parts.append((parameter.name, dtype, _bytes_of(allocation)))
+        for allocation in others:
+            if allocation.nbytes and allocation.base not in seen:
+                self._parts.append((allocation.name, "uint8", _bytes_of(allocation)))
 
     def contents(self) -> list[Array]:
         """Copies, in the order in which `restore` takes them."""

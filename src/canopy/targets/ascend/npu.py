@@ -11,7 +11,7 @@ addresses; operands are strided views of them. In printed form:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any, ClassVar
@@ -56,7 +56,9 @@ __all__ = [
     "View",
     "WaitEvent",
     "WhileLoop",
+    "bodies",
     "walk",
+    "with_bodies",
 ]
 
 
@@ -795,12 +797,13 @@ def _lines(body: list[Instruction], depth: int) -> Iterator[str]:
     for instruction in body:
         place = f"  # {instruction.location}" if instruction.location.file else ""
         yield f"{pad}{instruction.pipe.value:<6} {instruction}{place}"
-        for title, inner in _bodies(instruction):
+        for title, inner in bodies(instruction):
             yield f"{pad}{title}"
             yield from _lines(inner, depth + 1)
 
 
-def _bodies(instruction: Instruction) -> Iterator[tuple[str, list[Instruction]]]:
+def bodies(instruction: Instruction) -> Iterator[tuple[str, list[Instruction]]]:
+    """What stands inside an instruction, in order, each under its title."""
     match instruction:
         case Loop(body=body):
             yield "do", body
@@ -812,11 +815,26 @@ def _bodies(instruction: Instruction) -> Iterator[tuple[str, list[Instruction]]]
             yield "else", else_body
 
 
+def with_bodies(
+    instruction: Instruction, change: Callable[[list[Instruction]], list[Instruction]]
+) -> Instruction:
+    """The instruction with what stands inside it changed."""
+    match instruction:
+        case Loop(body=body):
+            return replace(instruction, body=change(body))
+        case WhileLoop(before=before, body=body):
+            return replace(instruction, before=change(before), body=change(body))
+        case Branch(then_body=then_body, else_body=else_body):
+            return replace(instruction, then_body=change(then_body), else_body=change(else_body))
+        case _:
+            return instruction
+
+
 def walk(body: list[Instruction]) -> Iterator[Instruction]:
     """All instructions, outer before inner."""
     for instruction in body:
         yield instruction
-        for _, inner in _bodies(instruction):
+        for _, inner in bodies(instruction):
             yield from walk(inner)
 
 

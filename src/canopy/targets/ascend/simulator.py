@@ -115,7 +115,7 @@ class Simulator:
         self._program = program
         self._chip = chip
         opaque = any(
-            isinstance(op, ir.Bitcast) and ir.types.is_pointer(op.result.type)
+            isinstance(op, ir.Bitcast | ir.Load) and ir.types.is_pointer(op.result.type)
             for op in ir.walk(program.kernel.body.ops)
         )
         launch = Interpreter(program.kernel, args, grid, check=not opaque)  # binds the arguments

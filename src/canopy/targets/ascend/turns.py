@@ -61,7 +61,8 @@ class _Parts:
         """Those of a part, products first that need nothing but what is there when it begins."""
         found = [op for op in self.loop.body.ops if self.late.get(op) is is_late]
         made: set[ir.Value] = set()
-        first, rest = [], []
+        first: list[ir.Op] = []
+        rest: list[ir.Op] = []
         for op in found:
             is_first = isinstance(op, ir.Dot) and not made.intersection(op.operands)
             (first if is_first else rest).append(op)

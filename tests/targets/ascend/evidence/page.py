@@ -39,7 +39,7 @@ on the other side.
 
 *exact* is equal to the bit in all launches. Else: the share of equal elements; the largest
 difference in ULPs of the element (large where terms cancel); and in ULPs of the array's largest
-number. An array of nothing but rounding (below 16 ULPs of the launch's largest number) is measured
+number. An array of nothing but rounding (below 16 ULPs of the launch's largest input) is measured
 by that number. Over all chips.
 """
 

@@ -7,6 +7,7 @@
 #include "../pool.h"
 #include "../report.h"
 #include "check.h"
+#include "elsewhere.h"
 #include "fault.h"
 #include "state.h"
 
@@ -112,6 +113,18 @@ bool canopy_cuda_find_variable(const void *address, canopy_cuda_allocation *foun
         }
     pthread_mutex_unlock(&lock);
     return inside;
+}
+
+uint64_t canopy_cuda_variables(canopy_cuda_extent *found, uint64_t room) {
+    uint64_t count = 0;
+    pthread_mutex_lock(&lock);
+    for (const link *at = modules; at; at = at->next)
+        for (uint64_t number = 0; number < at->module->variable_count; number++, count++)
+            if (count < room)
+                found[count] = (canopy_cuda_extent){at->module->variables[number].address,
+                                                    at->module->variables[number].size};
+    pthread_mutex_unlock(&lock);
+    return count;
 }
 
 /* What clang's host half calls before main. The "fat binary" is the module's id as text. */
@@ -241,9 +254,39 @@ static void fail(const char *kernel, int32_t code) {
     canopy_cuda_stick(error_of(code));
 }
 
+static const char *module_with(const canopy_cuda_kernel *kernel) {
+    const char *found = "";
+    pthread_mutex_lock(&lock);
+    for (const link *at = modules; at; at = at->next) {
+        const canopy_cuda_kernel *first = at->module->kernels;
+        if (kernel >= first && kernel < first + at->module->kernel_count) found = at->module->id;
+    }
+    pthread_mutex_unlock(&lock);
+    return found;
+}
+
+static int32_t run_elsewhere(const launch_task *launch) {
+    const canopy_launch_request *request = &launch->request;
+    canopy_cuda_launch described = {
+        .module = module_with(launch->kernel),
+        .kernel = launch->kernel->name,
+        .slots = launch->slots,
+        .shared_bytes = launch->shared_bytes,
+        .request = request,
+    };
+    memcpy(described.grid, request->grid, sizeof described.grid);
+    memcpy(described.block, request->block, sizeof described.block);
+    return canopy_cuda_taken_over()(&described);
+}
+
 static void run(canopy_cuda_task *task) {
     launch_task *launch = (launch_task *)task;
     fflush(stdout); /* what kernels print comes behind what the program printed before */
+    if (canopy_cuda_taken_over()) {
+        int32_t failure = run_elsewhere(launch);
+        if (failure) fail(launch->kernel->name, failure);
+        return;
+    }
     canopy_cuda_kernel_begins(launch->kernel->name);
     canopy_check_begin(launch->kernel->name, launch->request.grid, launch->shared_bytes);
     int32_t code = canopy_launch(&launch->request);

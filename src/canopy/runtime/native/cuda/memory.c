@@ -6,6 +6,7 @@
 
 #include "../allocator.h"
 #include "check.h"
+#include "elsewhere.h"
 #include "state.h"
 
 #define ALIGNMENT 512u /* what CUDA promises is 256; rows of cudaMallocPitch start at 512 */
@@ -69,6 +70,15 @@ bool canopy_cuda_find(const void *pointer, canopy_cuda_allocation *found) {
 
 bool canopy_cuda_find_any(const void *pointer, canopy_cuda_allocation *found) {
     return canopy_cuda_find(pointer, found) || canopy_cuda_find_variable(pointer, found);
+}
+
+uint64_t canopy_cuda_allocations(canopy_cuda_extent *found, uint64_t room) {
+    pthread_mutex_lock(&lock);
+    for (size_t at = 0; at < known_count && at < room; at++)
+        found[at] = (canopy_cuda_extent){known[at].pointer, known[at].bytes};
+    uint64_t count = known_count;
+    pthread_mutex_unlock(&lock);
+    return count;
 }
 
 static void forget(canopy_cuda_allocation *at) {

@@ -3,6 +3,7 @@
  * The default stream waits for every blocking stream and then works on the calling thread, so what
  * is submitted to any stream afterwards starts behind it, as CUDA's legacy default stream has it.
  */
+#include "elsewhere.h"
 #include "graph.h"
 
 #include <stdatomic.h>
@@ -192,14 +193,14 @@ cudaError_t canopy_cuda_submit(cudaStream_t handle, canopy_cuda_task *task) {
         return problem;
     }
     cudaStream_t stream = canopy_cuda_stream_of(handle);
-    if (!stream) {
+    if (stream && stream->graph) return canopy_cuda_capture_task(stream, task);
+    if (!stream || canopy_cuda_taken_over()) {
         wait_for_streams(true);
         pthread_mutex_lock(&legacy_lock);
         run_task(task);
         pthread_mutex_unlock(&legacy_lock);
         return canopy_cuda_sticky();
     }
-    if (stream->graph) return canopy_cuda_capture_task(stream, task);
     append(stream, task);
     return cudaSuccess;
 }

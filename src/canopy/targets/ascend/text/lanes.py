@@ -18,6 +18,7 @@ from canopy.targets.ascend.npu import (
     View,
 )
 from canopy.targets.ascend.scalars import Poly, Register, Scalar
+from canopy.targets.ascend.text.atomics import print_atomic
 from canopy.targets.ascend.text.expressions import cpp_type
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def _place(p: _Printer, view: View, indices: Sequence[str]) -> str:
 def read_lane(p: _Printer, view: View, indices: Sequence[str]) -> str:
     """The expression of a lane; bools as bools."""
     if view.buffer.space is not Space.UB:
-        return f"{p.workspace(view)}.GetValue({_place(p, view, indices)})"
+        return p.workspace_lane(view, _place(p, view, indices))
     return f"{p.tensor(view.buffer, view.type)}.GetValue({_place(p, view, indices)})"
 
 
@@ -133,61 +134,66 @@ def _fill(p: _Printer, fill: LaneFill) -> None:
 
 def _memory(p: _Printer, access: LaneMemory) -> None:
     op = access.op
-    if not isinstance(op, ir.Load | ir.Store) and _atomic_helper(access) is None:
+    if not isinstance(op, ir.Load | ir.Store | ir.AtomicRmw | ir.AtomicCas):
         raise p.unsupported(access, f"{op.mnemonic()} on the scalar unit")
-    assert isinstance(op, ir.Load | ir.Store | ir.AtomicRmw)
     if isinstance(access.target, Register):
         p.declare(access, access.target)
+    in_turn = p.lock if isinstance(op, ir.AtomicRmw | ir.AtomicCas) else None
+    if in_turn is not None:
+        p.line(f"{in_turn}.Take();")
+    with _loops(p, _shape_of(access)) as indices:
+        _memory_lane(p, access, op, indices)
+    if in_turn is not None:
+        p.line(f"{in_turn}.Give();")
+
+
+def _shape_of(access: LaneMemory) -> tuple[int, ...]:
     shape: tuple[int, ...] = ()
     for view in (*access.sources, access.target):
         if isinstance(view, View) and len(view.shape) >= len(shape):
             shape = view.shape
+    return shape
+
+
+def _memory_lane(
+    p: _Printer,
+    access: LaneMemory,
+    op: ir.Load | ir.Store | ir.AtomicRmw | ir.AtomicCas,
+    indices: list[str],
+) -> None:
     given = dict(zip(op.operands, access.sources, strict=True))
-    with _loops(p, shape) as indices:
 
-        def text(value: ir.Value) -> str:
-            return _operand(p, given[value], element_type(value.type), indices)
+    def text(value: ir.Value) -> str:
+        return _operand(p, given[value], element_type(value.type), indices)
 
-        if op.mask is not None:
-            p.line(f"if ({text(op.mask)}) {{")
+    if op.mask is not None:
+        p.line(f"if ({text(op.mask)}) {{")
+        p.deeper(1)
+    if isinstance(op, ir.Load):
+        _load(p, access, op, text(op.pointer), indices)
+    elif isinstance(op, ir.Store):
+        kind = cpp_type(element_type(op.value.type), in_memory=True)
+        p.line(f"{p.helper('StoreLane')}<{kind}>({text(op.pointer)}, {text(op.value)});")
+    else:
+        operands = [text(op.pointer), text(op.value)]
+        operands += [text(op.compare)] if isinstance(op, ir.AtomicCas) else []
+        print_atomic(p, access, operands, lambda old: _give(p, access, old, indices))
+    if op.mask is not None:
+        p.deeper(-1)
+        if isinstance(op, ir.Load) and op.other is not None:
+            p.line("} else {")
             p.deeper(1)
-        if isinstance(op, ir.Load):
-            _load(p, access, op, text(op.pointer), indices)
-        elif isinstance(op, ir.AtomicRmw):
-            kind = cpp_type(element_type(op.value.type), in_memory=True)
-            name = p.helper(_atomic_helper(access) or "")
-            given_ = f"{p.scratch()}, {text(op.pointer)}, {text(op.value)}"
-            p.line(f"{name}<{kind}>({given_});")
-        else:
-            kind = cpp_type(element_type(op.value.type), in_memory=True)
-            p.line(f"{p.helper('StoreLane')}<{kind}>({text(op.pointer)}, {text(op.value)});")
-        if op.mask is not None:
+            _give(p, access, text(op.other), indices)
             p.deeper(-1)
-            if isinstance(op, ir.Load) and op.other is not None:
-                p.line("} else {")
-                p.deeper(1)
-                _give(p, access, text(op.other), indices)
-                p.deeper(-1)
-            p.line("}")
-
-
-_ATOMICS = {"add": "AtomicAddLane", "max": "AtomicMaxLane", "min": "AtomicMinLane"}
-_ATOMIC_TYPES = {"f32", "f16", "bf16", "i32", "i16", "i8"}
-
-
-def _atomic_helper(access: LaneMemory) -> str | None:
-    """What does an atomic update whose old value nobody reads; None where copies cannot."""
-    op = access.op
-    if not isinstance(op, ir.AtomicRmw) or access.target is not None:
-        return None
-    if str(element_type(op.value.type)) not in _ATOMIC_TYPES:
-        return None
-    return _ATOMICS.get(op.kind)
+        p.line("}")
 
 
 def _load(p: _Printer, access: LaneMemory, op: ir.Load, pointer: str, indices: list[str]) -> None:
     kind = cpp_type(op.type, in_memory=True)
-    _give(p, access, f"{p.helper('GlobalAt')}<{kind}>({pointer}).GetValue(0)", indices)
+    if p.is_written(access.group):
+        _give(p, access, f"{p.helper('LoadFresh')}<{kind}>({pointer})", indices)
+    else:
+        _give(p, access, f"{p.helper('GlobalAt')}<{kind}>({pointer}).GetValue(0)", indices)
 
 
 def _give(p: _Printer, access: LaneMemory, text: str, indices: list[str]) -> None:

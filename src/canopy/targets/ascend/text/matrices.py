@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from canopy.errors import UnsupportedError
 from canopy.ir.types import ElementType
 from canopy.targets.ascend.npu import (
     Buffer,
@@ -41,14 +42,13 @@ def print_matrix(p: _Printer, instruction: Instruction) -> None:
 
 
 def grouped_buffers(body: Iterable[Instruction]) -> set[Buffer]:
-    """The buffers of L1 whose rows lie in groups of 16: 32-bit matrices that are transposed on
-    their way to L0B, which needs fractals of one group of rows side by side."""
-    turned: set[Buffer] = set()
-    kept: set[Buffer] = set()
-    for load in body:
-        if isinstance(load, LoadMatrix):
-            (kept if _keeps(load) else turned).add(load.source.buffer)
-    return {buffer for buffer in turned - kept if buffer.type.bytes == 4}
+    """The buffers of L1 whose rows lie in groups of 16: 32-bit matrices whose lanes are turned on
+    their way to L0, which needs fractals of one group of rows side by side."""
+    return {
+        load.source.buffer
+        for load in body
+        if isinstance(load, LoadMatrix) and not _keeps(load) and load.source.type.bytes == 4
+    }
 
 
 def _keeps(load: LoadMatrix) -> bool:
@@ -128,36 +128,61 @@ def _copy(p: _Printer, copy: CopyMatrix) -> None:
     p.line(f"{p.helper('CopyMatrix')}({', '.join(given)});")
 
 
-def _load_groups(p: _Printer, load: LoadMatrix) -> None:
-    """A 32-bit matrix to L0B, transposed in squares of two fractals."""
-    source, target = load.source, load.target
-    groups, squares = _up(target.rows, 16) // 16, _up(target.columns, 16) // 16
-    if source.padded[1] % 16 or target.padded[0] % 16:
-        raise p.unsupported(load, "a transposed load of half a square of fractals")
-    given = [_start(p, target), _start(p, source), str(groups), str(squares)]
-    given += [str(target.padded[1]), str(source.padded[1])]
-    p.line(f"{p.helper('LoadSquares')}({', '.join(given)});")
-
-
 def _load(p: _Printer, load: LoadMatrix) -> None:
+    if _keeps(load) or load.target.type.bytes == 2:
+        _load_fractals(p, load)
+    else:
+        _load_squares(p, load)
+
+
+def _steps(p: _Printer, source: Matrix) -> tuple[int, int]:
+    """Fractals of L1 from one group of 16 rows to the next, and from one column of fractals to the
+    next."""
+    if source.buffer in p.grouped:
+        return source.padded[1] // source.depth, 1
+    return 1, source.padded[0] // 16
+
+
+def _load_fractals(p: _Printer, load: LoadMatrix) -> None:
+    """Fractal by fractal, each turned where LoadData can."""
     source, target = load.source, load.target
     to_left = target.buffer.space is Space.L0A
-    keeps = _keeps(load)
-    if source.buffer in p.grouped and not to_left:
-        _load_groups(p, load)
-        return
-    if not keeps and target.type.bytes != 2:
-        raise p.unsupported(load, f"a transposed load of {target.type} fractals")
-    depth, stored = source.depth, source.padded[0]
+    depth = source.depth
     outer = _up(target.rows, 16 if to_left else depth) // (16 if to_left else depth)
     inner = _up(target.columns, depth if to_left else 16) // (depth if to_left else 16)
-    # Fractals of a column of the source follow each other; from column to column they are apart.
-    along = "1" if load.transpose else str(stored // 16)
-    step = stored * depth if load.transpose else 16 * depth
+    down, across = _steps(p, source)
+    step, along = (across, down) if load.transpose else (down, across)
     rows = target.padded[1] // (depth if to_left else 16) * 16 * depth
     given = [_start(p, target), _start(p, source), str(outer), str(inner)]
-    given += [str(rows), str(step), along, "false" if keeps else "true"]
+    given += [str(rows), str(step * 16 * depth), str(along), "false" if _keeps(load) else "true"]
     p.line(f"{p.helper('LoadFractals')}({', '.join(given)});")
+
+
+def _load_squares(p: _Printer, load: LoadMatrix) -> None:
+    """Types of 8 and 32 bits are turned in squares of two fractals: of 32 x 32 lanes, whose
+    fractals stand one below the other, or of 16 x 16, whose fractals stand side by side."""
+    source, target = load.source, load.target
+    to_left, edge = target.buffer.space is Space.L0A, max(source.depth, 16)
+    if any(n % edge for n in (*source.padded, *target.padded)):
+        raise UnsupportedError(
+            f"a {target.type} matrix of {target.rows} x {target.columns} is transposed on its way "
+            f"to {target.buffer.space.value}, which LoadDataWithTranspose does in squares of "
+            f"{edge} x {edge}",
+            location=load.location,
+            hint=f"use tiles whose sizes are multiples of {edge}",
+        )
+    # Of the target, fractals: side by side in a row of L0A or L0B, and from one row to the next.
+    width = target.padded[1] // (source.depth if to_left else 16)
+    rows, columns = (target.columns, target.rows) if to_left else (target.rows, target.columns)
+    high, wide = edge // 16, edge // source.depth  # fractals of a square of the source
+    k_step, n_step = (wide, high * width) if to_left else (wide * width, high)
+    part = width if to_left == (high > 1) else 1
+    down, across = _steps(p, source)
+    size = 16 * source.depth
+    given = [_start(p, target), _start(p, source), str(_up(rows, edge) // edge)]
+    given += [str(_up(columns, edge) // edge), str(k_step * size), str(down * high * size)]
+    given += [str(across * wide // 2), str(n_step - 1), str(part - 1)]
+    p.line(f"{p.helper('LoadSquares')}({', '.join(given)});")
 
 
 def _mmad(p: _Printer, mmad: Mmad) -> None:

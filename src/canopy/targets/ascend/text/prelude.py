@@ -86,6 +86,132 @@ template <typename T>
     StoreLane(GlobalAt<T>(address), 0, value);
 }}
 """,
+    "LoadFresh": f"""// One element by scalar code, as it stands in memory now.
+template <typename T>
+{_INLINE} T LoadFresh(const GlobalTensor<T>& from, int64_t index)
+{{
+    DataCacheCleanAndInvalid<T, CacheLine::SINGLE_CACHE_LINE, DcciDst::CACHELINE_OUT>(from[index]);
+    return from.GetValue(index);
+}}
+template <typename T>
+{_INLINE} T LoadFresh(int64_t address)
+{{
+    return LoadFresh(GlobalAt<T>(address), 0);
+}}
+""",
+    "WriteLane": f"""// One element and no byte beside it, by a copy.
+template <typename T>
+{_INLINE} void WriteLane(const LocalTensor<float>& scratch, int64_t address, T value)
+{{
+    const LocalTensor<T> lane = scratch.ReinterpretCast<T>();
+    PipeBarrier<PIPE_ALL>();
+    lane.SetValue(0, value);
+    PipeBarrier<PIPE_ALL>();
+    DataCopyPad(GlobalAt<T>(address), lane, DataCopyExtParams(1, sizeof(T), 0, 0, 0));
+    PipeBarrier<PIPE_ALL>();
+}}
+""",
+    "SameBits": f"""template <typename T>
+{_INLINE} bool SameBits(T a, T b)
+{{
+    const uint8_t* left = reinterpret_cast<const uint8_t*>(&a);
+    const uint8_t* right = reinterpret_cast<const uint8_t*>(&b);
+    for (uint32_t i = 0; i < sizeof(T); ++i) {{
+        if (left[i] != right[i]) return false;
+    }}
+    return true;
+}}
+""",
+    "CasLane": f"""// Compare and swap; of 16 bits, in the 32 around them.
+template <typename T>
+{_INLINE} T CasLane(int64_t address, T expected, T desired)
+{{
+    if constexpr (sizeof(T) == 8) {{
+        return BitCast<T>(AtomicCas(reinterpret_cast<__gm__ uint64_t*>(address),
+                                    BitCast<uint64_t>(expected), BitCast<uint64_t>(desired)));
+    }} else if constexpr (sizeof(T) == 4) {{
+        return BitCast<T>(AtomicCas(reinterpret_cast<__gm__ uint32_t*>(address),
+                                    BitCast<uint32_t>(expected), BitCast<uint32_t>(desired)));
+    }} else {{
+        const int64_t word = address & ~int64_t(3), shift = (address & 2) * 8;
+        const uint32_t around = ~(0xFFFFu << shift), wanted = BitCast<uint16_t>(desired);
+        uint32_t all = LoadFresh<uint32_t>(word);
+        while (true) {{
+            const T old = BitCast<T>(static_cast<uint16_t>(all >> shift));
+            if (!SameBits(old, expected)) return old;
+            const uint32_t seen = AtomicCas(reinterpret_cast<__gm__ uint32_t*>(word), all,
+                                            (all & around) | (wanted << shift));
+            if (seen == all) return old;
+            all = seen;
+        }}
+    }}
+}}
+""",
+    "CoreLock": f"""// One vector core at a time, by reads and writes of memory (Lamport's bakery).
+// A core's ticket is in a cache line of its own: 0 if it does not wait, -1 while it takes one.
+struct CoreLock {{
+    int64_t tickets, step;
+    {_INLINE} CoreLock(int64_t tickets, int64_t step) : tickets(tickets), step(step)
+    {{
+        Show(0);
+        SyncAll();
+    }}
+    {_INLINE} void Take() const
+    {{
+        PipeBarrier<PIPE_ALL>();
+        Show(-1);
+        const int64_t here = GetBlockIdx(), cores = GetBlockNum() * GetSubBlockNum();
+        int32_t ticket = 0;
+        for (int64_t core = 0; core < cores; ++core) {{
+            const int32_t other = TicketOf(core);
+            if (other > ticket) ticket = other;
+        }}
+        Show(++ticket);
+        for (int64_t core = 0; core < cores; ++core) {{
+            if (core == here) continue;
+            int32_t other = TicketOf(core);
+            while (other != 0 && (other < ticket || (other == ticket && core < here))) {{
+                other = TicketOf(core);
+            }}
+        }}
+    }}
+    {_INLINE} void Give() const
+    {{
+        PipeBarrier<PIPE_ALL>();
+        Show(0);
+    }}
+    {_INLINE} int32_t TicketOf(int64_t core) const
+    {{
+        return LoadFresh<int32_t>(tickets + core * step);
+    }}
+    {_INLINE} void Show(int32_t ticket) const
+    {{
+        StoreLane<int32_t>(tickets + GetBlockIdx() * step, ticket);
+        DataSyncBarrier<MemDsbT::ALL>();
+    }}
+}};
+""",
+    "GiveScalar": f"""// A scalar for the cube core, through memory; taken when this returns.
+template <typename T>
+{_INLINE} void GiveScalar(int64_t address, T value)
+{{
+    StoreLane(address, value);
+    PipeBarrier<PIPE_ALL>();
+    CrossCoreSetFlag<2, PIPE_MTE3>(7);
+    CrossCoreWaitFlag(8);
+}}
+""",
+    "TakeScalar": f"""// A scalar of the vector core, through memory.
+template <typename T>
+{_INLINE} T TakeScalar(int64_t address)
+{{
+    CrossCoreWaitFlag(7);
+    const T value = LoadFresh<T>(address);
+    PipeBarrier<PIPE_ALL>();
+    CrossCoreSetFlag<2, PIPE_FIX>(8);
+    return value;
+}}
+""",
     "Lanes": f"""// The mask of the lanes first .. end of a repeat, in bits.
 struct Lanes {{
     uint64_t bits[2];
@@ -206,18 +332,19 @@ template <typename T>
     }}
 }}
 """,
-    "LoadSquares": f"""// Squares of 16 x 16 elements of 32 bits, transposed.
+    "LoadSquares": f"""// Squares of two fractals, turned: 16 x 16 of 32 bits, or 32 x 32 of 8 bits.
 template <typename T>
-{_INLINE} void LoadSquares(const LocalTensor<T>& to, const LocalTensor<T>& from, int64_t groups,
-                                   int64_t squares, int64_t toWidth, int64_t fromWidth)
+{_INLINE} void LoadSquares(const LocalTensor<T>& to, const LocalTensor<T>& from, int64_t outer,
+                                   int64_t inner, int64_t toStep, int64_t fromStep, int64_t along,
+                                   int64_t gap, int64_t fractalGap)
 {{
-    for (int64_t i = 0; i < groups; ++i) {{
-        LoadData2dTransposeParams params;
-        params.repeatTimes = static_cast<uint8_t>(squares);
-        params.srcStride = 1;
-        params.dstGap = 0;
-        params.dstFracGap = static_cast<uint16_t>(toWidth / 16 - 1);
-        LoadDataWithTranspose(to[i * 16 * toWidth], from[i * 16 * fromWidth], params);
+    LoadData2dTransposeParams params;
+    params.repeatTimes = static_cast<uint8_t>(inner);
+    params.srcStride = static_cast<uint16_t>(along);
+    params.dstGap = static_cast<uint16_t>(gap);
+    params.dstFracGap = static_cast<uint16_t>(fractalGap);
+    for (int64_t i = 0; i < outer; ++i) {{
+        LoadDataWithTranspose(to[i * toStep], from[i * fromStep], params);
     }}
 }}
 """,

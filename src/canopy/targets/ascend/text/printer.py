@@ -17,6 +17,7 @@ from canopy.errors import Location, UnsupportedError
 from canopy.ir.types import ElementType, is_pointer
 from canopy.targets.ascend.chip import Chip
 from canopy.targets.ascend.npu import (
+    ALL_GLOBAL,
     Assign,
     Barrier,
     Branch,
@@ -47,6 +48,7 @@ from canopy.targets.ascend.npu import (
     walk,
 )
 from canopy.targets.ascend.scalars import Number, Poly, Register, Scalar, constant, poly_of
+from canopy.targets.ascend.text.atomics import LOCK_BYTES, takes_turns
 from canopy.targets.ascend.text.calls import call_text
 from canopy.targets.ascend.text.copies import Axis, as_rows, axes_of
 from canopy.targets.ascend.text.expressions import (
@@ -56,11 +58,18 @@ from canopy.targets.ascend.text.expressions import (
     number_text,
     operation,
 )
+from canopy.targets.ascend.text.handover import HANDOVER_BYTES, Handover
 from canopy.targets.ascend.text.lanes import print_lanes
 from canopy.targets.ascend.text.matrices import grouped_buffers, print_matrix
 from canopy.targets.ascend.text.prelude import HELPERS, SCALAR_FUNCTIONS
 from canopy.targets.ascend.text.registers import Declarations
-from canopy.targets.ascend.text.sides import CUBE, VECTOR, flag_of, is_crossing, side
+from canopy.targets.ascend.text.sides import (
+    crossing_flags,
+    crossing_text,
+    is_crossing,
+    pruned,
+    sides,
+)
 
 __all__ = ["Printed", "print_program"]
 
@@ -70,12 +79,15 @@ _CUBE_SPACES = {Space.L1: "A1", Space.L0A: "A2", Space.L0B: "B2", Space.L0C: "CO
 
 @dataclass(frozen=True)
 class Printed:
-    """The text, and what a launcher has to give: ``workspace_bytes`` of global memory per core."""
+    """The text, and what a launcher has to give: ``workspace_bytes`` of global memory per core, and
+    not more than ``cores`` blocks. ``anywhere``: it follows addresses that stand in memory."""
 
     name: str
     source: str
     parameters: tuple[str, ...]
     workspace_bytes: int
+    cores: int
+    anywhere: bool = False
 
 
 def print_program(program: Program, chip: Chip) -> Printed:
@@ -98,6 +110,13 @@ class _Printer:
         self._globals: dict[tuple[Register | Buffer, str], str] = {}
         self._declarations = Declarations(program)
         self._places: dict[Register, Poly] = {}
+        self._flags: dict[tuple[Pipe, Pipe, int], int] = {}
+        self._core = ""
+        self._workspace_bytes = 0
+        self._handover = self._tickets = 0
+        self.lock: str | None = None  # of programs whose cores take turns
+        groups = {group for i in walk(program.body) for group, writes in i.groups() if writes}
+        self._written = groups
         self._pointers = {r for r, p in self._parameters() if is_pointer(p.value.type)}
 
     def _parameters(self) -> list[tuple[Register, ir.Parameter]]:
@@ -107,23 +126,46 @@ class _Printer:
 
     def run(self) -> Printed:
         program = self._program
-        workspace = program.used_bytes.get(Space.WORKSPACE, 0)
-        workspace += -workspace % 512
-        parameters = self._signature(workspace)
         if program.uses_cube:
-            self._workspace_bytes = workspace
-            parts = [("AIC", side(program, CUBE)), ("AIV", side(program, VECTOR))]
-            for core, part in parts:
+            *parts, whole = sides(program)
+            self._flags = crossing_flags(whole)
+        else:
+            parts = [pruned(program)]
+        self._lay_out_workspace(parts)
+        parameters = self._signature(self._workspace_bytes)
+        if program.uses_cube:
+            for core, part in zip(("AIC", "AIV"), parts, strict=True):
                 self._side(core, part)
         else:
-            self._workspace_bytes = workspace
-            self._core_body(program)
+            self._declarations = Declarations(parts[0])
+            self._core_body(parts[0])
         source = self._assemble(parameters)
-        return Printed(program.name, source, tuple(parameters), workspace)
+        return Printed(
+            program.name,
+            source,
+            tuple(parameters),
+            self._workspace_bytes,
+            self._chip.cube_cores if program.uses_cube else self._chip.vector_cores,
+            _follows_addresses(program.kernel),
+        )
+
+    def _lay_out_workspace(self, parts: Sequence[Program]) -> None:
+        """A core's part of global memory: the program's buffers, and what the text itself needs."""
+        used = self._program.used_bytes.get(Space.WORKSPACE, 0)
+        used += -used % HANDOVER_BYTES
+        self._handover = used
+        if any(isinstance(i, Handover) for part in parts for i in walk(part.body)):
+            used += HANDOVER_BYTES
+        self._tickets = used
+        if takes_turns(self._program, self._chip):
+            self.lock = self.names.give("lock", "lock")
+            used += LOCK_BYTES
+        self._workspace_bytes = used + -used % 512
 
     def _side(self, core: str, part: Program) -> None:
         """One core's share of a mixed kernel, with tensors of its own."""
         outer, self._lines = self._lines, []
+        self._core = core
         self._tensors, self._globals, self._places = {}, {}, {}
         self._needs_scratch = False
         self._location = Location()
@@ -181,6 +223,8 @@ class _Printer:
         program = self._program
         where = program.kernel.location
         kind = "    KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_MIX_AIC_1_1);"
+        # Of a kernel for both cores, each side has a frame of its own.
+        frame = [] if program.uses_cube else self._frame_lines({Space.UB: "VECCALC"})
         head = [
             f"// {program.name}: Ascend C for {self._chip.name}, by Canopy, from {where}.",
             "// Compiled and run on a CPU header; it has never run on a card.",
@@ -194,9 +238,8 @@ class _Printer:
             "{",
             *([kind] if program.uses_cube else []),
             "    TPipe pipe;",
+            *(f"    {text}" for text in frame),
         ]
-        if not program.uses_cube:  # else each core has its own
-            head += [f"    {text}" for text in self._frame_lines({Space.UB: "VECCALC"})]
         return "\n".join([*head, *self._lines, "}", ""])
 
     def _frame_lines(self, spaces: dict[Space, str]) -> list[str]:
@@ -220,7 +263,22 @@ class _Printer:
                 lines.append(
                     f"LocalTensor<float> scratch = ubBuffer.GetWithOffset<float>(8, {used});"
                 )
+        if self.lock is not None and Space.UB in spaces:
+            lines.append(self._lock_line())
         return [*lines, *self._tensor_lines(), *self._global_lines(self._workspace_bytes)]
+
+    def _lock_line(self) -> str:
+        """The lock that the vector cores of a launch share."""
+        helper = self.helper("CoreLock")
+        tickets = "reinterpret_cast<int64_t>(workspace)"
+        tickets += f" + {self._tickets}" if self._tickets else ""
+        return f"const {helper} {self.lock}({tickets}, {self._workspace_bytes});"
+
+    def is_written(self, group: str) -> bool:
+        """Whether the kernel writes to arrays of a group, so that what a cache holds may be old."""
+        return bool(self._written) and (
+            group == ALL_GLOBAL or group in self._written or ALL_GLOBAL in self._written
+        )
 
     def _wanted_helpers(self) -> set[str]:
         """Helpers and those that they call."""
@@ -315,8 +373,22 @@ class _Printer:
                 self._branch(instruction)
             case LaneLoop() | LaneMove() | LaneFill() | LaneMemory():
                 print_lanes(self, instruction)
+            case Handover():
+                self._hand_over(instruction)
             case _:
                 raise self.unsupported(instruction)
+
+    def _hand_over(self, handover: Handover) -> None:
+        """A scalar of the vector core to the cube core."""
+        register = handover.register
+        kind = cpp_type(register.type, in_memory=True)
+        place = f"reinterpret_cast<int64_t>(workspace) + {self._group()} * {self._workspace_bytes}"
+        place = f"{place} + {self._handover}" if self._handover else place
+        if handover.gives:
+            name = self.helper("GiveScalar")
+            self.line(f"{name}<{kind}>({place}, {self.names.of(register)});")
+        else:
+            self._set(register, handover, f"{self.helper('TakeScalar')}<{kind}>({place})")
 
     def unsupported(self, instruction: Instruction, what: str = "") -> UnsupportedError:
         shown = what or f"`{instruction}`"
@@ -459,14 +531,12 @@ class _Printer:
         self.line("}")
 
     def _event(self, event: SetEvent | WaitEvent) -> None:
-        source, target = (_PIPES.get(p, p.value) for p in (event.source, event.target))
         if is_crossing(event):
-            flag = flag_of(self._program, event)
-            if isinstance(event, SetEvent):
-                self.line(f"CrossCoreSetFlag<2, PIPE_{source}>({flag});")
-            else:
-                self.line(f"CrossCoreWaitFlag({flag});")
+            flag = self._flags[event.source, event.target, event.event]
+            for text in crossing_text(event, flag, self._core):
+                self.line(text)
             return
+        source, target = (_PIPES.get(p, p.value) for p in (event.source, event.target))
         verb = "SetFlag" if isinstance(event, SetEvent) else "WaitFlag"
         self.line(f"{verb}<HardEvent::{source}_{target}>(EVENT_ID{event.event});")
 
@@ -504,7 +574,7 @@ class _Printer:
 
     def _lane(self, view: View) -> str:
         if view.buffer.space is not Space.UB:
-            return f"{self.workspace(view)}.GetValue({self.poly(view.offset)})"
+            return self.workspace_lane(view, self.poly(view.offset))
         name = self.tensor(view.buffer, view.type)
         return f"{name}.GetValue({self.poly(view.offset)})"
 
@@ -515,6 +585,11 @@ class _Printer:
             wanted = f"{view.buffer.name or 'spill'}Gm"
             self._globals[key] = self.names.give(("global", view.buffer, kind), wanted)
         return self._globals[key]
+
+    def workspace_lane(self, view: View, place: str) -> str:
+        """A lane of the workspace, read by scalar code."""
+        kind = cpp_type(view.type, in_memory=True)
+        return f"{self.helper('LoadFresh')}<{kind}>({self.workspace(view)}, {place})"
 
     def global_tensor(self, address: Poly, type_: ElementType) -> tuple[str, Poly]:
         """The GlobalTensor an address lies in, and which element: an argument's, where known."""
@@ -672,6 +747,16 @@ class _Printer:
             self._depth -= 1
             self.line("}")
         self.line("PipeBarrier<PIPE_ALL>();")
+
+
+def _follows_addresses(kernel: ir.Kernel) -> bool:
+    """Whether addresses are made of integers, as of those that a table in memory holds."""
+    return any(
+        isinstance(op, ir.Bitcast | ir.Cast)
+        and is_pointer(op.results[0].type)
+        and not is_pointer(op.source.type)
+        for op in ir.walk(kernel.body.ops)
+    )
 
 
 def _memory_name(space: Space) -> str:

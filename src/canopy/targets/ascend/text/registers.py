@@ -18,8 +18,9 @@ from canopy.targets.ascend.npu import (
     WhileLoop,
 )
 from canopy.targets.ascend.scalars import Poly, Register
+from canopy.targets.ascend.text.handover import Handover
 
-__all__ = ["Declarations"]
+__all__ = ["Declarations", "registers_in", "registers_of", "target_of"]
 
 _Path = tuple[int, ...]  # ids of the bodies around an instruction, outermost first
 
@@ -43,8 +44,8 @@ class Declarations:
     def _walk(self, body: Sequence[Instruction], outer: _Path) -> None:
         path = (*outer, id(body))
         for instruction in body:
-            target = _target(instruction)
-            for register in _registers(instruction):
+            target = target_of(instruction)
+            for register in registers_of(instruction):
                 if register is not target or _reads(instruction, register):
                     self._note(register, path)
                     if register not in self._seen_set:
@@ -93,7 +94,10 @@ def _common(left: _Path, right: _Path) -> int:
     return count
 
 
-def _target(instruction: Instruction) -> Register | None:
+def target_of(instruction: Instruction) -> Register | None:
+    """The register that an instruction sets, if it sets one."""
+    if isinstance(instruction, Handover) and not instruction.gives:
+        return instruction.register
     if isinstance(instruction, Assign | ReadLane):
         return instruction.target
     if isinstance(instruction, LaneMemory) and isinstance(instruction.target, Register):
@@ -103,7 +107,7 @@ def _target(instruction: Instruction) -> Register | None:
 
 def _reads(instruction: Instruction, register: Register) -> bool:
     sources = getattr(instruction, "sources", ())
-    return register in set(_registers_in(sources))
+    return register in set(registers_in(sources))
 
 
 def _bodies(instruction: Instruction) -> Iterator[Sequence[Instruction]]:
@@ -118,14 +122,14 @@ def _bodies(instruction: Instruction) -> Iterator[Sequence[Instruction]]:
             yield else_body
 
 
-def _registers(instruction: Instruction) -> Iterator[Register]:
+def registers_of(instruction: Instruction) -> Iterator[Register]:
     """All registers that an instruction's own fields mention."""
     for field in dataclasses.fields(instruction):
         if field.name not in ("body", "before", "then_body", "else_body", "op", "location"):
-            yield from _registers_in(getattr(instruction, field.name))
+            yield from registers_in(getattr(instruction, field.name))
 
 
-def _registers_in(value: Any) -> Iterator[Register]:
+def registers_in(value: Any) -> Iterator[Register]:
     if isinstance(value, Register):
         yield value
     elif isinstance(value, Poly):
@@ -133,8 +137,8 @@ def _registers_in(value: Any) -> Iterator[Register]:
             yield from monomial
     elif isinstance(value, tuple):
         for item in value:
-            yield from _registers_in(item)
+            yield from registers_in(item)
     elif dataclasses.is_dataclass(value) and not isinstance(value, type):
         for field in dataclasses.fields(value):
             if field.name not in ("type", "space"):
-                yield from _registers_in(getattr(value, field.name))
+                yield from registers_in(getattr(value, field.name))

@@ -70,8 +70,6 @@ struct Nd2NzParams {
 
 namespace canopy_ascend {
 
-inline pthread_mutex_t atomic_lock = PTHREAD_MUTEX_INITIALIZER;
-
 // What a copy in leaves behind the data in the last block of 32 bytes: it is not for use.
 constexpr uint8_t kGarbage = 0xCB;
 

@@ -3,6 +3,7 @@
 
 #include <math.h>
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -28,7 +29,9 @@
 #define __forceinline__ inline
 #define GM_ADDR uint8_t*
 #define __CCE_AICORE__ 220
+#ifndef __NPU_ARCH__  // the launcher says which chip there is
 #define __NPU_ARCH__ 2201
+#endif
 
 using half = _Float16;
 using bfloat16_t = __bf16;
@@ -180,6 +183,7 @@ struct Core {
     uint16_t merged[4] = {};
     uint64_t fixpipe_scale = 0;
     uint32_t reduced_index = 0;
+    const void* refreshed = nullptr;  // what scalar code last looked at anew
     void* pipe = nullptr;
 };
 
@@ -206,6 +210,7 @@ struct Launch {
     uint32_t cube_cores, vector_cores;
     uint32_t sizes[kSpaces];
     uint32_t check_order;
+    uint32_t anywhere;  // the kernel follows addresses in memory, to what is no argument
     uint32_t argument_count;
     const Argument* arguments;
     const void* const* values;
@@ -224,6 +229,7 @@ inline thread_local Core* current_core = nullptr;
 inline Core& core() { return *current_core; }
 
 inline pthread_mutex_t report_lock = PTHREAD_MUTEX_INITIALIZER;
+inline pthread_mutex_t atomic_lock = PTHREAD_MUTEX_INITIALIZER;  // around updates of global memory
 inline volatile uint32_t stopped = 0;  // an error, or an interrupt
 
 inline void wake_all();

@@ -287,7 +287,7 @@ inline void LoadDataWithTranspose(const LocalTensor<T>& dst, const LocalTensor<T
     using namespace canopy_ascend;
     Core& self = core();
     begin(self, Pipe::MTE1);
-    check_matrix(self, dst.region(), Space::L0B, kFractal, "the target", place);
+    check_load(self, dst.region(), place);
     check_matrix(self, src.region(), Space::L1, kBlock, "the source", place);
     transpose_squares(dst, src, p.startIndex, p.repeatTimes, p.srcStride, p.dstGap + 1u, p.dstFracGap + 1u, place);
 }

@@ -28,7 +28,7 @@ struct Exchange {
     int waiting = 0;
     bool (*conditions[kMostCores])(void*) = {};
     void* subjects[kMostCores] = {};
-    int group_cores = 1;   // cores of a group: 1, 2 (1:1) or 3 (1:2)
+    int group_cores = 0;   // cores of a group: 1, 2 (1:1) or 3 (1:2)
     int groups = 0;        // groups that run side by side
     uint32_t barrier_arrived[3] = {};  // vector cores, cube cores, all
     uint64_t barrier_round[3] = {};
@@ -237,7 +237,9 @@ inline int64_t GetTaskRation() { return GetSubBlockNum(); }
 inline int64_t GetTaskRatio() { return GetSubBlockNum(); }
 inline int64_t GetSystemCycle() { return 0; }
 inline int64_t GetProgramCounter() { return 0; }
-inline void DataSyncBarrier() {}
+enum class MemDsbT { ALL, DDR, UB, SEQ };
+template <MemDsbT which>
+inline void DataSyncBarrier() { __sync_synchronize(); }
 [[noreturn]] inline void Trap(Place place = Place::Here()) {
     canopy_ascend::fail(place, "the kernel says so", "Trap() stops the core");
 }
@@ -245,7 +247,54 @@ inline void DataSyncBarrier() {}
 enum class CacheLine : uint64_t { SINGLE_CACHE_LINE, ENTIRE_DATA_CACHE };
 enum class DcciDst : uint64_t { CACHELINE_ALL, CACHELINE_UB, CACHELINE_OUT, CACHELINE_ATOMIC };
 template <typename T, CacheLine line, DcciDst target = DcciDst::CACHELINE_ALL>
-inline void DataCacheCleanAndInvalid(const GlobalTensor<T>&) {}
+inline void DataCacheCleanAndInvalid(const GlobalTensor<T>& tensor) {
+    using namespace canopy_ascend;
+    Core& self = core();
+    if (stopped) leave();
+    __sync_synchronize();
+    // Who looks at one place again and again waits for another core.
+    if (self.refreshed == tensor.GetPhyAddr()) sched_yield();
+    self.refreshed = tensor.GetPhyAddr();
+}
+
+#if __NPU_ARCH__ == 3510
+// Scalar code's atomics on global memory; they give the old value.
+template <typename T, typename F>
+inline T update_atomically(__gm__ T* address, F update, canopy_ascend::Place place) {
+    using namespace canopy_ascend;
+    Core& self = core();
+    begin(self, Pipe::S);
+    check_global(self, address, sizeof(T), place);
+    touch_global(self, Pipe::S, address, sizeof(T), true, place);
+    pthread_mutex_lock(&atomic_lock);
+    const T old = *address;
+    *address = update(old);
+    pthread_mutex_unlock(&atomic_lock);
+    sched_yield();
+    return old;
+}
+#define CANOPY_ATOMIC(Name, expression)                                                         \
+    template <typename T>                                                                       \
+    inline T Name(__gm__ T* address, T value, canopy_ascend::Place place = canopy_ascend::Place::Here()) { \
+        static_assert(canopy_ascend::is_one_of<T, uint32_t, int32_t, uint64_t, int64_t, float>, \
+                      #Name " takes 32- and 64-bit integers and float");                        \
+        return update_atomically(address, [&](T old) -> T { return expression; }, place);       \
+    }
+CANOPY_ATOMIC(AtomicAdd, old + value)
+CANOPY_ATOMIC(AtomicMax, old > value ? old : value)
+CANOPY_ATOMIC(AtomicMin, old < value ? old : value)
+#undef CANOPY_ATOMIC
+template <typename T>
+inline T AtomicExch(__gm__ T* address, T value, Place place = Place::Here()) {
+    static_assert(canopy_ascend::is_one_of<T, uint32_t, uint64_t>, "AtomicExch takes uint32_t and uint64_t");
+    return update_atomically(address, [&](T) { return value; }, place);
+}
+template <typename T>
+inline T AtomicCas(__gm__ T* address, T compared, T value, Place place = Place::Here()) {
+    static_assert(canopy_ascend::is_one_of<T, uint32_t, uint64_t>, "AtomicCas takes uint32_t and uint64_t");
+    return update_atomically(address, [&](T old) { return old == compared ? value : old; }, place);
+}
+#endif
 
 }  // namespace AscendC
 
