@@ -38,6 +38,7 @@ class Allocator:
         self._live: dict[Space, list[tuple[int, int]]] = {space: [] for space in Space}
         self._next: dict[Space, int] = dict.fromkeys(Space, 0)
         self.top: dict[Space, int] = dict.fromkeys(Space, 0)
+        self._serial = 0
         self.taken = 0  # bytes of all buffers of the unified buffer that ever were
 
     def allocate(self, space: Space, lanes: int, type_: ElementType, name: str = "") -> Buffer:
@@ -51,7 +52,8 @@ class Allocator:
         self.taken += size if space is Space.UB else 0
         self._live[space].append((address, address + size))
         self._live[space].sort()
-        return Buffer(space, address, lanes, type_, name)
+        self._serial += 1
+        return Buffer(space, address, lanes, type_, name, self._serial)
 
     def _place(self, space: Space, size: int) -> int:
         for start in (self._next[space], 0):

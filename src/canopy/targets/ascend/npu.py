@@ -92,13 +92,15 @@ class Space(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Buffer:
-    """``lanes`` elements from byte ``address`` of a memory."""
+    """``lanes`` elements from byte ``address`` of a memory. ``serial``: which allocation this is;
+    buffers of one are the same memory under several types. 0: made by hand."""
 
     space: Space
     address: int
     lanes: int
     type: ElementType
     name: str = ""
+    serial: int = 0
 
     @property
     def bytes(self) -> int:

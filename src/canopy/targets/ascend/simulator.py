@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from canopy import ir
-from canopy.errors import KernelError, Location
+from canopy.errors import KernelError
 from canopy.ir.interpreter import Interpreter
 from canopy.ir.interpreter.memory import Allocation
 from canopy.ir.interpreter.numeric import dtype_of, from_python
@@ -28,7 +28,7 @@ from canopy.ir.types import ElementType
 from canopy.targets.ascend import fractals, vector_unit
 from canopy.targets.ascend.chip import Chip
 from canopy.targets.ascend.costs import box
-from canopy.targets.ascend.happens import Hazard, History, Order
+from canopy.targets.ascend.happens import Hazard, History, Order, Ranges
 from canopy.targets.ascend.lanes import Lanes
 from canopy.targets.ascend.npu import (
     ALL_GLOBAL,
@@ -72,8 +72,9 @@ __all__ = ["Simulator", "simulate"]
 
 Array = np.ndarray[Any, Any]
 _MOST_HAZARDS = 100
+_BLOCK = 32
+_PADDING = 256  # bytes: buffers end at whole repeats, and calls may work on what pads them
 _MOST_ITEMS = 4096  # programs whose part of memory is kept for the L2
-_MOST_REMEMBERED = 64  # accesses to the user's arrays within one program
 
 
 @dataclass(slots=True)
@@ -143,6 +144,8 @@ class Simulator:
             launch._values[parameter.value] for parameter in program.kernel.parameters
         ]
         self._shared = _read_and_written(program)
+        parts = [*program.prologue, *program.body, *program.epilogue]
+        self._pipes_of_memory = frozenset(i.pipe for i in walk(parts) if any(i.groups()))
         self._captured: dict[ir.Op, list[tuple[ir.Value, Number | Register]]] = {}
         self.hazards: dict[Hazard, None] = {}
         self._cores: list[Core] = []
@@ -236,7 +239,7 @@ class Simulator:
         self._core = core
         self._registers = core.registers
         self._order, self._memory, self._history = core.order, core.memory, core.history
-        self._global: list[tuple[Pipe, int, int, int, bool, Location]] = []
+        self._global = Ranges(self._pipes_of_memory)
         if self._program.scratch:
             self._place_scratch()
 
@@ -272,18 +275,23 @@ class Simulator:
     def _check_signals(self) -> None:
         for source, target, event in self._order.signals:
             self._report(
-                Barrier(location=self._program.kernel.location),
+                Barrier(location=self._order.set_at[source, target, event]),
                 f"event {event} of {source.value} is set and {target.value} never waits for it",
             )
 
     # ---- control
 
     def _run(self, body: list[Instruction]) -> None:
-        for instruction in body:
-            kind = type(instruction)
-            if kind not in _CONTROL:
-                self._record(instruction)
-            _RUN[kind](self, instruction)
+        try:
+            for instruction in body:
+                kind = type(instruction)
+                if kind not in _CONTROL:
+                    self._record(instruction)
+                _RUN[kind](self, instruction)
+        except KernelError as error:
+            if not error.location.file:
+                error.location = instruction.location
+            raise
 
     def _record(self, instruction: Instruction) -> None:
         self._recorder.step(instruction, self._registers)
@@ -348,7 +356,10 @@ class Simulator:
         first, end = _reach(start, view.shape, strides, dtype.itemsize)
         memory = self._memory[buffer.space]
         if first < buffer.address or end > max(buffer.end, buffer.address + 32):
-            raise KernelError(f"bytes {first} to {end} of {buffer} are touched")
+            raise KernelError(
+                f"bytes {first - buffer.address} to {end - buffer.address} of {buffer} are "
+                f"touched, which has {buffer.bytes}"
+            )
         if buffer.space is Space.WORKSPACE and end > len(memory):
             raise KernelError(f"bytes {first} to {end} of the workspace are touched")
         found: Array = np.ndarray(view.shape, dtype, memory.data, start, strides)
@@ -379,7 +390,9 @@ class Simulator:
                     self._touch_view(instruction, pipe, step, view, writes)
                 elif isinstance(view, Matrix):
                     buffer = view.buffer
-                    first, end = buffer.address, buffer.end
+                    rows, columns = view.padded
+                    end = buffer.address + rows * columns * view.type.bytes
+                    first = buffer.address
                     self._touch_bytes(instruction, pipe, step, buffer, first, end, writes)
 
     def _touch_view(
@@ -402,9 +415,17 @@ class Simulator:
         writes: bool,
     ) -> None:
         history = self._history[buffer.space]
-        if not writes and not history.is_written(first, end):
-            self._report(instruction, f"{pipe.value} reads {buffer} before it is written")
-        found = history.touch(self._order, pipe, step, first, end, writes, instruction)
+        last = -(-buffer.end // _PADDING) * _PADDING
+        if first < buffer.address or end > last:
+            self._report(
+                instruction,
+                f"{pipe.value} {'writes' if writes else 'reads'} bytes {first - buffer.address} to "
+                f"{end - buffer.address} of {buffer}, which has {buffer.bytes}",
+            )
+        if not writes and (why := history.unread(first, end, buffer.serial)):
+            self._report(instruction, f"{pipe.value} reads {buffer} {why}")
+        owner = buffer.serial if writes else None
+        found = history.touch(self._order, pipe, step, first, end, owner, instruction)
         if found is not None:
             other, verb, line = found
             self._report(
@@ -420,35 +441,39 @@ class Simulator:
         if not (group in self._shared or ALL_GLOBAL in self._shared or group == ALL_GLOBAL):
             return
         pipe = instruction.pipe
-        number = list(Pipe).index(pipe)
-        known = self._order.known[number]
-        for other, step, low, high, wrote, line in self._global:
-            late = step > known[list(Pipe).index(other)]
-            if late and (writes or wrote) and low < end and first < high:
-                verb = "writes" if wrote else "reads"
-                self._report(
-                    instruction,
-                    f"{pipe.value} {'writes' if writes else 'reads'} an array without waiting "
-                    f"for {other.value}, which {verb} it at {line}",
-                )
-                break
-        step = self._order.steps[number]
-        self._global.append((pipe, step, first, end, writes, instruction.location))
-        del self._global[:-_MOST_REMEMBERED]
+        found = self._global.touch(self._order, pipe, first, end, writes, instruction.location)
+        if found is not None:
+            other, verb, line = found
+            self._report(
+                instruction,
+                f"{pipe.value} {'writes' if writes else 'reads'} an array without waiting "
+                f"for {other.value}, which {verb} it at {line}",
+            )
 
     def _report(self, instruction: Instruction, fact: str) -> None:
         if len(self.hazards) < _MOST_HAZARDS:
             self.hazards[Hazard(instruction.location, fact)] = None
 
     def _set(self, event: SetEvent) -> None:
-        if not self._order.set(event.source, event.target, event.event):
+        self._check_event(event)
+        if not self._order.set(event.source, event.target, event.event, event.location):
             self._report(
                 event,
                 f"{event.source.value} may set event {event.event} again before "
                 f"{event.target.value} has waited for it",
             )
 
+    def _check_event(self, event: SetEvent | WaitEvent) -> None:
+        count = self._chip.events_per_pipe_pair
+        if not 0 <= event.event < count or event.source is event.target:
+            self._report(
+                event,
+                f"there is no event {event.event} from {event.source.value} to "
+                f"{event.target.value}: they are 0 to {count - 1}, between two pipes",
+            )
+
     def _wait(self, event: WaitEvent) -> None:
+        self._check_event(event)
         if not self._order.wait(event.source, event.target, event.event):
             raise KernelError(
                 f"deadlock: {event.target.value} waits for event {event.event}, "
@@ -500,8 +525,23 @@ class Simulator:
 
     # ---- copies
 
+    def _check_rows(self, copy: CopyIn | CopyOut, view: View) -> None:
+        """Rows of a copy begin at whole blocks of the unified buffer."""
+        size = view.type.bytes
+        moving = [s * size for e, s in zip(view.shape, view.strides, strict=True) if e > 1]
+        if any(stride % _BLOCK for stride in moving if stride != size):
+            return  # element by element
+        start = view.buffer.address + view.offset.value(self._registers) * size
+        if start % _BLOCK:
+            self._report(
+                copy,
+                f"the copy begins at byte {start} of the unified buffer, which is not a multiple "
+                f"of {_BLOCK}",
+            )
+
     def _copy_in(self, copy: CopyIn) -> None:
         self._touch(copy)
+        self._check_rows(copy, copy.target)
         target = self._view(copy.target)
         if copy.source is not None:
             target[...] = self._view(copy.source).reshape(target.shape)
@@ -518,6 +558,7 @@ class Simulator:
 
     def _copy_out(self, copy: CopyOut) -> None:
         self._touch(copy)
+        self._check_rows(copy, copy.source)
         source = self._view(copy.source)
         if copy.target is not None:
             target = self._view(copy.target)

@@ -121,6 +121,13 @@ class _Running:
     def window(self, local: Local, shape: tuple[int, ...], strides: tuple[int, ...]) -> Array:
         dtype = dtype_of(local.type)
         start = local.buffer.address + local.offset.value(self.registers)
+        reach = sum((n - 1) * step for n, step in zip(shape, strides, strict=True))
+        if start + reach + dtype.itemsize > len(self._memory):
+            raise KernelError(
+                f"{self.call.name} goes on to byte {start + reach + dtype.itemsize} of the unified "
+                f"buffer, which has {len(self._memory)}",
+                location=self.call.location,
+            )
         if start < 0 or (local.block_stride and start % _BLOCK):
             raise KernelError(
                 f"{self.call.name} starts at byte {start} of the unified buffer, "
